@@ -1,0 +1,352 @@
+//! The one loop that does the I/O: load, decide, append, and again on a conflict.
+
+use crate::call::Call;
+use crate::command::Request;
+use crate::decide::{clamped, decide};
+use crate::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent, personal_text};
+use crate::evolve::evolve;
+use crate::ids::{CallId, CommandId, KeyId, Revision};
+use crate::rejection::Rejection;
+use crate::store::{AppendError, EventStore, StoreError};
+use crate::stored::digest;
+use crate::time::Timestamp;
+use lru::LruCache;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// How many conflicts in a row are worth another attempt before the caller should hear of them.
+const ATTEMPTS: usize = 8;
+
+/// How many calls are kept in memory unless said otherwise; a call that talks takes about a kilobyte.
+const CACHED_CALLS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
+/// Takes commands for the calls of one store. Commands for one call are taken one after the other, others side by side.
+pub struct Handler {
+    store: Arc<dyn EventStore>,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    random: Box<dyn Fn() -> [u8; 32] + Send + Sync>,
+    cache: Mutex<LruCache<CallId, Arc<Slot>>>,
+}
+
+/// Holds what is known of a call, if anything; locked while a command for it is under way.
+type Slot = tokio::sync::Mutex<Option<Known>>;
+
+/// A call as its events in the store tell it.
+#[derive(Default)]
+struct Known {
+    call: Call,
+    head: Option<Head>,
+    commands: Vec<Taken>,
+    /// One key for all personal texts of a call.
+    key: Option<KeyId>,
+}
+
+/// An accepted command and the events it brought about.
+#[derive(Clone, Copy)]
+struct Taken {
+    id: CommandId,
+    after: Revision,
+    events: usize,
+}
+
+/// An accepted command and what it brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The call.
+    pub call: CallId,
+    /// The command, by the sender's id or a random one.
+    pub command: CommandId,
+    /// Its events, durable; there is at least one.
+    pub events: Vec<StoredEvent>,
+}
+
+impl Answer {
+    /// The call's revision after the last of them.
+    pub fn revision(&self) -> Revision {
+        self.events
+            .last()
+            .map_or(Revision(0), |stored| stored.recorded.revision)
+    }
+}
+
+/// Why a command was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandleError {
+    /// A rule refuses it; nothing changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The call is not at the revision the command expects; nothing changed.
+    #[error(
+        "the call is at revision {actual}, and the command expects {expected}; look at the call again and decide anew"
+    )]
+    Expected {
+        /// What the command expects.
+        expected: Revision,
+        /// Where the call is.
+        actual: Revision,
+    },
+    /// Another command of this call had that id; nothing changed.
+    #[error("command {0} was accepted before with other content; a new command needs a new id")]
+    CommandIdReused(CommandId),
+    /// Others kept writing to the call; nothing changed.
+    #[error("others keep writing to call {call}; send the command again")]
+    Unsettled {
+        /// The call.
+        call: CallId,
+    },
+    /// The store failed; send the same command id again to learn whether it was accepted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Handler {
+    /// Takes commands for that store, by the machine's clock and randomness.
+    pub fn new(store: Arc<dyn EventStore>) -> Self {
+        Self {
+            store,
+            clock: Box::new(Timestamp::now),
+            random: Box::new(random),
+            cache: Mutex::new(LruCache::new(CACHED_CALLS)),
+        }
+    }
+
+    /// Reads the time elsewhere, for tests that must not depend on it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Draws salts, keys and ids elsewhere, for tests that must know them.
+    #[must_use]
+    pub fn with_random(mut self, random: impl Fn() -> [u8; 32] + Send + Sync + 'static) -> Self {
+        self.random = Box::new(random);
+        self
+    }
+
+    /// Keeps at most so many calls in memory.
+    #[must_use]
+    pub fn with_cached_calls(mut self, calls: NonZeroUsize) -> Self {
+        self.cache = Mutex::new(LruCache::new(calls));
+        self
+    }
+
+    /// What the clock shows: when a command that says nothing else happened.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// A random id, for a command that came without one.
+    pub fn random_id(&self) -> CommandId {
+        CommandId(self.uuid())
+    }
+
+    /// Takes a command that was read at `read_at` under `id`: the sender's, or a random one. An accepted command that
+    /// is sent again is answered as before and writes nothing.
+    pub async fn handle(
+        &self,
+        request: &Request,
+        id: CommandId,
+        read_at: Timestamp,
+    ) -> Result<Answer, HandleError> {
+        let slot = self.slot(&request.call);
+        let mut known = slot.lock().await;
+        for _ in 0..ATTEMPTS {
+            match self.attempt(&mut known, request, id, read_at).await {
+                Err(Failure::Conflict) => *known = None,
+                Err(Failure::Final(error)) => {
+                    if matches!(error, HandleError::Store(_)) {
+                        // Whether the events were kept is not known: the next command must ask the store.
+                        *known = None;
+                    }
+                    return Err(error);
+                }
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        Err(HandleError::Unsettled {
+            call: request.call.clone(),
+        })
+    }
+
+    /// The slot of a call. Two slots of one call can live for a moment after the cache dropped one; the store's
+    /// expected revision keeps them honest.
+    fn slot(&self, call: &CallId) -> Arc<Slot> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = cache.get(call) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::new(Slot::default());
+        cache.put(call.clone(), Arc::clone(&slot));
+        slot
+    }
+
+    async fn attempt(
+        &self,
+        slot: &mut Option<Known>,
+        request: &Request,
+        id: CommandId,
+        read_at: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let known = match slot {
+            Some(known) => known,
+            None => slot.insert(self.load(&request.call).await?),
+        };
+        if let Some(taken) = known.commands.iter().find(|taken| taken.id == id) {
+            return Ok(self.repeat(request, *taken).await?);
+        }
+        expected_holds(request, known.call.revision())?;
+        let events = decide(&known.call, &request.command).map_err(HandleError::Rejected)?;
+        let personal = self.personal_part(request, known.key);
+        let cause = self.cause(known, request, id, read_at, personal.as_ref());
+        let batch = Batch::finish(known.head(), cause, events, personal)
+            .expect("an accepted command has events, and they are numbered here");
+        let stored = self.append(batch).await?;
+        known.fold(&stored);
+        Ok(Answer {
+            call: request.call.clone(),
+            command: id,
+            events: stored,
+        })
+    }
+
+    async fn load(&self, call: &CallId) -> Result<Known, StoreError> {
+        let mut known = Known::default();
+        known.fold(&self.store.read_call(call, Revision(0)).await?);
+        Ok(known)
+    }
+
+    /// The stored answer, if the content is the same; an erased text cannot be compared, and the id is known.
+    async fn repeat(&self, request: &Request, taken: Taken) -> Result<Answer, HandleError> {
+        let mut events = self.store.read_call(&request.call, taken.after).await?;
+        events.truncate(taken.events);
+        let personal = events
+            .iter()
+            .find_map(|stored| stored.recorded.personal.as_ref());
+        let erased = personal.is_none() && events.iter().any(commits);
+        let given = personal_text(&request.command).map(|text| PersonalPart {
+            key: personal.map_or(KeyId(Uuid::nil()), |part| part.key),
+            salt: personal.map_or([0; 32], |part| part.salt),
+            text: text.into(),
+        });
+        let same =
+            |stored: &StoredEvent| stored.recorded.cause.digest == digest(request, given.as_ref());
+        if erased || events.first().is_some_and(same) {
+            Ok(Answer {
+                call: request.call.clone(),
+                command: taken.id,
+                events,
+            })
+        } else {
+            Err(HandleError::CommandIdReused(taken.id))
+        }
+    }
+
+    fn personal_part(&self, request: &Request, key: Option<KeyId>) -> Option<PersonalPart> {
+        personal_text(&request.command).map(|text| PersonalPart {
+            key: key.unwrap_or_else(|| KeyId(self.uuid())),
+            salt: (self.random)(),
+            text: text.into(),
+        })
+    }
+
+    fn cause(
+        &self,
+        known: &Known,
+        request: &Request,
+        id: CommandId,
+        read_at: Timestamp,
+        personal: Option<&PersonalPart>,
+    ) -> Cause {
+        let reported = request.at.unwrap_or(read_at);
+        let at = clamped(&known.call, reported);
+        Cause {
+            call: request.call.clone(),
+            command: id,
+            digest: digest(request, personal),
+            at,
+            reported_at: (at != reported).then_some(reported),
+            recorded_at: self.now(),
+            correlation: request.correlation.clone(),
+            actor: request.command.actor(),
+        }
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, Failure> {
+        match self.store.append(batch).await {
+            Ok(stored) => Ok(stored),
+            Err(AppendError::Conflict { .. }) => Err(Failure::Conflict),
+            Err(AppendError::Store(error)) => Err(Failure::Final(error.into())),
+        }
+    }
+
+    fn uuid(&self) -> Uuid {
+        let random = (self.random)();
+        let bytes = *random.first_chunk().expect("32 bytes have a first 16");
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+/// What one attempt came to.
+enum Failure {
+    Conflict,
+    Final(HandleError),
+}
+
+impl<E: Into<HandleError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Final(error.into())
+    }
+}
+
+impl Known {
+    fn head(&self) -> Head {
+        self.head.unwrap_or(Head::NONE)
+    }
+
+    fn fold(&mut self, events: &[StoredEvent]) {
+        for StoredEvent { recorded, .. } in events {
+            let cause = &recorded.cause;
+            match self.commands.last_mut() {
+                Some(taken) if taken.id == cause.command => taken.events += 1,
+                Some(_) | None => self.commands.push(Taken {
+                    id: cause.command,
+                    after: self.call.revision(),
+                    events: 1,
+                }),
+            }
+            if let Some(part) = &recorded.personal {
+                self.key = Some(part.key);
+            }
+            self.call = evolve(std::mem::take(&mut self.call), &recorded.event, cause.at);
+            self.head = Some(recorded.head());
+        }
+    }
+}
+
+fn expected_holds(request: &Request, actual: Revision) -> Result<(), HandleError> {
+    match request.expect {
+        Some(expected) if expected != actual => Err(HandleError::Expected { expected, actual }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn commits(stored: &StoredEvent) -> bool {
+    crate::stored::commitment(&stored.recorded.payload).is_some()
+}
+
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}
+
+/// The call after the events, and the head of its chain, verified; for whoever explains a call rather than runs it.
+pub fn rebuild(events: &[StoredEvent]) -> Result<(Call, Head), Altered> {
+    let recorded = events.iter().map(|stored| &stored.recorded);
+    let head = crate::envelope::verify(Head::NONE, recorded)?;
+    let mut known = Known::default();
+    known.fold(events);
+    Ok((known.call, head))
+}

@@ -1,0 +1,45 @@
+//! The JSON of `docs/spec/interface.md`, once: commands, events, answers and a call. Nothing here is stored.
+
+mod answer;
+mod call;
+mod command;
+mod event;
+
+pub use answer::{AnswerJson, RejectionJson};
+pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
+pub use command::{InvalidCommand, parse_command, write_command};
+pub use event::EventJson;
+
+use crate::ids::{AgentId, SupervisorId};
+use serde::{Serialize, Serializer};
+use std::fmt::Display;
+
+/// A value that JSON has as the text it is shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// An agent as `agent:ID`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentText<'a>(pub &'a AgentId);
+
+impl Serialize for AgentText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("agent:{}", self.0))
+    }
+}
+
+/// A supervisor as `supervisor:ID`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupervisorText<'a>(pub &'a SupervisorId);
+
+impl Serialize for SupervisorText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("supervisor:{}", self.0))
+    }
+}

@@ -1,0 +1,80 @@
+//! The port: how events are kept. A store keeps finished events and adds their position, nothing else.
+
+use crate::envelope::{Batch, StoredEvent};
+use crate::ids::{CallId, Position, Revision, StoreId};
+use async_trait::async_trait;
+
+/// A store of all calls' events. Every store passes the same contract suite.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// The store's identity; a checkpoint of another store is refused by it.
+    fn id(&self) -> StoreId;
+
+    /// Keeps the batch whole, after the head it expects, and answers once it is durable. A batch that is there already
+    /// is answered as the first time; of concurrent writers one wins, and the others are told the actual revision.
+    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError>;
+
+    /// The call's events after that revision, in order; none for a call nobody wrote to.
+    async fn read_call(
+        &self,
+        call: &CallId,
+        after: Revision,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// At most `max` events of all calls after that position, in order. Nothing ever appears at or below a position
+    /// that a reader has seen.
+    async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Waits until there is an event past that position, and answers the last position.
+    async fn wait_past(&self, position: Position) -> Result<Position, StoreError>;
+
+    /// What the store is and holds.
+    async fn info(&self) -> Result<StoreInfo, StoreError>;
+
+    /// Finishes what is under way and lets go of the store; nothing acknowledged depends on it.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// What a store is and holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Its identity.
+    pub id: StoreId,
+    /// What kind of store it is, and the version of its format.
+    pub format: String,
+    /// How many events it holds.
+    pub events: u64,
+    /// How many calls they are of.
+    pub calls: u64,
+    /// How many bytes it takes on disk, if it is on one.
+    pub bytes_on_disk: Option<u64>,
+    /// The position of its last event.
+    pub last: Position,
+}
+
+/// Why a batch was not kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody else wrote to the call: read on from the actual revision and decide again.
+    #[error("the call is at revision {actual}, not {expected}")]
+    Conflict {
+        /// The revision the batch continues.
+        expected: Revision,
+        /// The revision the call is at.
+        actual: Revision,
+    },
+    /// The store failed; whether the batch was kept is known once the call is read again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a store cannot answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or has stopped; what to do is said.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What it holds is damaged; where is said.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+}

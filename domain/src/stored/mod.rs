@@ -1,0 +1,136 @@
+//! The bytes that are kept for ever. Each version of a payload has its own plain structs, which never change;
+//! today's events are read from any of them.
+
+mod digest;
+mod v0;
+mod v1;
+
+pub use digest::digest;
+
+use crate::envelope::PersonalPart;
+use crate::event::{Event, EventType, Personal};
+use crate::ids::InvalidText;
+use serde::{Deserialize, Serialize};
+
+/// The version new payloads are written in.
+pub const VERSION: u64 = 1;
+
+/// Longer than the longest payload there can be, so that encoding needs no growing buffer.
+const LONGEST: usize = 1024;
+
+/// A payload as it was written: hashed as it stands, never upcast first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// What it is.
+    pub event_type: EventType,
+    /// The version of the struct it was written in.
+    pub version: u64,
+    /// Its postcard encoding, personal texts replaced by their commitments.
+    pub bytes: Box<[u8]>,
+}
+
+/// Bytes that are no payload of their type and version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A newer program wrote it.
+    #[error("{event_type} in version {version} is unknown to this program; a newer one wrote it")]
+    UnknownVersion {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version it was written in.
+        version: u64,
+    },
+    /// The bytes do not fit the struct.
+    #[error("the bytes of {event_type} in version {version} are damaged")]
+    Damaged {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version it was written in.
+        version: u64,
+    },
+}
+
+/// Writes an event in today's version.
+pub fn encode(event: &Event, personal: Option<&PersonalPart>) -> Payload {
+    let mut buffer = [0; LONGEST];
+    let bytes = v1::encode(event, personal, &mut buffer);
+    Payload {
+        event_type: event.event_type(),
+        version: VERSION,
+        bytes: bytes.into(),
+    }
+}
+
+/// Reads an event from the version it was written in; older versions are upcast here and nowhere else.
+pub fn decode(payload: &Payload, personal: Option<&PersonalPart>) -> Result<Event, DecodeError> {
+    let event_type = payload.event_type.name();
+    let version = payload.version;
+    let event = match (version, payload.event_type) {
+        (1, event_type) => v1::decode(event_type, &payload.bytes, personal),
+        (0, EventType::ConsultRequested) => v0::consult_requested(&payload.bytes),
+        _ => {
+            return Err(DecodeError::UnknownVersion {
+                event_type,
+                version,
+            });
+        }
+    };
+    event.map_err(|Damaged| DecodeError::Damaged {
+        event_type,
+        version,
+    })
+}
+
+/// What stands in the payload for a personal text, if it has one.
+pub fn commitment(payload: &Payload) -> Option<Commitment> {
+    match payload.version {
+        1 => v1::commitment(payload.event_type, &payload.bytes),
+        _ => None,
+    }
+}
+
+/// The bytes are no such struct, or hold a text that never was valid.
+#[derive(Debug, PartialEq, Eq)]
+struct Damaged;
+
+impl From<postcard::Error> for Damaged {
+    fn from(_: postcard::Error) -> Self {
+        Damaged
+    }
+}
+
+impl From<InvalidText> for Damaged {
+    fn from(_: InvalidText) -> Self {
+        Damaged
+    }
+}
+
+/// Reads exactly one value: bytes behind it are damage, too.
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
+    match postcard::take_from_bytes(bytes)? {
+        (value, []) => Ok(value),
+        (_, _) => Err(Damaged),
+    }
+}
+
+fn write<'b, T: Serialize>(value: &T, buffer: &'b mut [u8]) -> &'b [u8] {
+    postcard::to_slice(value, buffer).expect("the longest payload fits the buffer")
+}
+
+/// What stands in a payload for a personal text: SHA-256 of its salt and itself.
+pub type Commitment = [u8; 32];
+
+/// A personal text by its commitment: known, absent, or made unreadable.
+fn personal<T>(
+    commitment: Option<Commitment>,
+    part: Option<&PersonalPart>,
+) -> Result<Option<Personal<T>>, Damaged>
+where
+    T: std::str::FromStr<Err = InvalidText>,
+{
+    match (commitment, part) {
+        (None, _) => Ok(None),
+        (Some(_), None) => Ok(Some(Personal::Erased)),
+        (Some(_), Some(part)) => Ok(Some(Personal::Clear(part.text.parse()?))),
+    }
+}
