@@ -1,1 +1,19 @@
+//! The program `kaigi`: chooses the store, and nothing else does.
 
+pub mod args;
+pub mod demo;
+pub mod events;
+pub mod exit;
+pub mod find;
+pub mod import;
+pub mod lines;
+pub mod one_call;
+pub mod output;
+pub mod progress;
+pub mod read_models;
+pub mod replay;
+pub mod run;
+pub mod show;
+pub mod simulate;
+pub mod store;
+pub mod story;

@@ -1,1 +1,210 @@
-fn main() {}
+//! The program `kaigi`.
+
+use clap::{CommandFactory, Parser};
+use kaigi::args::{Cli, Import, Output, Run, Show, StoreVerb, Verb};
+use kaigi::exit::{Exit, usage};
+use kaigi::output::{Console, NobodyReads, json_line};
+use kaigi::run::{Stopped, Tally};
+use kaigi::store::StoreUrl;
+use kaigi::{demo, events, find, import, one_call, progress, replay, run, show, simulate};
+
+use anyhow::Context;
+use domain::json::write_command;
+use domain::{EventStore, Handler};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("threads can be started");
+    let ended = runtime.block_on(carry_out(cli));
+    // A thread that waits for its input must not keep the program.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) if error.is::<NobodyReads>() => Exit::Done.into(),
+        Err(error) => {
+            eprintln!("kaigi: {error:#}");
+            Exit::of(&error).into()
+        }
+    }
+}
+
+async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
+    let mut console = Console::new(cli.output);
+    match cli.command {
+        Verb::Simulate(args) => {
+            let day = simulate::Day {
+                calls: args.calls,
+                seed: args.seed,
+            };
+            for request in simulate::simulate(&day) {
+                console.print(&write_command(&request))?;
+                console.print("\n")?;
+            }
+            console.flush()?;
+            Ok(Exit::Done)
+        }
+        Verb::Import {
+            from: Import::Asterisk { files },
+        } => import::print(&files, &mut console),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kaigi", &mut io::stdout());
+            Ok(Exit::Done)
+        }
+        verb => with_store(cli.store, verb, console).await,
+    }
+}
+
+/// What needs a store: opens it, carries the verb out, and closes it whatever came of that.
+async fn with_store(
+    url: Option<StoreUrl>,
+    verb: Verb,
+    mut console: Console,
+) -> anyhow::Result<Exit> {
+    let url = match (url, &verb) {
+        (Some(url), _) => url,
+        (None, Verb::Demo(_)) => demo::fresh_store()?,
+        (None, _) => StoreUrl::default_store()?,
+    };
+    if !writes(&verb) {
+        url.must_exist()?;
+    }
+    // Opened before the store, so that a mistyped file makes no store.
+    let input = match &verb {
+        Verb::Run(args) => Some(open_input(&args.file)?),
+        _ => None,
+    };
+    let store = url.open()?;
+    let ended = on_store(&url, Arc::clone(&store), verb, input, &mut console).await;
+    let closed = store.close().await.context("cannot close the store");
+    let flushed = console.flush();
+    let exit = ended?;
+    closed?;
+    flushed?;
+    Ok(exit)
+}
+
+/// Whether the verb may create the store.
+fn writes(verb: &Verb) -> bool {
+    matches!(verb, Verb::Run(_) | Verb::Call(_) | Verb::Demo(_))
+}
+
+async fn on_store(
+    url: &StoreUrl,
+    store: Arc<dyn EventStore>,
+    verb: Verb,
+    input: Option<Box<dyn BufRead + Send>>,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Run(args) => {
+            let input = input.expect("a run has an input");
+            run_lines(store, &args, input, console).await
+        }
+        Verb::Call(args) => one_call::call(&Handler::new(store), args, console).await,
+        Verb::Show {
+            what: Show::Call { call },
+        } => replay::show_call(&*store, &call, console).await,
+        Verb::Show { what } => show::show(url, store, what, None, console).await,
+        Verb::Calls(args) => find::calls(store, args, console).await,
+        Verb::Replay(args) => replay::replay(&*store, &args, console).await,
+        Verb::Events(args) => events::events(store, &args, console).await,
+        Verb::Demo(args) => {
+            demo::must_be_empty(url, &*store).await?;
+            *console = Console::new(Some(demo::OUTPUT));
+            demo::demo(url, store, &args, console).await
+        }
+        Verb::Store {
+            what: StoreVerb::Info,
+        } => store_info(url, &*store, console).await,
+        Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } => {
+            unreachable!("carried out without a store")
+        }
+    }
+}
+
+fn open_input(path: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(BufReader::with_capacity(256 * 1024, io::stdin())));
+    }
+    let file = File::open(path)
+        .map_err(|error| usage(format!("cannot open {}: {error}", path.display())))?;
+    Ok(Box::new(BufReader::with_capacity(256 * 1024, file)))
+}
+
+async fn run_lines(
+    store: Arc<dyn EventStore>,
+    args: &Run,
+    input: Box<dyn BufRead + Send>,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let handler = Arc::new(Handler::new(store));
+    let mut bar = progress::lines();
+    let (exit, tally) = run::run(handler, input, console.writer(), |tally| {
+        bar.at(tally.lines);
+    })
+    .await?;
+    bar.done();
+    report(&tally);
+    Ok(if args.strict && tally.refused > 0 {
+        exit.and(Exit::Rejected)
+    } else {
+        exit
+    })
+}
+
+/// What the answers do not say by themselves.
+fn report(tally: &Tally) {
+    let Some(stopped) = tally.stopped else {
+        if tally.malformed > 0 {
+            eprintln!(
+                "kaigi: {} of {} lines were no commands; their answers say why",
+                tally.malformed, tally.lines
+            );
+        }
+        return;
+    };
+    let why = match stopped {
+        Stopped::ByStore => "the store failed",
+        Stopped::ByUser => "interrupted",
+        Stopped::ByInput => "the input could not be read on",
+    };
+    eprintln!(
+        "kaigi: {why} after {} answers, {} of them accepted and durable; run the same input again: \
+         commands with an id are not applied twice",
+        tally.lines, tally.accepted
+    );
+}
+
+async fn store_info(
+    url: &StoreUrl,
+    store: &dyn EventStore,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let info = store.info().await?;
+    let json = serde_json::json!({
+        "store": url.to_string(), "id": info.id.to_string(), "format": info.format, "events": info.events,
+        "calls": info.calls, "bytes_on_disk": info.bytes_on_disk, "last_position": info.last.0,
+    });
+    match console.output() {
+        Output::Table => {
+            let bytes = info.bytes_on_disk;
+            let bytes = bytes.map_or("-".to_owned(), |bytes| format!("{bytes} bytes on disk"));
+            console.print(&format!(
+                "store          {url}\nid             {}\nformat         {}\nevents         {}\n\
+                 calls          {}\nsize           {bytes}\nlast position  {}\n",
+                info.id, info.format, info.events, info.calls, info.last
+            ))?;
+        }
+        Output::Json | Output::Ndjson => console.print(&json_line(&json))?,
+        Output::Csv => return Err(usage("store info has no CSV; use --output table or json")),
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,573 @@
+//! The command line.
+
+use crate::store::StoreUrl;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use domain::command::{HoldScope, Origin};
+use domain::{
+    Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision, Target,
+    Timestamp,
+};
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A system of record for contact-centre conference calls: commands in, events kept, read models out.
+#[derive(Debug, Parser)]
+#[command(name = "kaigi", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The store, by URL: sled:PATH or memory: [default: sled: and a folder kaigi in your data folder]
+    #[arg(long, global = true, env = "KAIGI_STORE", value_name = "URL")]
+    pub store: Option<StoreUrl>,
+
+    /// How rows are printed [default: table on a terminal, otherwise json]
+    #[arg(long, short, global = true, value_enum)]
+    pub output: Option<Output>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kaigi demo                                          see all of it on a store of its own
+  kaigi run commands.ndjson                           apply commands, one JSON object a line
+  kaigi call c1 start-consult --by agent:ana --target agent:ben
+  kaigi show active-calls
+  kaigi replay c1                                     how a call went, step by step
+  kaigi simulate --calls 1000 --seed 1 | kaigi run -  try it with a made-up day
+
+Exit codes:
+  0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected · 4 not found ·
+  5 conflict · 6 a history does not verify · 65 some input lines were malformed ·
+  75 the store is busy or unreachable: try again";
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values; lists in a cell are JSON.
+    Csv,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Apply commands, one JSON object a line, and print one answer a line
+    #[command(after_long_help = COMMANDS)]
+    Run(Run),
+    /// Send one command by hand
+    #[command(after_help = CALL_EXAMPLES)]
+    Call(OneCall),
+    /// Print a read model, or one call
+    Show {
+        /// Which.
+        #[command(subcommand)]
+        what: Show,
+    },
+    /// Find calls
+    Calls(Calls),
+    /// Tell how a call went, step by step, and where it stood then
+    Replay(Replay),
+    /// Print the events, one JSON object a line
+    Events(Events),
+    /// Write a realistic, made-up day of commands, one a line; the same bytes for the same seed
+    Simulate(Simulate),
+    /// Turn what telephone systems recorded into commands
+    Import {
+        /// From what.
+        #[command(subcommand)]
+        from: Import,
+    },
+    /// Do the main job on a fresh store: a real capture and a made-up day in, the four read models out
+    Demo(Demo),
+    /// Look after the store
+    Store {
+        /// What to do with it.
+        #[command(subcommand)]
+        what: StoreVerb,
+    },
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  kaigi completions bash > ~/.local/share/bash-completion/completions/kaigi"
+    )]
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+const COMMANDS: &str = "\
+Every command is a JSON object with `call` and `type`, and if you like `id` (a UUID: the same command sent again
+writes nothing twice), `at` (when it happened, if not now), `correlation`, and `expect` (refuse unless the call is at
+this revision). The types and their own fields, optional ones in brackets:
+
+  connect_call        agent [customer] [queue]      hang_up             party
+  start_consult       by target [hold: others|none] lose_connection     party
+  accept_consult      by                            exit_conference     by
+  decline_consult     by                            end_call            by
+  consult_unanswered                                press_end           by
+  end_consult         by                            apply_wrap_up       by reason
+  start_conference    by [origin: desktop|device]   suggest_wrap_up     by reason [note]
+  hold, resume        by party                      start_monitoring    by agent
+  transfer_call       by                            barge_in            by
+                                                    stop_monitoring     by
+
+Somebody is written customer, agent:ID, dial:NUMBER or supervisor:ID. Example:
+
+  {\"call\":\"c1\",\"type\":\"connect_call\",\"agent\":\"agent:ana\",\"queue\":\"billing\"}
+
+An answer is {\"line\":1,\"call\":\"c1\",\"id\":\"...\",\"accepted\":true,\"revision\":1,\"events\":[...]}, or accepted:false with a
+rejection that says which rule refused and what to do instead, or {\"line\":3,\"error\":\"...\"} for a line that is no
+command. Answers come in the order of the input, each once its events are on the disk.";
+
+/// `kaigi run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The file, or - for standard input
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+    /// End with exit code 3 if a rule refused a command
+    #[arg(long)]
+    pub strict: bool,
+}
+
+const CALL_EXAMPLES: &str = "\
+Examples:
+  kaigi call c1 connect-call --agent agent:ana --queue billing
+  kaigi call c1 start-consult --by agent:ana --target agent:ben
+  kaigi call c1 accept-consult --by agent:ben
+  kaigi call c1 start-conference --by agent:ana
+  kaigi call c1 exit-conference --by agent:ana
+  kaigi call c1 apply-wrap-up --by agent:ana --reason sale";
+
+/// `kaigi call`.
+#[derive(Debug, Args)]
+pub struct OneCall {
+    /// The call
+    pub call: CallId,
+    /// A UUID that makes the command idempotent
+    #[arg(long, global = true)]
+    pub id: Option<Uuid>,
+    /// When it happened, if not now
+    #[arg(long, global = true, value_name = "TIME")]
+    pub at: Option<Timestamp>,
+    /// Text to find related work by
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub correlation: Option<Correlation>,
+    /// Refuse as a conflict unless the call is at this revision
+    #[arg(long, global = true, value_name = "REVISION", value_parser = revision)]
+    pub expect: Option<Revision>,
+    /// The command
+    #[command(subcommand)]
+    pub verb: CallVerb,
+}
+
+/// A command for a call.
+#[derive(Debug, Subcommand)]
+pub enum CallVerb {
+    /// An agent answered a customer: opens the call
+    ConnectCall {
+        /// Who answered
+        #[arg(long)]
+        agent: Party,
+        /// The customer's number
+        #[arg(long, value_name = "NUMBER")]
+        customer: Option<CustomerNumber>,
+        /// The queue or skill the call came through
+        #[arg(long)]
+        queue: Option<Queue>,
+    },
+    /// Call somebody outside the call on a private leg
+    StartConsult {
+        /// The agent who consults
+        #[arg(long)]
+        by: Actor,
+        /// Whom to consult: agent:ID or dial:NUMBER
+        #[arg(long)]
+        target: Target,
+        /// Whom to hold meanwhile: others or none
+        #[arg(long, default_value = "others")]
+        hold: HoldScope,
+    },
+    /// Answer a consult
+    AcceptConsult(By),
+    /// Turn a consult down
+    DeclineConsult(By),
+    /// Nobody answered the consult
+    ConsultUnanswered,
+    /// End the consult, or stop its ringing
+    EndConsult(By),
+    /// Merge the answered consult into the call
+    StartConference {
+        /// The agent who started the consult
+        #[arg(long)]
+        by: Actor,
+        /// Where it was asked: desktop or device
+        #[arg(long, default_value = "desktop")]
+        origin: Origin,
+    },
+    /// Put a party on hold
+    Hold(ByParty),
+    /// Release a held party
+    Resume(ByParty),
+    /// Put the answered consult in one's place
+    TransferCall(By),
+    /// Leave the conference; the others talk on
+    ExitConference(By),
+    /// End the call for everybody
+    EndCall(By),
+    /// Press End: ends the call for a primary, leaves for a conferenced agent
+    PressEnd(By),
+    /// A party's device went on hook
+    HangUp(OfParty),
+    /// A party's connection broke
+    LoseConnection(OfParty),
+    /// Settle a wrap-up
+    ApplyWrapUp {
+        /// The agent who owes it
+        #[arg(long)]
+        by: Actor,
+        /// Why the customer had called
+        #[arg(long)]
+        reason: domain::GivenReason,
+    },
+    /// Suggest a wrap-up reason to the others who owe one
+    SuggestWrapUp {
+        /// The agent who assists
+        #[arg(long)]
+        by: Actor,
+        /// The reason
+        #[arg(long)]
+        reason: domain::GivenReason,
+        /// A note beside it
+        #[arg(long)]
+        note: Option<domain::Note>,
+    },
+    /// Begin to listen through an agent
+    StartMonitoring {
+        /// The supervisor
+        #[arg(long)]
+        by: Actor,
+        /// The agent to listen through
+        #[arg(long)]
+        agent: Party,
+    },
+    /// Begin to speak in a call one listens to
+    BargeIn(By),
+    /// Stop listening
+    StopMonitoring(By),
+}
+
+/// Who asks.
+#[derive(Debug, Args)]
+pub struct By {
+    /// Who asks: agent:ID, dial:NUMBER or supervisor:ID
+    #[arg(long)]
+    pub by: Actor,
+}
+
+/// Who asks, about whom.
+#[derive(Debug, Args)]
+pub struct ByParty {
+    /// The agent who asks
+    #[arg(long)]
+    pub by: Actor,
+    /// Whom it is about: customer, agent:ID or dial:NUMBER
+    #[arg(long)]
+    pub party: Party,
+}
+
+/// To whom it happened.
+#[derive(Debug, Args)]
+pub struct OfParty {
+    /// To whom it happened: customer, agent:ID or dial:NUMBER
+    #[arg(long)]
+    pub party: Party,
+}
+
+/// `kaigi show`.
+#[derive(Debug, Subcommand)]
+pub enum Show {
+    /// The calls that go on
+    #[command(
+        after_help = "Example:\n  kaigi show active-calls --idle 4h    calls whose hang-up never came"
+    )]
+    ActiveCalls {
+        /// Only calls in which nothing happened for so long, such as 30m or 4h
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        idle: Option<Duration>,
+        /// Only calls of that queue
+        #[arg(long)]
+        queue: Option<Queue>,
+    },
+    /// The wrap-ups that are owed, oldest first
+    WrapUpQueue {
+        /// Only those this agent owes
+        #[arg(long, value_parser = agent)]
+        agent: Option<AgentId>,
+        /// Only calls of that queue
+        #[arg(long)]
+        queue: Option<Queue>,
+    },
+    /// How long calls took, and what of it was what
+    #[command(after_help = HANDLE_TIMES_EXAMPLES)]
+    HandleTimes(HandleTimes),
+    /// Which calls a supervisor may listen to, and who does
+    Monitoring,
+    /// One call
+    Call {
+        /// The call
+        call: CallId,
+    },
+}
+
+const HANDLE_TIMES_EXAMPLES: &str = "\
+Examples:
+  kaigi show handle-times --by call                         each call that ended
+  kaigi show handle-times --window 1h --by queue            an hour a row, for each queue
+  kaigi show handle-times --window 1d --by agent --agent agent:ana
+  kaigi show handle-times --window 1h --by all --explain    and the calls behind each row";
+
+/// `kaigi show handle-times`.
+#[derive(Debug, Args)]
+pub struct HandleTimes {
+    /// What a row is about; call and agent are single calls, unless a window is given [default: call, or all in a window]
+    #[arg(long, value_enum)]
+    pub by: Option<By4>,
+    /// Sum up by the time calls ended, in UTC
+    #[arg(long, value_enum)]
+    pub window: Option<Window>,
+    /// Also list the calls behind each row
+    #[arg(long, requires = "window")]
+    pub explain: bool,
+    /// Only this agent
+    #[arg(long, value_parser = agent)]
+    pub agent: Option<AgentId>,
+    /// Only this queue
+    #[arg(long)]
+    pub queue: Option<Queue>,
+    /// Only calls that ended at or after this time
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Only calls that ended before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+}
+
+/// What a row of handle times is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By4 {
+    /// A call.
+    Call,
+    /// An agent; without a window, in one call.
+    Agent,
+    /// A queue in a window.
+    Queue,
+    /// All calls in a window.
+    All,
+}
+
+/// How long a window is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Window {
+    /// A quarter of an hour.
+    #[value(name = "15m")]
+    QuarterHour,
+    /// An hour.
+    #[value(name = "1h")]
+    Hour,
+    /// A day.
+    #[value(name = "1d")]
+    Day,
+}
+
+/// `kaigi calls`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  kaigi calls --agent agent:ana --from 2026-11-22T00:00:00Z --phase conference"
+)]
+pub struct Calls {
+    /// Calls this agent was in, or was consulted in
+    #[arg(long, value_parser = agent)]
+    pub agent: Option<AgentId>,
+    /// Calls of the customer with this number
+    #[arg(long, value_name = "NUMBER")]
+    pub customer: Option<CustomerNumber>,
+    /// Calls of this queue
+    #[arg(long)]
+    pub queue: Option<Queue>,
+    /// Calls with a command of this correlation
+    #[arg(long, value_name = "TEXT")]
+    pub correlation: Option<Correlation>,
+    /// Calls answered at or after this time
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Calls answered before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Calls that are in this phase now
+    #[arg(long, value_parser = phase)]
+    pub phase: Option<domain::call::Phase>,
+}
+
+/// `kaigi replay`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kaigi replay c1\n  kaigi replay c1 --until 2026-11-22T09:05:00Z\n  kaigi replay c1 --revision 7 --output json"
+)]
+pub struct Replay {
+    /// The call
+    pub call: CallId,
+    /// Stop at what happened by this time
+    #[arg(long, value_name = "TIME", conflicts_with = "revision")]
+    pub until: Option<Timestamp>,
+    /// Stop after this revision
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    pub revision: Option<Revision>,
+}
+
+/// `kaigi events`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kaigi events --after 1200 --call c1")]
+pub struct Events {
+    /// Only events after this position
+    #[arg(long, value_name = "POSITION", default_value = "0", value_parser = position)]
+    pub after: Position,
+    /// Only this call's events
+    #[arg(long)]
+    pub call: Option<CallId>,
+    /// Go on with the events to come, until interrupted
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// `kaigi simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kaigi simulate --calls 10000 --seed 1 | kaigi run -")]
+pub struct Simulate {
+    /// How many calls
+    #[arg(long, default_value_t = 1000, value_parser = calls())]
+    pub calls: u64,
+    /// Which day: the same seed gives the same bytes
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `kaigi import`.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Events of the Asterisk Manager Interface, one JSON array a file
+    #[command(after_help = IMPORT_HELP)]
+    Asterisk {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+const IMPORT_HELP: &str = "\
+Commands go to standard output, what the call model cannot express to standard error with the reason. The times of
+events are lower bounds: the captures hold the second each leg was created, and nothing finer. Ids come from the
+content, so importing twice writes nothing twice.
+
+Example:
+  kaigi import asterisk capture.json | kaigi run -";
+
+/// `kaigi demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many calls the made-up day has
+    #[arg(long, default_value_t = 1200, value_parser = calls())]
+    pub calls: u64,
+    /// Which made-up day
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `kaigi store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Identity, format, counts, size, last position
+    Info,
+}
+
+/// A day of more calls than anybody has would only fill a disk.
+fn calls() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=1_000_000_000)
+}
+
+fn revision(text: &str) -> Result<Revision, std::num::ParseIntError> {
+    text.parse().map(Revision)
+}
+
+fn position(text: &str) -> Result<Position, std::num::ParseIntError> {
+    text.parse().map(Position)
+}
+
+/// An agent, with or without `agent:` before the ID.
+fn agent(text: &str) -> Result<AgentId, String> {
+    let id = text.strip_prefix("agent:").unwrap_or(text);
+    id.parse()
+        .map_err(|error: domain::InvalidText| error.to_string())
+}
+
+fn phase(text: &str) -> Result<domain::call::Phase, String> {
+    let mut phases = domain::call::Phase::ALL.iter();
+    phases
+        .find(|phase| phase.name() == text)
+        .copied()
+        .ok_or_else(|| "must be talking, conference, wrap_up_assist or ended".to_owned())
+}
+
+/// Whole units, as in 90s, 30m, 4h or 2d.
+fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = |unit| match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let total = number.parse::<u64>().ok().zip(seconds(unit));
+    total
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "must be a whole number of s, m, h or d, such as 4h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_whole_units() {
+        assert_eq!(duration("4h"), Ok(Duration::from_secs(14_400)));
+        for text in [
+            "",
+            "4",
+            "h",
+            "-1h",
+            "1.5h",
+            "4 h",
+            "99999999999999999999d",
+            "9999999999999999999d",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

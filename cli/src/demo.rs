@@ -1,0 +1,166 @@
+//! `kaigi demo`: the main job on a fresh store. A real capture and a made-up day in, the four read models out.
+
+use crate::args::{By4, Demo, HandleTimes, Output, Show, Window};
+use crate::exit::Exit;
+use crate::import;
+use crate::output::Console;
+use crate::run::{Tally, run};
+use crate::show::show;
+use crate::simulate::{Day, simulate};
+use crate::store::StoreUrl;
+use anyhow::Context;
+use domain::json::write_command;
+use domain::{CallId, EventStore, Handler, Request, Timestamp};
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// An attended transfer, captured from a running telephone system; tests/fixtures/asterisk-ami has its licence.
+const CAPTURE: (&str, &[u8]) = (
+    "xfer_attended/xfer_abbcac.json",
+    include_bytes!("../../tests/fixtures/asterisk-ami/xfer_attended/xfer_abbcac.json"),
+);
+
+/// How much of the day is over when the demo looks at it: the busiest hour, so that calls are live and wrap-ups owed.
+const UNTIL_MS: u64 = 10 * 3_600_000 + 30 * 60_000;
+
+/// Fills a fresh store and shows what came of it.
+pub async fn demo(
+    url: &StoreUrl,
+    store: Arc<dyn EventStore>,
+    args: &Demo,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let handler = Arc::new(Handler::new(Arc::clone(&store)));
+    let captured = captured()?;
+    let transferred = captured.first().map(|request| request.call.clone());
+    console.print(&format!(
+        "A real capture, {}: {} commands\n",
+        CAPTURE.0,
+        captured.len()
+    ))?;
+    let mut exit = apply(&handler, &captured, console).await?;
+    let day = Day {
+        calls: args.calls,
+        seed: args.seed,
+    };
+    let day = until_busiest(simulate(&day));
+    console.print(&format!(
+        "\nA made-up day of {} calls, until half past ten: {} commands\n",
+        args.calls,
+        day.len()
+    ))?;
+    exit = exit.and(apply(&handler, &day, console).await?);
+    let now = day.last().and_then(|request| request.at);
+    for (title, what) in read_models() {
+        console.print(&format!("\n{title}\n"))?;
+        exit = exit.and(show(url, Arc::clone(&store), what, now, console).await?);
+    }
+    console.print(&next_steps(url, transferred.as_ref()))?;
+    Ok(exit)
+}
+
+fn captured() -> anyhow::Result<Vec<Request>> {
+    let files = [(PathBuf::from(CAPTURE.0), CAPTURE.1.to_vec())];
+    let import = import::asterisk::import_captures(&files).context("the demo's capture")?;
+    Ok(import.commands)
+}
+
+fn until_busiest(day: impl Iterator<Item = Request>) -> Vec<Request> {
+    let mut until = None;
+    day.take_while(|request| {
+        let at = request.at.unwrap_or_default();
+        at <= *until.get_or_insert_with(|| midnight(at).plus_millis(UNTIL_MS))
+    })
+    .collect()
+}
+
+fn midnight(at: Timestamp) -> Timestamp {
+    at.minus_millis(at.as_millis() % 86_400_000)
+}
+
+/// The same way as `kaigi run`, but for the answers, which nobody would read here.
+async fn apply(
+    handler: &Arc<Handler>,
+    commands: &[Request],
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let lines: Vec<String> = commands.iter().map(write_command).collect();
+    let input = Box::new(Cursor::new(lines.join("\n").into_bytes()));
+    let started = std::time::Instant::now();
+    let (exit, tally) = run(Arc::clone(handler), input, &mut std::io::sink(), |_| ()).await?;
+    console.print(&summary(&tally, started.elapsed()))?;
+    Ok(exit)
+}
+
+fn summary(tally: &Tally, took: std::time::Duration) -> String {
+    format!(
+        "  {} accepted, {} refused by a rule, each answered once it was on the disk; {:.2} s\n",
+        tally.accepted,
+        tally.refused,
+        took.as_secs_f64()
+    )
+}
+
+fn read_models() -> [(&'static str, Show); 4] {
+    let handle_times = HandleTimes {
+        by: Some(By4::All),
+        window: Some(Window::Day),
+        explain: false,
+        agent: None,
+        queue: None,
+        from: None,
+        to: None,
+    };
+    [
+        (
+            "ACTIVE CALLS  (kaigi show active-calls)",
+            Show::ActiveCalls {
+                idle: None,
+                queue: None,
+            },
+        ),
+        (
+            "WRAP-UP QUEUE  (kaigi show wrap-up-queue)",
+            Show::WrapUpQueue {
+                agent: None,
+                queue: None,
+            },
+        ),
+        (
+            "HANDLE TIMES  (kaigi show handle-times --window 1d --by all)",
+            Show::HandleTimes(handle_times),
+        ),
+        ("MONITORING  (kaigi show monitoring)", Show::Monitoring),
+    ]
+}
+
+fn next_steps(url: &StoreUrl, call: Option<&CallId>) -> String {
+    let call = call.map_or("CALL", CallId::as_str);
+    format!(
+        "\nThe store stays at {url}. Look around in it:\n\n  \
+         export KAIGI_STORE={url}\n  \
+         cargo run --release -- replay {call}\n  \
+         cargo run --release -- calls\n  \
+         cargo run --release -- events | head -3\n"
+    )
+}
+
+/// A fresh folder for a demo's store, unless the user named a store.
+pub fn fresh_store() -> anyhow::Result<StoreUrl> {
+    let name = format!("kaigi-demo-{}", uuid::Uuid::new_v4().simple());
+    Ok(StoreUrl::Sled(std::env::temp_dir().join(name)))
+}
+
+/// Refuses to mix a demo with somebody's calls.
+pub async fn must_be_empty(url: &StoreUrl, store: &dyn EventStore) -> anyhow::Result<()> {
+    match store.info().await?.events {
+        0 => Ok(()),
+        events => Err(crate::exit::usage(format!(
+            "{url} holds {events} events; a demo wants a store of its own: leave --store away, or name an empty one"
+        ))),
+    }
+}
+
+/// Tables, whatever the output: a demo is for people.
+pub const OUTPUT: Output = Output::Table;

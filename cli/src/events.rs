@@ -1,0 +1,52 @@
+//! `kaigi events`: the events as they are kept, one JSON object a line.
+
+use crate::args::Events;
+use crate::exit::{Exit, not_found};
+use crate::output::{Console, json_line};
+use domain::json::EventJson;
+use domain::{EventStore, Follower, Revision, StoredEvent};
+use std::sync::Arc;
+
+/// How many events are read at once.
+pub const PAGE: usize = 4096;
+
+/// Prints the events of the store, or of one call, and with `--follow` those to come.
+pub async fn events(
+    store: Arc<dyn EventStore>,
+    args: &Events,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    if let (Some(call), false) = (&args.call, args.follow) {
+        let events = store.read_call(call, Revision(0)).await?;
+        if events.is_empty() {
+            return Err(not_found(format!("there is no call {call} in this store")));
+        }
+        print(&events, args, console)?;
+        return Ok(Exit::Done);
+    }
+    let mut follower = Follower::new(store, args.after, PAGE);
+    loop {
+        let events = follower.next_there().await?;
+        print(&events, args, console)?;
+        if !events.is_empty() {
+            continue;
+        }
+        if !args.follow {
+            return Ok(Exit::Done);
+        }
+        console.flush()?;
+        tokio::select! {
+            events = follower.next() => print(&events?, args, console)?,
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        }
+    }
+}
+
+fn print(events: &[StoredEvent], args: &Events, console: &mut Console) -> anyhow::Result<()> {
+    let wanted = |stored: &&StoredEvent| {
+        let call = &stored.recorded.cause.call;
+        stored.position > args.after && args.call.as_ref().is_none_or(|wanted| wanted == call)
+    };
+    let mut events = events.iter().filter(wanted);
+    events.try_for_each(|stored| console.print(&json_line(&EventJson(stored))))
+}

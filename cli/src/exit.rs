@@ -1,0 +1,104 @@
+//! How the program ends, for whoever called it.
+
+use domain::StoreError;
+use std::process::ExitCode;
+use store_sled::OpenError;
+
+/// What the program's exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// All done; a refused command in a file is an answer, not a failure.
+    Done = 0,
+    /// Something failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// A rule refused a command.
+    Rejected = 3,
+    /// No such call, or no such point of it.
+    NotFound = 4,
+    /// The call is not at the revision the command expects.
+    Conflict = 5,
+    /// A history does not verify.
+    Altered = 6,
+    /// Some input lines were malformed.
+    Malformed = 65,
+    /// The store is busy or unreachable, or a conflict could not be settled: try again.
+    TryAgain = 75,
+}
+
+impl Exit {
+    /// Of several, the one that says the most: try again, failed, malformed, rejected, done.
+    #[must_use]
+    pub fn and(self, other: Exit) -> Exit {
+        const BY_WEIGHT: [Exit; 4] = [
+            Exit::TryAgain,
+            Exit::Failed,
+            Exit::Malformed,
+            Exit::Rejected,
+        ];
+        let mut weighty = BY_WEIGHT.into_iter();
+        weighty
+            .find(|exit| *exit == self || *exit == other)
+            .unwrap_or(self.max(other))
+    }
+
+    /// What a failure ends the program with.
+    pub fn of(error: &anyhow::Error) -> Exit {
+        error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
+    }
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(error) = cause.downcast_ref::<Ended>() {
+        return Some(error.exit);
+    }
+    if let Some(StoreError::Unavailable(_)) = cause.downcast_ref() {
+        return Some(Exit::TryAgain);
+    }
+    if let Some(OpenError::Busy { .. }) = cause.downcast_ref() {
+        return Some(Exit::TryAgain);
+    }
+    let altered = cause.downcast_ref::<domain::envelope::Altered>();
+    altered.map(|_| Exit::Altered)
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A failure that knows how the program must end.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Ended {
+    exit: Exit,
+    message: String,
+}
+
+/// A command line that cannot be carried out.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    let (exit, message) = (Exit::Usage, message.into());
+    Ended { exit, message }.into()
+}
+
+/// Something that is not there.
+pub fn not_found(message: impl Into<String>) -> anyhow::Error {
+    let (exit, message) = (Exit::NotFound, message.into());
+    Ended { exit, message }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn of_several_ends_the_weightiest_is_told() {
+        assert_eq!(Exit::Done.and(Exit::Rejected), Exit::Rejected);
+        assert_eq!(Exit::Rejected.and(Exit::Malformed), Exit::Malformed);
+        assert_eq!(Exit::Failed.and(Exit::Malformed), Exit::Failed);
+        assert_eq!(Exit::Failed.and(Exit::TryAgain), Exit::TryAgain);
+        assert_eq!(Exit::Done.and(Exit::Done), Exit::Done);
+    }
+}

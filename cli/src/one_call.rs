@@ -1,0 +1,114 @@
+//! `kaigi call`: one command by hand.
+
+use crate::args::{CallVerb, OneCall, Output};
+use crate::exit::Exit;
+use crate::output::{self, Console};
+use crate::story;
+use domain::handle::HandleError;
+use domain::json::{AnswerJson, RejectionJson};
+use domain::{Answer, Command, CommandId, Handler, Request};
+
+/// Sends the command and prints what followed, or which rule refused and what to do instead.
+pub async fn call(handler: &Handler, args: OneCall, console: &mut Console) -> anyhow::Result<Exit> {
+    let request = request(args);
+    let id = request.id.unwrap_or_else(|| handler.random_id());
+    match handler.handle(&request, id, handler.now()).await {
+        Ok(answer) => {
+            accepted(&answer, console)?;
+            Ok(Exit::Done)
+        }
+        Err(error) => refused(&request, id, error, console),
+    }
+}
+
+fn accepted(answer: &Answer, console: &mut Console) -> anyhow::Result<()> {
+    match console.output() {
+        Output::Table => {
+            console.print(&story::told(&answer.events))?;
+            console.print(&format!(
+                "\ncall {} is at revision {} now\n",
+                answer.call,
+                answer.revision()
+            ))
+        }
+        Output::Json | Output::Ndjson | Output::Csv => {
+            console.print(&output::json_line(&AnswerJson::accepted(answer)))
+        }
+    }
+}
+
+fn refused(
+    request: &Request,
+    id: CommandId,
+    error: HandleError,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let Some(rejection) = RejectionJson::of(&error) else {
+        return Err(error.into());
+    };
+    match console.output() {
+        Output::Table => {
+            let rule = rejection.rule.as_ref();
+            let rule = rule.map_or(String::new(), |rule| format!(" ({rule})"));
+            eprintln!("refused: {}{rule}: {}", rejection.code, rejection.message);
+        }
+        Output::Json | Output::Ndjson | Output::Csv => {
+            let answer = AnswerJson::refused(&request.call, id, rejection);
+            console.print(&output::json_line(&answer))?;
+        }
+    }
+    Ok(match error {
+        HandleError::Expected { .. } => Exit::Conflict,
+        _ => Exit::Rejected,
+    })
+}
+
+fn request(args: OneCall) -> Request {
+    Request {
+        call: args.call,
+        id: args.id.map(CommandId),
+        at: args.at,
+        correlation: args.correlation,
+        expect: args.expect,
+        command: command(args.verb),
+    }
+}
+
+fn command(verb: CallVerb) -> Command {
+    match verb {
+        CallVerb::ConnectCall {
+            agent,
+            customer,
+            queue,
+        } => Command::ConnectCall {
+            agent,
+            customer,
+            queue,
+        },
+        CallVerb::StartConsult { by, target, hold } => Command::StartConsult { by, target, hold },
+        CallVerb::AcceptConsult(by) => Command::AcceptConsult { by: by.by },
+        CallVerb::DeclineConsult(by) => Command::DeclineConsult { by: by.by },
+        CallVerb::ConsultUnanswered => Command::ConsultUnanswered,
+        CallVerb::EndConsult(by) => Command::EndConsult { by: by.by },
+        CallVerb::StartConference { by, origin } => Command::StartConference { by, origin },
+        CallVerb::Hold(args) => Command::Hold {
+            by: args.by,
+            party: args.party,
+        },
+        CallVerb::Resume(args) => Command::Resume {
+            by: args.by,
+            party: args.party,
+        },
+        CallVerb::TransferCall(by) => Command::TransferCall { by: by.by },
+        CallVerb::ExitConference(by) => Command::ExitConference { by: by.by },
+        CallVerb::EndCall(by) => Command::EndCall { by: by.by },
+        CallVerb::PressEnd(by) => Command::PressEnd { by: by.by },
+        CallVerb::HangUp(of) => Command::HangUp { party: of.party },
+        CallVerb::LoseConnection(of) => Command::LoseConnection { party: of.party },
+        CallVerb::ApplyWrapUp { by, reason } => Command::ApplyWrapUp { by, reason },
+        CallVerb::SuggestWrapUp { by, reason, note } => Command::SuggestWrapUp { by, reason, note },
+        CallVerb::StartMonitoring { by, agent } => Command::StartMonitoring { by, agent },
+        CallVerb::BargeIn(by) => Command::BargeIn { by: by.by },
+        CallVerb::StopMonitoring(by) => Command::StopMonitoring { by: by.by },
+    }
+}

@@ -1,0 +1,87 @@
+//! Read models between two runs of the program: one file each beside the store, replaced whole or not at all.
+
+use crate::events::PAGE;
+use crate::progress;
+use crate::store::StoreUrl;
+use anyhow::Context;
+use domain::{EventStore, Follower};
+use projections::{CheckpointError, Checkpointed, Projection};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The read model as of the store's last event: resumed from its checkpoint, or built anew.
+pub async fn caught_up<P: Projection>(
+    url: &StoreUrl,
+    store: Arc<dyn EventStore>,
+) -> anyhow::Result<Checkpointed<P>> {
+    let folder = url.read_models();
+    let mut model = folder
+        .as_deref()
+        .and_then(|folder| kept(folder, &*store))
+        .unwrap_or_else(|| Checkpointed::new(store.id()));
+    let before = model.position();
+    let last = store.info().await?.last;
+    let mut progress = progress::events(last.0.saturating_sub(before.0));
+    let mut follower = Follower::new(store, before, PAGE);
+    loop {
+        let events = follower.next_there().await?;
+        if events.is_empty() {
+            break;
+        }
+        model.fold(&events);
+        progress.at(model.position().0.saturating_sub(before.0));
+    }
+    progress.done();
+    if let Some(folder) = folder
+        && model.position() > before
+        && let Err(error) = keep(&folder, &model)
+    {
+        // Losing a checkpoint costs a replay, nothing else.
+        eprintln!(
+            "kaigi: the checkpoint of {} is not kept: {error:#}",
+            P::NAME
+        );
+    }
+    Ok(model)
+}
+
+fn kept<P: Projection>(folder: &Path, store: &dyn EventStore) -> Option<Checkpointed<P>> {
+    let path = folder.join(P::NAME);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            eprintln!(
+                "kaigi: cannot read {}, building it anew: {error}",
+                path.display()
+            );
+            return None;
+        }
+    };
+    match Checkpointed::decode(&bytes, store.id()) {
+        Ok(model) => Some(model),
+        // An upgrade is no news to whoever looks at a table.
+        Err(CheckpointError::OtherVersion { .. }) => None,
+        Err(error) => {
+            eprintln!("kaigi: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+/// Written beside the old one, made durable, then put in its place: a reader finds the one or the other.
+fn keep<P: Projection>(folder: &Path, model: &Checkpointed<P>) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join(P::NAME);
+    let fresh = folder.join(format!("{}.new", P::NAME));
+    let written = File::create(&fresh).and_then(|mut file| {
+        file.write_all(&model.encode())?;
+        file.sync_all()
+    });
+    written.with_context(|| format!("cannot write {}", fresh.display()))?;
+    fs::rename(&fresh, &path).with_context(|| format!("cannot replace {}", path.display()))?;
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.with_context(|| format!("cannot sync {}", folder.display()))
+}

@@ -1,0 +1,276 @@
+//! A call told in sentences: who did what, what followed, by which rule.
+
+use domain::call::Call;
+use domain::command::HoldScope;
+use domain::event::{ConsultEnd, EndCause, Event, LeaveReason, MonitoringEnd, Personal};
+use domain::{Party, Rule, StoredEvent, Target, Timestamp};
+use std::fmt::{Display, Write};
+
+/// Events of one command, in order.
+struct Deed<'a> {
+    events: &'a [StoredEvent],
+}
+
+/// The events as a story: for each command when, who, and what followed by which rule.
+pub fn told(events: &[StoredEvent]) -> String {
+    let mut story = String::new();
+    let started = events.first().map(|stored| stored.recorded.cause.at);
+    for deed in deeds(events) {
+        tell(&mut story, &deed, started.unwrap_or_default());
+    }
+    story
+}
+
+/// What followed by which rule, for one event of a batch.
+pub fn rule_of(events: &[StoredEvent], index: usize) -> Rule {
+    let batch = batch_around(events, index);
+    let batch: Vec<Event> = batch
+        .iter()
+        .map(|stored| stored.recorded.event.clone())
+        .collect();
+    events[index].recorded.event.rule(&batch)
+}
+
+fn batch_around(events: &[StoredEvent], index: usize) -> &[StoredEvent] {
+    let command = events[index].recorded.cause.command;
+    let of_command = |stored: &&StoredEvent| stored.recorded.cause.command == command;
+    let before = events[..index].iter().rev().take_while(of_command).count();
+    let after = events[index..].iter().take_while(of_command).count();
+    &events[index - before..index + after]
+}
+
+fn deeds(events: &[StoredEvent]) -> impl Iterator<Item = Deed<'_>> {
+    let chunks = events.chunk_by(|a, b| a.recorded.cause.command == b.recorded.cause.command);
+    chunks.map(|events| Deed { events })
+}
+
+fn tell(story: &mut String, deed: &Deed<'_>, started: Timestamp) {
+    let cause = &deed.events[0].recorded.cause;
+    let who = cause
+        .actor
+        .as_ref()
+        .map_or("the telephone system".to_owned(), ToString::to_string);
+    let time = clock(cause.at);
+    let offset = offset(cause.at.millis_since(started));
+    let _ = write!(story, "{time}  {offset:>9}  {who}");
+    if let Some(reported_at) = cause.reported_at {
+        let _ = write!(
+            story,
+            "  (reported for {}; time never runs backwards: R62)",
+            clock(reported_at)
+        );
+    }
+    story.push('\n');
+    let batch: Vec<Event> = deed
+        .events
+        .iter()
+        .map(|stored| stored.recorded.event.clone())
+        .collect();
+    for event in &batch {
+        let rule = event.rule(&batch);
+        let _ = writeln!(story, "{:>25}{}  [{rule}]", "", sentence(event));
+    }
+}
+
+/// The time of day; the date stands above the story.
+fn clock(at: Timestamp) -> String {
+    at.to_string()[11..23].to_owned()
+}
+
+/// How long after the call was answered: +1:02:03.
+fn offset(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("+{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("+{minutes}:{seconds:02}")
+    }
+}
+
+fn sentence(event: &Event) -> String {
+    match event {
+        Event::CallConnected {
+            agent,
+            customer,
+            queue,
+        } => {
+            let number = personal(customer.as_ref(), |number| format!(" ({number})"));
+            let queue = queue.as_ref();
+            let queue = queue.map_or(String::new(), |queue| {
+                format!(" from queue {}", plain(queue.as_str()))
+            });
+            format!("agent:{agent} answers the customer{number}{queue} and is primary")
+        }
+        Event::ConsultRequested { by, target, hold } => format!(
+            "agent:{by} consults {target}{}; it rings",
+            match hold {
+                HoldScope::Others => "",
+                HoldScope::None => ", letting the others talk on",
+            }
+        ),
+        Event::ConsultStarted { by, target } => {
+            format!("{target} answers; agent:{by} and they talk privately")
+        }
+        Event::ConsultEnded { by, target, cause } => consult_ended(by.as_str(), target, *cause),
+        Event::PartyJoined { party } => format!("{party} joins the call"),
+        Event::ConferenceStarted { primary } => {
+            format!("it is a conference now; agent:{primary} is its primary agent")
+        }
+        Event::PartyHeld { party, by } => format!("{} is held by agent:{by}", name(party)),
+        Event::PartyReleased { party } => format!("{} hears the call again", name(party)),
+        Event::PartyLeft { party, reason } => left(party, *reason),
+        Event::ControlTransferred { from, to } => {
+            format!("agent:{to} takes control over from agent:{from}")
+        }
+        Event::ControlVacated { from } => {
+            format!("nobody controls the call after agent:{from}; no agent remains")
+        }
+        Event::ConferenceDissolved => "it is an ordinary two-party call again".to_owned(),
+        Event::WrapUpAssistEntered => "Wrap-up Assist begins: the others may talk on".to_owned(),
+        Event::CallEnded { cause } => ended(*cause).to_owned(),
+        Event::CallCompleted => "the call is completed: nothing is owed any more".to_owned(),
+        Event::WrapUpOwed { agent } => format!("agent:{agent} owes wrap-up"),
+        Event::WrapUpApplied { agent, reason } => {
+            format!(
+                "agent:{agent} settles the wrap-up with \"{}\"",
+                plain(reason.as_str())
+            )
+        }
+        Event::WrapUpSuggested { by, reason, note } => {
+            let reason = plain(reason.as_str());
+            let note = personal(note.as_ref(), |note| format!(", noting \"{note}\""));
+            format!("agent:{by} suggests \"{reason}\" as reason{note}")
+        }
+        Event::MonitoringStarted { supervisor, agent } => {
+            format!("supervisor:{supervisor} listens through agent:{agent}")
+        }
+        Event::SupervisorBargedIn { supervisor } => format!("supervisor:{supervisor} speaks too"),
+        Event::MonitoringMoved {
+            supervisor,
+            from,
+            to,
+        } => format!("supervisor:{supervisor} listens through agent:{to} instead of agent:{from}"),
+        Event::MonitoringEnded { supervisor, cause } => format!(
+            "supervisor:{supervisor} listens no longer: {}",
+            match cause {
+                MonitoringEnd::Requested => "they stopped",
+                MonitoringEnd::NoAgentLeft => "no agent is left",
+                MonitoringEnd::CallEnded => "the call has ended",
+            }
+        ),
+    }
+}
+
+/// A text within a sentence: one line, and nothing in it can steer a terminal.
+fn plain(text: &str) -> String {
+    crate::output::plain(&text.replace('\n', " "))
+}
+
+/// A personal text within a sentence; nothing if there never was one.
+fn personal<T: Display>(text: Option<&Personal<T>>, told: impl Fn(&str) -> String) -> String {
+    match text {
+        Some(Personal::Clear(text)) => told(&plain(&text.to_string())),
+        Some(Personal::Erased) => told("erased"),
+        None => String::new(),
+    }
+}
+
+fn consult_ended(by: &str, target: &Target, cause: ConsultEnd) -> String {
+    match cause {
+        ConsultEnd::Ended => format!("the consult of agent:{by} with {target} is over"),
+        ConsultEnd::Declined => format!("{target} declines the consult of agent:{by}"),
+        ConsultEnd::NotAnswered => format!("{target} does not answer the consult of agent:{by}"),
+        ConsultEnd::Cancelled => format!("the consult of agent:{by} stops ringing {target}"),
+        ConsultEnd::Merged => format!("agent:{by} merges the consult with {target} into the call"),
+        ConsultEnd::Transferred => format!("agent:{by} transfers the call to {target}"),
+    }
+}
+
+fn left(party: &Party, reason: LeaveReason) -> String {
+    let who = name(party);
+    match reason {
+        LeaveReason::Exited => format!("{who} exits"),
+        LeaveReason::HungUp => format!("{who} hangs up"),
+        LeaveReason::ConnectionLost => format!("{who} loses the connection"),
+        LeaveReason::Transferred => format!("{who} leaves by the transfer"),
+        LeaveReason::CallEnded => format!("{who} leaves with the end of the call"),
+    }
+}
+
+fn ended(cause: EndCause) -> &'static str {
+    match cause {
+        EndCause::OnePartyLeft => "the call ends: at most one party is left",
+        EndCause::CustomerAndAgentsLeft => "the call ends: the customer and every agent have left",
+        EndCause::EndedByPrimary => "the call ends for everybody: the primary ended it",
+    }
+}
+
+fn name(party: &Party) -> String {
+    match party {
+        Party::Customer => "the customer".to_owned(),
+        Party::Agent(_) | Party::Dial(_) => party.to_string(),
+    }
+}
+
+/// Where a call stands, in a few lines.
+pub fn state(call: &Call) -> String {
+    let mut text = String::new();
+    let phase = call.phase().map_or("unopened", domain::call::Phase::name);
+    let _ = writeln!(text, "phase    {phase} since {}", call.phase_since());
+    if let Some(primary) = call.primary() {
+        let _ = writeln!(text, "primary  agent:{primary}");
+    }
+    for seat in call.seats() {
+        let hold = seat.hold.as_ref();
+        let hold = hold.map_or(String::new(), |hold| format!(", held by agent:{}", hold.by));
+        let _ = writeln!(
+            text,
+            "party    {} since {}{hold}",
+            seat.party, seat.joined_at
+        );
+    }
+    if let Some(consult) = call.consult() {
+        let _ = writeln!(
+            text,
+            "consult  agent:{} with {}, {} since {}",
+            consult.by,
+            consult.target,
+            consult.state.name(),
+            consult.since
+        );
+    }
+    for session in call.sessions() {
+        let _ = writeln!(
+            text,
+            "listens  supervisor:{} through agent:{}, {} since {}",
+            session.supervisor,
+            session.agent,
+            session.mode.name(),
+            session.since
+        );
+    }
+    for wrap_up in call.wrap_ups() {
+        let _ = writeln!(text, "wrap-up  {}", wrap_up_line(wrap_up));
+    }
+    if let (Some(ended), Some(cause)) = (call.ended_at(), call.end_cause()) {
+        let _ = writeln!(text, "ended    {ended}, {}", cause.name());
+    }
+    if let Some(completed) = call.completed_at() {
+        let _ = writeln!(text, "complete {completed}");
+    }
+    text
+}
+
+fn wrap_up_line(wrap_up: &domain::call::WrapUp) -> String {
+    match &wrap_up.state {
+        domain::call::WrapUpState::Owed => {
+            format!("agent:{} owes since {}", wrap_up.agent, wrap_up.since)
+        }
+        domain::call::WrapUpState::Applied { reason, at } => format!(
+            "agent:{} settled at {at} with \"{}\"",
+            wrap_up.agent,
+            plain(reason.as_str())
+        ),
+    }
+}
