@@ -1,3 +1,6 @@
 //! What the tests of the whole system share.
 
+pub mod arbitrary;
+pub mod contract;
+pub mod program;
 pub mod scenario;

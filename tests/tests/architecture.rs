@@ -1,0 +1,151 @@
+//! The arrows of ARCHITECTURE.md, asserted from the manifests, and what the documents promise of the folders.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Our crates, by folder and name.
+const CRATES: [(&str, &str); 6] = [
+    ("domain", "domain"),
+    ("projections", "projections"),
+    ("store-sled", "store-sled"),
+    ("cli", "kaigi"),
+    ("tests", "tests"),
+    ("benches", "benches"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Which of our crates the one in `folder` depends on, in any section.
+fn arrows(folder: &str) -> BTreeSet<&'static str> {
+    let manifest = read(&format!("{folder}/Cargo.toml"));
+    let mut in_dependencies = false;
+    let mut found = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.contains("dependencies");
+        }
+        let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+        let ours = CRATES.iter().find(|(_, ours)| *ours == name);
+        found.extend(ours.filter(|_| in_dependencies).map(|(_, name)| *name));
+    }
+    found
+}
+
+#[test]
+fn the_domain_knows_no_other_crate_of_ours() {
+    assert_eq!(arrows("domain"), BTreeSet::new());
+}
+
+#[test]
+fn no_projection_knows_a_store_and_no_store_a_projection() {
+    assert_eq!(arrows("projections"), BTreeSet::from(["domain"]));
+    assert_eq!(arrows("store-sled"), BTreeSet::from(["domain"]));
+}
+
+#[test]
+fn the_program_brings_them_together() {
+    let all = BTreeSet::from(["domain", "projections", "store-sled"]);
+    assert_eq!(arrows("cli"), all);
+}
+
+#[test]
+fn every_member_of_the_workspace_is_in_this_test() {
+    let manifest = read("Cargo.toml");
+    let members = manifest.lines().find(|line| line.starts_with("members"));
+    let members: BTreeSet<_> = members
+        .expect("there are members")
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .collect();
+    assert_eq!(members, CRATES.iter().map(|(folder, _)| *folder).collect());
+}
+
+#[test]
+fn only_one_file_of_the_program_chooses_the_store() {
+    let folder = root().join("cli/src");
+    let mut choosing = Vec::new();
+    for file in rust_files(&folder) {
+        let text = fs::read_to_string(&file).expect("our sources can be read");
+        if text.contains("SledStore") || text.contains("MemoryStore") {
+            choosing.push(
+                file.strip_prefix(&folder)
+                    .expect("it lies there")
+                    .to_owned(),
+            );
+        }
+    }
+    assert_eq!(choosing, [Path::new("store.rs")]);
+}
+
+#[test]
+fn the_rules_are_pure() {
+    let mut pure = rust_files(&root().join("domain/src/decide"));
+    for file in [
+        "domain/src/evolve.rs",
+        "domain/src/call.rs",
+        "domain/src/event.rs",
+    ] {
+        pure.push(root().join(file));
+    }
+    assert!(pure.len() > 6, "{pure:?}");
+    for file in pure {
+        let text = fs::read_to_string(&file).expect("our sources can be read");
+        for impure in [
+            "Timestamp::now",
+            "async ",
+            "std::fs",
+            "std::io",
+            "getrandom",
+            "new_v4",
+            "println",
+        ] {
+            assert!(!text.contains(impure), "{} uses {impure}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_rule_that_a_decision_names_stands_in_the_specification() {
+    let rules = read("docs/spec/rules.md");
+    let readings = read("docs/decisions/readings.md");
+    let decided = rules
+        .lines()
+        .filter(|line| line.contains("[decision]") && line.starts_with("- **R"));
+    for line in decided {
+        let rule = line
+            .trim_start_matches("- **")
+            .split("**")
+            .next()
+            .unwrap_or_default();
+        let named = |line: &&str| {
+            let first = line.split('|').nth(1).unwrap_or_default();
+            first.split(',').any(|named| named.trim() == rule)
+        };
+        assert!(
+            readings.lines().any(|line| named(&line)),
+            "{rule} has a decision, and no function is named for it"
+        );
+    }
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
