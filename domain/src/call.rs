@@ -353,16 +353,14 @@ impl Roster {
         });
     }
 
-    pub(crate) fn leave(&mut self, party: &Party) {
-        let Some(left) = self.seats.iter().position(|seat| seat.party == *party) else {
-            return;
-        };
-        self.seats.remove(left);
+    pub(crate) fn leave(&mut self, party: &Party) -> Option<Party> {
+        let left = self.seats.iter().position(|seat| seat.party == *party)?;
         self.primary = match self.primary {
             Some(index) if index == left => None,
             Some(index) if index > left => Some(index - 1),
             unmoved => unmoved,
         };
+        Some(self.seats.remove(left).party)
     }
 
     /// Only an agent in the call can take control; anybody else leaves it with nobody.

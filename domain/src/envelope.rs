@@ -70,13 +70,13 @@ pub struct RecordedEvent {
     pub index: u32,
     /// Its place in the call, from 1.
     pub revision: Revision,
-    /// What happened, as today's rules read it.
+    /// What happened, as today's rules read it from the payload; no hash covers this reading.
     pub event: Event,
     /// What happened, as it was written.
     pub payload: Payload,
     /// What in it identifies a customer, unless it was made unreadable.
     pub personal: Option<PersonalPart>,
-    /// Covers everything above and the event before.
+    /// Covers the payload, everything it came with, and the event before.
     pub hash: Hash,
 }
 

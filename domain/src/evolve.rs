@@ -11,11 +11,13 @@ use crate::time::Timestamp;
 /// The call after the event, which happened at `at`.
 #[must_use]
 pub fn evolve(mut call: Call, event: &Event, at: Timestamp) -> Call {
-    apply(&mut call, event, at);
+    evolve_in_place(&mut call, event, at);
     call
 }
 
-fn apply(call: &mut Call, event: &Event, at: Timestamp) {
+/// The same where the call lies: for whoever folds the events of many calls, moving each call to and fro costs as much
+/// as what changes in it.
+pub fn evolve_in_place(call: &mut Call, event: &Event, at: Timestamp) {
     call.revision = call.revision.plus(1);
     call.last_at = at;
     match event {
@@ -138,12 +140,13 @@ fn consult_over(live: &mut Live) {
 }
 
 fn party_left(call: &mut Call, party: &Party, reason: LeaveReason, at: Timestamp) {
-    in_live(call, |live| live.roster.leave(party));
+    let mut left = None;
+    in_live(call, |live| left = live.roster.leave(party));
     let departures = &mut call.record.departures;
     match departures.iter_mut().find(|past| past.party == *party) {
         Some(past) => (past.reason, past.at) = (reason, at),
         None => departures.push(Departure {
-            party: party.clone(),
+            party: left.unwrap_or_else(|| party.clone()),
             reason,
             at,
         }),

@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::command::Request;
 use crate::decide::{clamped, decide};
 use crate::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent, personal_text};
-use crate::evolve::evolve;
+use crate::evolve::evolve_in_place;
 use crate::ids::{CallId, CommandId, KeyId, Revision};
 use crate::rejection::Rejection;
 use crate::store::{AppendError, EventStore, StoreError};
@@ -319,7 +319,7 @@ impl Known {
             if let Some(part) = &recorded.personal {
                 self.key = Some(part.key);
             }
-            self.call = evolve(std::mem::take(&mut self.call), &recorded.event, cause.at);
+            evolve_in_place(&mut self.call, &recorded.event, cause.at);
             self.head = Some(recorded.head());
         }
     }

@@ -25,7 +25,7 @@ pub use command::{Command, Request};
 pub use decide::{barge_in_allowed, clamped, decide, monitoring_allowed, suggestion_recipients};
 pub use envelope::{Batch, Cause, Head, RecordedEvent, StoredEvent};
 pub use event::Event;
-pub use evolve::evolve;
+pub use evolve::{evolve, evolve_in_place};
 pub use follow::Follower;
 pub use handle::{Answer, HandleError, Handler};
 pub use ids::*;

@@ -92,7 +92,7 @@ impl FromStr for Timestamp {
         u64::try_from(ms)
             .ok()
             .and_then(|ms| Self::from_millis(ms).ok())
-            .ok_or_else(|| InvalidTime::OutOfRange(text.to_owned()))
+            .ok_or_else(|| InvalidTime::OutOfRange(text.chars().take(80).collect()))
     }
 }
 

@@ -47,7 +47,7 @@ pub enum InvalidCommand {
 
 /// Every field a command can have; which ones belong to which type is checked by [`Fields::command`].
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 struct Fields<'a> {
     #[serde(borrow)]
     call: Option<Cow<'a, str>>,
@@ -84,7 +84,7 @@ struct Fields<'a> {
 
 /// Reads one command from a line of JSON. A field that is null is absent.
 pub fn parse_command(line: &str) -> Result<Request, InvalidCommand> {
-    let mut fields: Fields<'_> = serde_json::from_str(line).map_err(|error| not_json(&error))?;
+    let mut fields = Fields::read(line)?;
     let kind = fields
         .kind
         .take()
@@ -107,6 +107,18 @@ pub fn parse_command(line: &str) -> Result<Request, InvalidCommand> {
 }
 
 impl<'a> Fields<'a> {
+    /// The parser would also take an array of all values in their order, which is no command.
+    fn read(line: &'a str) -> Result<Self, InvalidCommand> {
+        let begun = line.trim_ascii_start();
+        if begun.starts_with('[') {
+            return Err(InvalidCommand::NotJson {
+                what: "an array, expected a JSON object".to_owned(),
+                column: line.len() - begun.len() + 1,
+            });
+        }
+        serde_json::from_str(line).map_err(|error| not_json(&error))
+    }
+
     fn command(&mut self, kind: &str) -> Result<Command, InvalidCommand> {
         Ok(match kind {
             "connect_call" => Command::ConnectCall {
@@ -185,7 +197,7 @@ impl<'a> Fields<'a> {
         let parsed = text.parse::<T>();
         parsed.map(Some).map_err(|error| InvalidCommand::BadValue {
             field,
-            what: error.to_string(),
+            what: cut(&error.to_string(), 300),
         })
     }
 
@@ -221,16 +233,13 @@ impl<'a> Fields<'a> {
 
 fn missing(kind: &str, field: &'static str) -> InvalidCommand {
     InvalidCommand::Missing {
-        kind: kind.to_owned(),
+        kind: cut(kind, 80),
         field,
     }
 }
 
 fn unknown_type(kind: &str) -> InvalidCommand {
-    let mut shown: String = kind.chars().take(80).collect();
-    if shown.len() < kind.len() {
-        shown.push('…');
-    }
+    let shown = cut(kind, 80);
     InvalidCommand::BadValue {
         field: "type",
         what: format!("{shown:?} is no command; see `kaigi help run` for all of them"),
@@ -240,10 +249,20 @@ fn unknown_type(kind: &str) -> InvalidCommand {
 /// The parser counts lines within its input, which is one line; the column is what helps.
 fn not_json(error: &serde_json::Error) -> InvalidCommand {
     let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or(&text);
+    let what = text
+        .rsplit_once(" at line ")
+        .map_or(&*text, |(what, _)| what);
     InvalidCommand::NotJson {
-        what: what.to_owned(),
-        column: error.column(),
+        what: cut(what, 300),
+        column: error.column().max(1),
+    }
+}
+
+/// A line can hold anything, and whoever reads the message wants to see its beginning.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -32,8 +32,10 @@ pub struct Payload {
 /// Bytes that are no payload of their type and version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A newer program wrote it.
-    #[error("{event_type} in version {version} is unknown to this program; a newer one wrote it")]
+    /// No module here reads that version: a newer program wrote it.
+    #[error(
+        "{event_type} in version {version} is unknown to this program; a newer one must read it"
+    )]
     UnknownVersion {
         /// The event's type.
         event_type: &'static str,
