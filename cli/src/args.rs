@@ -17,11 +17,18 @@ use uuid::Uuid;
 #[command(name = "kaigi", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
     /// The store, by URL: sled:PATH or memory: [default: sled: and a folder kaigi in your data folder]
-    #[arg(long, global = true, env = "KAIGI_STORE", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "KAIGI_STORE",
+        value_name = "URL",
+        help_heading = "Everywhere",
+        hide_env_values = true
+    )]
     pub store: Option<StoreUrl>,
 
     /// How rows are printed [default: table on a terminal, otherwise json]
-    #[arg(long, short, global = true, value_enum)]
+    #[arg(long, short, global = true, value_enum, help_heading = "Everywhere")]
     pub output: Option<Output>,
 
     /// What to do.
@@ -39,8 +46,8 @@ Examples:
   kaigi simulate --calls 1000 --seed 1 | kaigi run -  try it with a made-up day
 
 Exit codes:
-  0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected · 4 not found ·
-  5 conflict · 6 a history does not verify · 65 some input lines were malformed ·
+  0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected
+  4 not found · 5 conflict · 6 a history does not verify · 65 some input lines were malformed
   75 the store is busy or unreachable: try again";
 
 /// How rows are printed.
@@ -104,9 +111,10 @@ pub enum Verb {
 }
 
 const COMMANDS: &str = "\
-Every command is a JSON object with `call` and `type`, and if you like `id` (a UUID: the same command sent again
-writes nothing twice), `at` (when it happened, if not now), `correlation`, and `expect` (refuse unless the call is at
-this revision). The types and their own fields, optional ones in brackets:
+Every command is a JSON object with `call` and `type`, and if you like `id` (a UUID: the same
+command sent again writes nothing twice), `at` (when it happened, if not now), `correlation`, and
+`expect` (refuse unless the call is at this revision). The types and their own fields, optional
+ones in brackets:
 
   connect_call        agent [customer] [queue]      hang_up             party
   start_consult       by target [hold: others|none] lose_connection     party
@@ -123,9 +131,10 @@ Somebody is written customer, agent:ID, dial:NUMBER or supervisor:ID. Example:
 
   {\"call\":\"c1\",\"type\":\"connect_call\",\"agent\":\"agent:ana\",\"queue\":\"billing\"}
 
-An answer is {\"line\":1,\"call\":\"c1\",\"id\":\"...\",\"accepted\":true,\"revision\":1,\"events\":[...]}, or accepted:false with a
-rejection that says which rule refused and what to do instead, or {\"line\":3,\"error\":\"...\"} for a line that is no
-command. Answers come in the order of the input, each once its events are on the disk.";
+An answer is {\"line\":1,\"call\":\"c1\",\"id\":\"...\",\"accepted\":true,\"revision\":1,\"events\":[...]}, or
+accepted:false with a rejection that says which rule refused and what to do instead, or
+{\"line\":3,\"error\":\"...\"} for a line that is no command. Answers come in the order of the input,
+each once its events are on the disk.";
 
 /// `kaigi run`.
 #[derive(Debug, Args)]
@@ -340,7 +349,7 @@ Examples:
 pub struct HandleTimes {
     /// What a row is about; call and agent are single calls, unless a window is given [default: call, or all in a window]
     #[arg(long, value_enum)]
-    pub by: Option<By4>,
+    pub by: Option<Subject>,
     /// Sum up by the time calls ended, in UTC
     #[arg(long, value_enum)]
     pub window: Option<Window>,
@@ -363,7 +372,7 @@ pub struct HandleTimes {
 
 /// What a row of handle times is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum By4 {
+pub enum Subject {
     /// A call.
     Call,
     /// An agent; without a window, in one call.
@@ -473,9 +482,9 @@ pub enum Import {
 }
 
 const IMPORT_HELP: &str = "\
-Commands go to standard output, what the call model cannot express to standard error with the reason. The times of
-events are lower bounds: the captures hold the second each leg was created, and nothing finer. Ids come from the
-content, so importing twice writes nothing twice.
+Commands go to standard output, what the call model cannot express to standard error with the
+reason. Times are lower bounds: a capture holds the second each leg was created, and nothing finer.
+Ids come from the content, so importing twice writes nothing twice.
 
 Example:
   kaigi import asterisk capture.json | kaigi run -";

@@ -1,6 +1,6 @@
 //! `kaigi demo`: the main job on a fresh store. A real capture and a made-up day in, the four read models out.
 
-use crate::args::{By4, Demo, HandleTimes, Output, Show, Window};
+use crate::args::{Demo, HandleTimes, Output, Show, Subject, Window};
 use crate::exit::Exit;
 use crate::import;
 use crate::output::Console;
@@ -104,7 +104,7 @@ fn summary(tally: &Tally, took: std::time::Duration) -> String {
 
 fn read_models() -> [(&'static str, Show); 4] {
     let handle_times = HandleTimes {
-        by: Some(By4::All),
+        by: Some(Subject::All),
         window: Some(Window::Day),
         explain: false,
         agent: None,

@@ -1,6 +1,6 @@
 //! `kaigi show`: the read models.
 
-use crate::args::{By4, HandleTimes as Args, Output, Show, Window as Length};
+use crate::args::{HandleTimes as Args, Output, Show, Subject, Window as Length};
 use crate::exit::{Exit, usage};
 use crate::output::{Column, Console, column};
 use crate::read_models::caught_up;
@@ -189,10 +189,10 @@ fn handle_times(
         return single_calls(model, args.by, &filter, as_of, console);
     };
     let by = match args.by {
-        Some(By4::Queue) => By::Queue,
-        Some(By4::Agent) => By::Agent,
-        Some(By4::All) | None => By::All,
-        Some(By4::Call) => {
+        Some(Subject::Queue) => By::Queue,
+        Some(Subject::Agent) => By::Agent,
+        Some(Subject::All) | None => By::All,
+        Some(Subject::Call) => {
             return Err(usage(
                 "--by call lists single calls; leave --window away, or use --by queue, agent or all",
             ));
@@ -216,23 +216,23 @@ fn window(length: Length) -> Window {
 
 fn single_calls(
     model: &Checkpointed<HandleTimes>,
-    by: Option<By4>,
+    by: Option<Subject>,
     filter: &TimesFilter,
     as_of: Timestamp,
     console: &mut Console,
 ) -> anyhow::Result<()> {
     match by {
-        Some(By4::Call) | None => {
+        Some(Subject::Call) | None => {
             let rows = model.state().calls(filter);
             let listing = Listing::new(as_of, model.position(), rows);
             console.listing(&listing, &call_times(), "no call ended")
         }
-        Some(By4::Agent) => {
+        Some(Subject::Agent) => {
             let rows = model.state().agents(filter);
             let listing = Listing::new(as_of, model.position(), rows);
             console.listing(&listing, &agent_times(), "no call ended")
         }
-        Some(By4::Queue | By4::All) => Err(usage(
+        Some(Subject::Queue | Subject::All) => Err(usage(
             "--by queue and --by all sum up a window; add --window 15m, 1h or 1d",
         )),
     }

@@ -340,8 +340,7 @@ impl Roster {
     }
 
     pub(crate) fn primary(&self) -> Option<&AgentId> {
-        self.primary
-            .and_then(|index| self.seats[index].party.agent())
+        self.seats.get(self.primary?)?.party.agent()
     }
 
     /// R13 and R24 count on it: who joins sits last, and rejoining starts tenure anew.
@@ -353,14 +352,16 @@ impl Roster {
         });
     }
 
-    pub(crate) fn leave(&mut self, party: &Party) -> Option<Party> {
-        let left = self.seats.iter().position(|seat| seat.party == *party)?;
+    pub(crate) fn leave(&mut self, party: &Party) {
+        let Some(left) = self.seats.iter().position(|seat| seat.party == *party) else {
+            return;
+        };
+        self.seats.remove(left);
         self.primary = match self.primary {
             Some(index) if index == left => None,
             Some(index) if index > left => Some(index - 1),
             unmoved => unmoved,
         };
-        Some(self.seats.remove(left).party)
     }
 
     /// Only an agent in the call can take control; anybody else leaves it with nobody.

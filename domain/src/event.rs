@@ -331,22 +331,35 @@ impl Event {
             Event::CallConnected { .. } => 1,
             Event::ConsultRequested { .. } => 12,
             Event::ConsultStarted { .. } => 5,
-            Event::ConsultEnded { cause, .. } => rule_of_consult_end(*cause),
-            Event::PartyJoined { .. } => 42,
+            Event::ConsultEnded { by, cause, .. } => rule_of_consult_end(by, *cause, batch),
+            Event::PartyJoined { .. } => {
+                if is_transfer(batch) {
+                    21
+                } else {
+                    42
+                }
+            }
             Event::ConferenceStarted { .. } => 8,
-            Event::PartyHeld { .. } => rule_of_hold(batch),
+            Event::PartyHeld { .. } => {
+                if is_consult(batch) {
+                    12
+                } else {
+                    16
+                }
+            }
             Event::PartyReleased { .. } => rule_of_release(batch),
-            Event::PartyLeft { reason, .. } => match reason {
-                LeaveReason::Exited => 30,
-                LeaveReason::HungUp | LeaveReason::ConnectionLost => 41,
-                LeaveReason::Transferred => 21,
-                LeaveReason::CallEnded => batch.iter().find_map(rule_of_end).unwrap_or(34),
-            },
-            Event::ControlTransferred { .. } => 24,
+            Event::PartyLeft { reason, .. } => rule_of_leaving(*reason, batch),
+            Event::ControlTransferred { .. } => {
+                if is_transfer(batch) {
+                    21
+                } else {
+                    24
+                }
+            }
             Event::ControlVacated { .. } => 26,
             Event::ConferenceDissolved => 39,
             Event::WrapUpAssistEntered => 45,
-            Event::CallEnded { .. } => rule_of_end(self).unwrap_or(34),
+            Event::CallEnded { cause } => rule_of_end(*cause),
             Event::CallCompleted => 52,
             Event::WrapUpOwed { .. } => 50,
             Event::WrapUpApplied { .. } => 51,
@@ -363,51 +376,72 @@ impl Event {
     }
 }
 
-fn rule_of_consult_end(cause: ConsultEnd) -> u8 {
+fn is_consult(batch: &[Event]) -> bool {
+    let requested = |event: &Event| matches!(event, Event::ConsultRequested { .. });
+    batch.iter().any(requested)
+}
+
+fn is_merge(batch: &[Event]) -> bool {
+    batch
+        .iter()
+        .any(|event| ends_consult(event, ConsultEnd::Merged))
+}
+
+fn is_transfer(batch: &[Event]) -> bool {
+    batch
+        .iter()
+        .any(|event| ends_consult(event, ConsultEnd::Transferred))
+}
+
+fn ends_consult(event: &Event, how: ConsultEnd) -> bool {
+    matches!(event, Event::ConsultEnded { cause, .. } if *cause == how)
+}
+
+fn end_of(batch: &[Event]) -> Option<EndCause> {
+    batch.iter().find_map(|event| match event {
+        Event::CallEnded { cause } => Some(*cause),
+        _ => None,
+    })
+}
+
+/// A leg that was neither answered for good nor declined goes with its initiator (R34) or with the customer (R47).
+fn rule_of_consult_end(by: &AgentId, cause: ConsultEnd, batch: &[Event]) -> u8 {
     match cause {
         ConsultEnd::Merged => 9,
         ConsultEnd::Transferred => 21,
-        ConsultEnd::Ended
-        | ConsultEnd::Declined
-        | ConsultEnd::NotAnswered
-        | ConsultEnd::Cancelled => 15,
+        ConsultEnd::Declined | ConsultEnd::NotAnswered => 15,
+        ConsultEnd::Ended | ConsultEnd::Cancelled => match batch.first() {
+            Some(Event::PartyLeft { party, .. }) if party.is_agent(by) => 34,
+            Some(Event::PartyLeft { .. }) => 47,
+            _ => 15,
+        },
     }
 }
 
-fn rule_of_hold(batch: &[Event]) -> u8 {
-    let for_a_consult = batch
-        .iter()
-        .any(|event| matches!(event, Event::ConsultRequested { .. }));
-    if for_a_consult { 12 } else { 16 }
-}
-
 fn rule_of_release(batch: &[Event]) -> u8 {
-    let merged = |event: &Event| {
-        matches!(
-            event,
-            Event::ConsultEnded {
-                cause: ConsultEnd::Merged,
-                ..
-            }
-        )
-    };
-    let left = |event: &Event| matches!(event, Event::PartyLeft { .. });
-    if batch.iter().any(merged) {
+    if is_merge(batch) {
         7
-    } else if batch.iter().any(left) {
+    } else if batch.len() > 1 {
         20
     } else {
         17
     }
 }
 
-fn rule_of_end(event: &Event) -> Option<u8> {
-    match event {
-        Event::CallEnded { cause } => Some(match cause {
-            EndCause::OnePartyLeft => 34,
-            EndCause::CustomerAndAgentsLeft => 36,
-            EndCause::EndedByPrimary => 28,
-        }),
-        _ => None,
+fn rule_of_leaving(reason: LeaveReason, batch: &[Event]) -> u8 {
+    match (reason, end_of(batch)) {
+        (LeaveReason::HungUp, Some(EndCause::EndedByPrimary)) => 29,
+        (LeaveReason::HungUp | LeaveReason::ConnectionLost, _) => 41,
+        (LeaveReason::Exited, _) => 30,
+        (LeaveReason::Transferred, _) => 21,
+        (LeaveReason::CallEnded, cause) => cause.map_or(34, rule_of_end),
+    }
+}
+
+fn rule_of_end(cause: EndCause) -> u8 {
+    match cause {
+        EndCause::OnePartyLeft => 34,
+        EndCause::CustomerAndAgentsLeft => 36,
+        EndCause::EndedByPrimary => 28,
     }
 }

@@ -140,13 +140,12 @@ fn consult_over(live: &mut Live) {
 }
 
 fn party_left(call: &mut Call, party: &Party, reason: LeaveReason, at: Timestamp) {
-    let mut left = None;
-    in_live(call, |live| left = live.roster.leave(party));
+    in_live(call, |live| live.roster.leave(party));
     let departures = &mut call.record.departures;
     match departures.iter_mut().find(|past| past.party == *party) {
         Some(past) => (past.reason, past.at) = (reason, at),
         None => departures.push(Departure {
-            party: left.unwrap_or_else(|| party.clone()),
+            party: party.clone(),
             reason,
             at,
         }),

@@ -156,7 +156,7 @@ pub(crate) fn not_an_agent(who: &Party) -> Rejection {
         RejectionCode::NotAnAgent,
         rule,
         format!(
-            "{who} has no call controls, only agents have; what they can do is hang up (hang_up)"
+            "{who} is not an agent, and only agents (agent:ID) control calls; customers and dial numbers can hang up (hang_up)"
         ),
     )
 }

@@ -2,5 +2,6 @@
 
 pub mod arbitrary;
 pub mod contract;
+pub mod ledger;
 pub mod program;
 pub mod scenario;

@@ -333,7 +333,7 @@ fn a_call_is_replayed_as_a_story_at_any_point() {
         .ended_with(0)
         .out;
     for part in [
-        "call c1, 2026-11-22 (UTC), 18 events",
+        "call c1, 2026-11-22 (UTC), 17 events",
         "09:00:00.000      +0:00  the telephone system",
         "agent:ana answers the customer (+15550100) from queue billing and is primary  [R1]",
         "the customer is held by agent:ana  [R12]",
@@ -343,7 +343,7 @@ fn a_call_is_replayed_as_a_story_at_any_point() {
         "the call ends: at most one party is left  [R34]",
         "agent:ana settles the wrap-up with \"sale\"  [R51]",
         "phase    ended since 2026-11-22T09:05:00.000Z",
-        "verified: all 18 events",
+        "verified: all 17 events",
     ] {
         assert!(story.contains(part), "{part}\n{story}");
     }
@@ -401,7 +401,7 @@ fn the_read_models_come_as_table_json_ndjson_and_csv() {
     };
     let active = show(&["active-calls"]).json();
     assert_eq!(active["rows"][0]["call"], "c2");
-    assert_eq!(active["position"], 19);
+    assert_eq!(active["position"], 18);
     let queue = show(&["wrap-up-queue", "--output", "ndjson"]).lines();
     assert_eq!(queue[0]["agent"], "agent:ben");
     assert_eq!(queue[0]["why"], "call_ended");
@@ -469,12 +469,12 @@ fn events_are_listed_after_a_position_and_of_a_call() {
         .iter()
         .map(|event| event["position"].as_u64().unwrap())
         .collect();
-    assert_eq!(positions, (1..=19).collect::<Vec<_>>());
-    let later = on(folder.path(), ["events", "--after", "17"])
+    assert_eq!(positions, (1..=18).collect::<Vec<_>>());
+    let later = on(folder.path(), ["events", "--after", "16"])
         .run()
         .ended_with(0)
         .lines();
-    assert_eq!(later, all[17..]);
+    assert_eq!(later, all[16..]);
     let of_c2 = on(folder.path(), ["events", "--call", "c2"])
         .run()
         .ended_with(0)

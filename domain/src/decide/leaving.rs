@@ -174,8 +174,7 @@ fn survives_the_customer(consult: &Consult) -> bool {
 fn leave(call: &Call, live: &Live, party: &Party, reason: LeaveReason) -> Vec<Event> {
     let rest = Rest::without(live, party);
     let cause = end_cause(&rest);
-    let enters_wrap_up_assist =
-        cause.is_none() && *party == Party::Customer && !rest.has_customer();
+    let enters_wrap_up_assist = cause.is_none() && *party == Party::Customer;
     let mut events = vec![Event::PartyLeft {
         party: party.clone(),
         reason,
