@@ -5,3 +5,4 @@ pub mod contract;
 pub mod ledger;
 pub mod program;
 pub mod scenario;
+pub mod skip;

@@ -2,6 +2,7 @@
 
 use domain::call::SEATS;
 use domain::event::EventType;
+use domain::json::write_command;
 use domain::{
     Actor, AgentId, Call, CallId, Command, CommandId, CustomerNumber, Party, Rejection,
     RejectionCode, Request, SupervisorId, Target, decide, evolve,
@@ -95,9 +96,9 @@ fn opened(requests: &[Request]) -> HashSet<&CallId> {
         .collect()
 }
 
-/// FNV-1a: the same on every machine and in every version of Rust.
+/// FNV-1a of the very bytes that `kaigi simulate` prints: the same on every machine and in every version of Rust.
 fn hash(requests: &[Request]) -> u64 {
-    let lines = requests.iter().map(|request| format!("{request:?}\n"));
+    let lines = requests.iter().map(|request| write_command(request) + "\n");
     lines.fold(0xcbf2_9ce4_8422_2325, |hash, line| {
         line.bytes().fold(hash, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -115,7 +116,7 @@ fn the_same_seed_makes_the_same_day_on_every_machine() {
 }
 
 /// What the day of seed 1 with 200 calls hashes to.
-const GOLDEN: u64 = 0xb83f_da19_2a1a_eb62;
+const GOLDEN: u64 = 0x23e3_d6b9_8685_e3b5;
 
 #[test]
 fn another_seed_makes_another_day() {

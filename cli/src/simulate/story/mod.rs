@@ -160,12 +160,16 @@ impl Story {
             | Command::ConsultUnanswered => None,
             _ => Some(self.correlation.clone()),
         };
+        // A refused command is decided anew whenever it is sent. With the revision its sender saw, a day that was cut
+        // off can be applied again from its beginning without a mistake coming true later.
+        let refused = decide(&self.call, &command).is_err();
+        let expect = refused.then(|| self.call.revision());
         Request {
             call: self.id.clone(),
             id: Some(self.random.command_id()),
             at: Some(at),
             correlation,
-            expect: None,
+            expect,
             command,
         }
     }

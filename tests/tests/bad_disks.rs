@@ -1,0 +1,119 @@
+//! Disks that are full or read-only, each a small file system of its own. They need Linux and the right to mount one.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use tempfile::tempdir;
+use tests::program::{Ran, bare, kaigi};
+use tests::skip::skip;
+
+/// Runs a script that has a file system of so many megabytes at `$DISK` and the program as `$KAIGI`, if that is allowed.
+fn with_disk(check: &str, megabytes: u32, folder: &Path, script: &str) -> Option<Ran> {
+    let disk = folder.join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let script =
+        format!("mount -t tmpfs -o size={megabytes}m tmpfs \"$DISK\" || exit 99\n{script}");
+    let unshared = |flags: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(flags).args(["sh", "-u", "-c", &script]);
+        command
+            .current_dir(folder)
+            .env("DISK", &disk)
+            .env("KAIGI", kaigi());
+        command.env("KAIGI_STORE", format!("sled:{}/calls", disk.display()));
+        let ran = Ran::from(command.output().ok()?);
+        // 99: the mount is not allowed; 1 with unshare's own words: the name space is not.
+        let allowed = ran.code != Some(99) && !ran.err.starts_with("unshare:");
+        allowed.then_some(ran)
+    };
+    let ran = unshared(&["--mount"]).or_else(|| unshared(&["--mount", "--map-root-user"]));
+    if ran.is_none() {
+        skip(
+            check,
+            "no file system can be mounted here (unshare --mount)",
+        );
+    }
+    ran
+}
+
+/// The answers of a file, by line.
+fn answers(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_full_disk_stops_the_store_and_loses_nothing() {
+    let folder = tempdir().unwrap();
+    let day = bare(["simulate", "--calls", "3000"])
+        .run()
+        .ended_with(0)
+        .out;
+    std::fs::write(folder.path().join("day"), day).unwrap();
+    let script = r#"
+        "$KAIGI" run day > first; echo "ran $?"
+        "$KAIGI" store info > full; echo "opened $?"
+        mount -o remount,size=200m "$DISK"
+        "$KAIGI" run day > second; echo "ran again $?"
+    "#;
+    let Some(ran) = with_disk("a full disk", 5, folder.path(), script) else {
+        return;
+    };
+    assert_eq!(ran.out, "ran 75\nopened 1\nran again 0\n", "{ran:#?}");
+    assert!(
+        ran.err.contains("the disk is full; make room"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("run the same input again"), "{}", ran.err);
+    assert!(
+        ran.err.contains("is full; make room and try again"),
+        "{}",
+        ran.err
+    );
+    let (first, second) = (
+        answers(&folder.path().join("first")),
+        answers(&folder.path().join("second")),
+    );
+    let accepted: Vec<_> = first
+        .iter()
+        .filter(|answer| answer["accepted"] == true)
+        .collect();
+    assert!(
+        accepted.len() > 100,
+        "{} were accepted before the disk was full",
+        accepted.len()
+    );
+    assert!(
+        first.len() < second.len(),
+        "the disk was too large for this test"
+    );
+    for answer in accepted {
+        let line = usize::try_from(answer["line"].as_u64().unwrap()).unwrap();
+        // The same events at the same positions: kept, once, and answered as before.
+        assert_eq!(*answer, second[line - 1]);
+    }
+}
+
+#[test]
+fn a_read_only_disk_is_named() {
+    let folder = tempdir().unwrap();
+    let script = r#"
+        "$KAIGI" call c1 connect-call --agent agent:ana > connected
+        mount -o remount,ro "$DISK"
+        "$KAIGI" show active-calls; echo "old store $?"
+        KAIGI_STORE="sled:$DISK/new" "$KAIGI" call c1 connect-call --agent agent:ana; echo "new store $?"
+    "#;
+    let Some(ran) = with_disk("a read-only disk", 10, folder.path(), script) else {
+        return;
+    };
+    assert_eq!(ran.out, "old store 1\nnew store 1\n", "{ran:#?}");
+    assert_eq!(
+        ran.err.matches("mounted read-only").count(),
+        2,
+        "{}",
+        ran.err
+    );
+}
