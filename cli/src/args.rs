@@ -565,7 +565,7 @@ mod tests {
 
     #[test]
     fn durations_are_whole_units() {
-        assert_eq!(duration("4h"), Ok(Duration::from_secs(14_400)));
+        assert_eq!(duration("4h"), Ok(Duration::from_hours(4)));
         for text in [
             "",
             "4",

@@ -1,11 +1,11 @@
 //! `kaigi demo`: the main job on a fresh store. A real capture and a made-up day in, the four read models out.
 
-use crate::args::{Demo, HandleTimes, Output, Show, Subject, Window};
+use crate::args::{Demo, Output};
 use crate::exit::Exit;
 use crate::import;
 use crate::output::Console;
 use crate::run::{Tally, run};
-use crate::show::show;
+use crate::show;
 use crate::simulate::{Day, simulate};
 use crate::store::StoreUrl;
 use anyhow::Context;
@@ -52,10 +52,7 @@ pub async fn demo(
     ))?;
     exit = exit.and(apply(&handler, &day, console).await?);
     let now = day.last().and_then(|request| request.at);
-    for (title, what) in read_models() {
-        console.print(&format!("\n{title}\n"))?;
-        exit = exit.and(show(url, Arc::clone(&store), what, now, console).await?);
-    }
+    show::all_four(store, now.unwrap_or_else(Timestamp::now), console).await?;
     console.print(&next_steps(url, transferred.as_ref()))?;
     Ok(exit)
 }
@@ -100,39 +97,6 @@ fn summary(tally: &Tally, took: std::time::Duration) -> String {
         tally.refused,
         took.as_secs_f64()
     )
-}
-
-fn read_models() -> [(&'static str, Show); 4] {
-    let handle_times = HandleTimes {
-        by: Some(Subject::All),
-        window: Some(Window::Day),
-        explain: false,
-        agent: None,
-        queue: None,
-        from: None,
-        to: None,
-    };
-    [
-        (
-            "ACTIVE CALLS  (kaigi show active-calls)",
-            Show::ActiveCalls {
-                idle: None,
-                queue: None,
-            },
-        ),
-        (
-            "WRAP-UP QUEUE  (kaigi show wrap-up-queue)",
-            Show::WrapUpQueue {
-                agent: None,
-                queue: None,
-            },
-        ),
-        (
-            "HANDLE TIMES  (kaigi show handle-times --window 1d --by all)",
-            Show::HandleTimes(handle_times),
-        ),
-        ("MONITORING  (kaigi show monitoring)", Show::Monitoring),
-    ]
 }
 
 fn next_steps(url: &StoreUrl, call: Option<&CallId>) -> String {

@@ -112,7 +112,7 @@ async fn on_store(
         Verb::Show {
             what: Show::Call { call },
         } => replay::show_call(&*store, &call, console).await,
-        Verb::Show { what } => show::show(url, store, what, None, console).await,
+        Verb::Show { what } => show::show(url, store, what, console).await,
         Verb::Calls(args) => find::calls(store, args, console).await,
         Verb::Replay(args) => replay::replay(&*store, &args, console).await,
         Verb::Events(args) => events::events(store, &args, console).await,

@@ -4,7 +4,7 @@ use crate::events::PAGE;
 use crate::progress;
 use crate::store::StoreUrl;
 use anyhow::Context;
-use domain::{EventStore, Follower};
+use domain::{EventStore, Follower, Position};
 use projections::{CheckpointError, Checkpointed, Projection};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,23 +17,13 @@ pub async fn caught_up<P: Projection>(
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<Checkpointed<P>> {
     let folder = url.read_models();
+    let last = store.info().await?.last;
     let mut model = folder
         .as_deref()
-        .and_then(|folder| kept(folder, &*store))
+        .and_then(|folder| kept(folder, &*store, last))
         .unwrap_or_else(|| Checkpointed::new(store.id()));
     let before = model.position();
-    let last = store.info().await?.last;
-    let mut progress = progress::events(last.0.saturating_sub(before.0));
-    let mut follower = Follower::new(store, before, PAGE);
-    loop {
-        let events = follower.next_there().await?;
-        if events.is_empty() {
-            break;
-        }
-        model.fold(&events);
-        progress.at(model.position().0.saturating_sub(before.0));
-    }
-    progress.done();
+    catch_up(&mut model, store).await?;
     if let Some(folder) = folder
         && model.position() > before
         && let Err(error) = keep(&folder, &model)
@@ -47,7 +37,31 @@ pub async fn caught_up<P: Projection>(
     Ok(model)
 }
 
-fn kept<P: Projection>(folder: &Path, store: &dyn EventStore) -> Option<Checkpointed<P>> {
+/// Folds what the store holds behind the read model.
+pub async fn catch_up<P: Projection>(
+    model: &mut Checkpointed<P>,
+    store: Arc<dyn EventStore>,
+) -> anyhow::Result<()> {
+    let before = model.position();
+    let last = store.info().await?.last;
+    let mut progress = progress::events(last.0.saturating_sub(before.0));
+    let mut follower = Follower::new(store, before, PAGE);
+    loop {
+        let events = follower.next_there().await?;
+        if events.is_empty() {
+            progress.done();
+            return Ok(());
+        }
+        model.fold(&events);
+        progress.at(model.position().0.saturating_sub(before.0));
+    }
+}
+
+fn kept<P: Projection>(
+    folder: &Path,
+    store: &dyn EventStore,
+    last: Position,
+) -> Option<Checkpointed<P>> {
     let path = folder.join(P::NAME);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -60,7 +74,9 @@ fn kept<P: Projection>(folder: &Path, store: &dyn EventStore) -> Option<Checkpoi
             return None;
         }
     };
-    match Checkpointed::decode(&bytes, store.id()) {
+    match Checkpointed::<P>::decode(&bytes, store.id()) {
+        // A store restored from a copy has lost what the checkpoint tells of.
+        Ok(model) if model.position() > last => None,
         Ok(model) => Some(model),
         // An upgrade is no news to whoever looks at a table.
         Err(CheckpointError::OtherVersion { .. }) => None,

@@ -3,25 +3,25 @@
 use crate::args::{HandleTimes as Args, Output, Show, Subject, Window as Length};
 use crate::exit::{Exit, usage};
 use crate::output::{Column, Console, column};
-use crate::read_models::caught_up;
+use crate::read_models::{catch_up, caught_up};
 use crate::store::StoreUrl;
 use domain::json::{ConsultJson, SeatJson, SessionJson};
 use domain::{EventStore, Queue, Timestamp};
 use projections::{
-    ActiveCall, ActiveCalls, AgentTimes, Behind, By, CallTimes, Checkpointed, HandleTimes, Key,
-    Listing, MonitoredCall, Monitoring, OwedWrapUp, TimesFilter, Window, WindowRow, WrapUpQueue,
+    ActiveCall, ActiveCalls, AgentTimes, AllFour, Behind, By, CallTimes, Checkpointed, HandleTimes,
+    Key, Listing, MonitoredCall, Monitoring, OwedWrapUp, TimesFilter, Window, WindowRow,
+    WrapUpQueue,
 };
 use std::sync::Arc;
 
-/// Prints a read model as of now, or as of the time that a demo plays at.
+/// Prints a read model as of now.
 pub async fn show(
     url: &StoreUrl,
     store: Arc<dyn EventStore>,
     what: Show,
-    as_of: Option<Timestamp>,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
-    let as_of = as_of.unwrap_or_else(Timestamp::now);
+    let as_of = Timestamp::now();
     match what {
         Show::ActiveCalls { idle, queue } => {
             let model: Checkpointed<ActiveCalls> = caught_up(url, store).await?;
@@ -59,6 +59,30 @@ pub async fn show(
         Show::Call { .. } => unreachable!("one call is no read model"),
     }
     Ok(Exit::Done)
+}
+
+/// Prints all four, one under the other, as they come from one fold of the store.
+pub async fn all_four(
+    store: Arc<dyn EventStore>,
+    as_of: Timestamp,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    let mut model = Checkpointed::<AllFour>::new(store.id());
+    catch_up(&mut model, store).await?;
+    let (position, four) = (model.position(), model.state());
+    console.print("\nACTIVE CALLS  (kaigi show active-calls)\n")?;
+    let listing = Listing::new(as_of, position, four.active_calls());
+    console.listing(&listing, &active_calls(as_of), "no call goes on")?;
+    console.print("\nWRAP-UP QUEUE  (kaigi show wrap-up-queue)\n")?;
+    let listing = Listing::new(as_of, position, four.wrap_up_queue());
+    console.listing(&listing, &wrap_up_queue(as_of), "no wrap-up is owed")?;
+    console.print("\nHANDLE TIMES  (kaigi show handle-times --window 1d --by all)\n")?;
+    let rows = four.windows(Window::Day, By::All, &TimesFilter::default());
+    let listing = Listing::new(as_of, position, rows);
+    console.listing(&listing, &windows(), "no call ended")?;
+    console.print("\nMONITORING  (kaigi show monitoring)\n")?;
+    let listing = Listing::new(as_of, position, four.monitoring());
+    console.listing(&listing, &monitoring(as_of), "no call goes on")
 }
 
 fn is_of(wanted: Option<&Queue>, queue: Option<&Queue>) -> bool {
@@ -343,7 +367,9 @@ fn explained(
     let rows = times.windows(window, by, filter);
     if console.output() == Output::Table {
         for rows in rows.chunk_by(|a, b| (&a.key, a.from) == (&b.key, b.from)) {
-            let behind = times.explain(&rows[0], filter);
+            // The metric that most was counted for has the others' calls behind it, too.
+            let most = rows.iter().max_by_key(|row| row.count + row.open);
+            let behind = times.explain(most.unwrap_or(&rows[0]), filter);
             let listing = Listing::new(as_of, model.position(), rows.to_vec());
             console.listing(&listing, &windows(), "no call ended")?;
             console.print("\nbehind it:\n")?;

@@ -1,0 +1,197 @@
+//! `calls`: finds calls, live and over. Nothing is kept for it between two questions; it is folded anew for each.
+
+use crate::read_model::{ByCall, kept, runs};
+use domain::call::Phase;
+use domain::event::Personal;
+use domain::json::{AgentText, Text};
+use domain::{
+    AgentId, Call, CallId, Correlation, CustomerNumber, Event, Queue, StoredEvent, Timestamp,
+    evolve_in_place,
+};
+use serde::Serialize;
+
+/// The calls that a question finds.
+#[derive(Debug, Clone, Default)]
+pub struct CallList {
+    filter: CallFilter,
+    calls: ByCall<Seen>,
+}
+
+/// Which calls are asked for: all that fit whatever is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// An agent who ever was in the main call, or was consulted.
+    pub agent: Option<AgentId>,
+    /// The customer's number, unless it was erased.
+    pub customer: Option<CustomerNumber>,
+    /// The queue it came through.
+    pub queue: Option<Queue>,
+    /// What any of its commands carried.
+    pub correlation: Option<Correlation>,
+    /// Answered then or later.
+    pub from: Option<Timestamp>,
+    /// Answered before.
+    pub to: Option<Timestamp>,
+    /// What it is in.
+    pub phase: Option<Phase>,
+}
+
+/// What is known of a call beside its state.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    call: Call,
+    customer: Option<CustomerNumber>,
+    /// In the order they first appeared, so that the first answered the call.
+    agents: Vec<AgentId>,
+    correlations: Vec<Correlation>,
+}
+
+/// A call that was found.
+#[derive(Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are the interface's, which explains them"
+)]
+pub struct ListedCall<'a> {
+    pub call: Text<&'a CallId>,
+    pub revision: u64,
+    pub phase: Option<&'static str>,
+    pub queue: Option<Text<&'a Queue>>,
+    /// Null if it is not known, and once it was erased.
+    pub customer: Option<Text<&'a CustomerNumber>>,
+    pub answered_at: Text<Timestamp>,
+    pub answered_by: Option<AgentText<'a>>,
+    pub ended_at: Option<Text<Timestamp>>,
+    pub completed: bool,
+    pub primary: Option<AgentText<'a>>,
+    /// Everyone who was in the main call or was consulted, in the order they first appeared.
+    pub agents: Vec<AgentText<'a>>,
+    pub correlations: Vec<Text<&'a Correlation>>,
+}
+
+impl CallList {
+    /// Nothing found yet.
+    pub fn new(filter: CallFilter) -> Self {
+        Self {
+            filter,
+            calls: ByCall::default(),
+        }
+    }
+
+    /// Takes further events in, in the order of the store.
+    pub fn fold(&mut self, events: &[StoredEvent]) {
+        for (id, run) in runs(events) {
+            let Some(seen) = kept(&mut self.calls, id, run) else {
+                continue;
+            };
+            for event in run {
+                seen.take_in(event);
+            }
+            if !seen.may_fit(&self.filter) {
+                self.calls.remove(id);
+            }
+        }
+    }
+
+    /// The calls that fit, by when they were answered, then by call.
+    pub fn rows(&self) -> Vec<ListedCall<'_>> {
+        let calls = self.calls.iter();
+        let fitting = calls.filter(|(_, seen)| seen.fits(&self.filter));
+        let mut rows: Vec<_> = fitting.map(|(id, seen)| seen.row(id)).collect();
+        rows.sort_unstable_by_key(|row| (row.answered_at.0, row.call.0));
+        rows
+    }
+}
+
+impl Seen {
+    fn take_in(&mut self, StoredEvent { recorded, .. }: &StoredEvent) {
+        let cause = &*recorded.cause;
+        match &recorded.event {
+            Event::CallConnected {
+                agent, customer, ..
+            } => {
+                self.customer = customer.as_ref().and_then(Personal::clear).cloned();
+                add(&mut self.agents, agent);
+            }
+            Event::ConsultRequested { target, .. } => {
+                if let Some(agent) = target.agent() {
+                    add(&mut self.agents, agent);
+                }
+            }
+            // Who joins was consulted before, and whoever else is named is there already.
+            Event::ConsultStarted { .. }
+            | Event::ConsultEnded { .. }
+            | Event::PartyJoined { .. }
+            | Event::ConferenceStarted { .. }
+            | Event::PartyHeld { .. }
+            | Event::PartyReleased { .. }
+            | Event::PartyLeft { .. }
+            | Event::ControlTransferred { .. }
+            | Event::ControlVacated { .. }
+            | Event::ConferenceDissolved
+            | Event::WrapUpAssistEntered
+            | Event::CallEnded { .. }
+            | Event::CallCompleted
+            | Event::WrapUpOwed { .. }
+            | Event::WrapUpApplied { .. }
+            | Event::WrapUpSuggested { .. }
+            | Event::MonitoringStarted { .. }
+            | Event::SupervisorBargedIn { .. }
+            | Event::MonitoringMoved { .. }
+            | Event::MonitoringEnded { .. } => {}
+        }
+        if let Some(correlation) = &cause.correlation {
+            add(&mut self.correlations, correlation);
+        }
+        evolve_in_place(&mut self.call, &recorded.event, cause.at);
+    }
+
+    /// Whether the call fits by what its first event settled; if not, it need not be kept.
+    fn may_fit(&self, filter: &CallFilter) -> bool {
+        let answered_at = self.call.answered_at();
+        filter.from.is_none_or(|from| answered_at >= from)
+            && filter.to.is_none_or(|to| answered_at < to)
+            && agrees(filter.queue.as_ref(), self.call.queue())
+            && agrees(filter.customer.as_ref(), self.customer.as_ref())
+    }
+
+    fn fits(&self, filter: &CallFilter) -> bool {
+        let had = |correlation| self.correlations.contains(correlation);
+        self.may_fit(filter)
+            && agrees(filter.phase.as_ref(), self.call.phase().as_ref())
+            && filter
+                .agent
+                .as_ref()
+                .is_none_or(|agent| self.agents.contains(agent))
+            && filter.correlation.as_ref().is_none_or(had)
+    }
+
+    fn row<'a>(&'a self, id: &'a CallId) -> ListedCall<'a> {
+        let call = &self.call;
+        ListedCall {
+            call: Text(id),
+            revision: call.revision().0,
+            phase: call.phase().map(Phase::name),
+            queue: call.queue().map(Text),
+            customer: self.customer.as_ref().map(Text),
+            answered_at: Text(call.answered_at()),
+            answered_by: self.agents.first().map(AgentText),
+            ended_at: call.ended_at().map(Text),
+            completed: call.completed_at().is_some(),
+            primary: call.primary().map(AgentText),
+            agents: self.agents.iter().map(AgentText).collect(),
+            correlations: self.correlations.iter().map(Text).collect(),
+        }
+    }
+}
+
+fn add<T: Clone + PartialEq>(known: &mut Vec<T>, one: &T) {
+    if !known.contains(one) {
+        known.push(one.clone());
+    }
+}
+
+/// Whether what is asked for, if anything, is what there is.
+fn agrees<T: PartialEq>(asked: Option<&T>, there: Option<&T>) -> bool {
+    asked.is_none() || asked == there
+}

@@ -1,0 +1,157 @@
+//! `handle-times`: how long calls and agents' parts in them took (R61), singly and by windows of time.
+//!
+//! A call's figures are kept beside it until it is completed, and then added to the 15 minutes in which it ended. What
+//! has ended and is not completed is added when it is asked for, so that nothing that may still change is ever summed.
+
+mod ended;
+mod parts;
+mod rows;
+mod summary;
+mod tally;
+mod window;
+
+pub(crate) use parts::Parts;
+pub use rows::{AgentTimes, Behind, CallTimes, WindowRow};
+pub use window::{By, Key, TimesFilter, UnknownName, Window};
+
+use crate::{Projection, ReadModel};
+use domain::{Call, CallId, Event, Timestamp};
+use ended::{Completed, EndedCall, Quarter};
+use parts::AgentParts;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use tally::Tally;
+use window::QUARTER_MS;
+
+/// The times of completed calls, by when each 15 minutes begin.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandleTimes(BTreeMap<Timestamp, Quarter>);
+
+impl Projection for HandleTimes {
+    const NAME: &'static str = "handle-times";
+    const VERSION: u32 = 1;
+
+    type OfCall = Parts;
+
+    fn take_in(parts: &mut Parts, before: &Call, event: &Event, at: Timestamp) {
+        parts.take_in(before, event, at);
+    }
+
+    /// R52: none of its figures changes any more.
+    fn is_over(call: &Call) -> bool {
+        call.completed_at().is_some()
+    }
+
+    fn let_go(&mut self, id: &CallId, call: &Call, parts: Parts) {
+        if let Some(completed) = Completed::new(id, call, parts) {
+            let quarter = Window::Quarter.start(completed.ended_at);
+            self.0.entry(quarter).or_default().count(completed);
+        }
+    }
+}
+
+impl AsRef<HandleTimes> for HandleTimes {
+    fn as_ref(&self) -> &HandleTimes {
+        self
+    }
+}
+
+impl<P> ReadModel<P>
+where
+    P: Projection<OfCall: AsRef<Parts>> + AsRef<HandleTimes>,
+{
+    /// The calls that ended, by when, then by call.
+    pub fn calls(&self, filter: &TimesFilter) -> Vec<CallTimes<'_>> {
+        call_rows(self.ended(filter, filter.span()))
+    }
+
+    /// The agents' parts in the calls that ended, by when, then by call, then by agent.
+    pub fn agents(&self, filter: &TimesFilter) -> Vec<AgentTimes<'_>> {
+        let ended = self.ended(filter, filter.span());
+        agent_rows(ended, |parts| filter.has_agent(&parts.agent))
+    }
+
+    /// What ended in each window, by time, then key, then metric.
+    pub fn windows(&self, window: Window, by: By, filter: &TimesFilter) -> Vec<WindowRow> {
+        let span = filter.whole_windows(window);
+        let mut tally = Tally::new(window, by);
+        if by == By::Agent || filter.agent.is_some() {
+            // What is kept in place of a queue's calls does not tell who was in which of them.
+            tally.count_all(self.ended(filter, span), filter);
+        } else {
+            for (start, quarter) in self.quarters(span.clone()) {
+                tally.merge(*start, quarter, filter);
+            }
+            let uncompleted = self.uncompleted();
+            tally.count_all(
+                uncompleted.filter(|ended| ended.fits(filter, &span)),
+                filter,
+            );
+        }
+        tally.rows()
+    }
+
+    /// The calls, or the agent's parts in calls, behind a row that was asked for with that filter; open ones with
+    /// them.
+    pub fn explain(&self, row: &WindowRow, filter: &TimesFilter) -> Behind<'_> {
+        let ended = self.ended(filter, row.from.0.as_millis()..row.to.0.as_millis());
+        match &row.key {
+            Key::All => Behind::Calls(call_rows(ended)),
+            Key::Queue(queue) => {
+                let of_queue = ended.filter(|ended| ended.queue == queue.as_ref());
+                Behind::Calls(call_rows(of_queue))
+            }
+            Key::Agent(agent) => Behind::Agents(agent_rows(ended, |parts| {
+                parts.agent == *agent && parts.has(row.metric)
+            })),
+        }
+    }
+
+    /// Every call that fits the filter and ended within the span; the filter's own times do not matter here.
+    fn ended<'a, 'f>(
+        &'a self,
+        filter: &'f TimesFilter,
+        span: Range<u64>,
+    ) -> impl Iterator<Item = EndedCall<'a>> + use<'a, 'f, P> {
+        let quarters = self.quarters(span.clone());
+        let completed = quarters.flat_map(|(_, quarter)| &quarter.calls);
+        let ended = completed.map(EndedCall::completed);
+        let ended = ended.chain(self.uncompleted());
+        ended.filter(move |ended| ended.fits(filter, &span))
+    }
+
+    /// The quarters of an hour that have some of the span in them.
+    fn quarters(&self, span: Range<u64>) -> impl Iterator<Item = (&Timestamp, &Quarter)> {
+        let HandleTimes(quarters) = self.own().as_ref();
+        quarters.iter().filter(move |(start, _)| {
+            let start = start.as_millis();
+            start < span.end && start + QUARTER_MS > span.start
+        })
+    }
+
+    /// The calls that have ended and are not completed.
+    fn uncompleted(&self) -> impl Iterator<Item = EndedCall<'_>> {
+        let kept = self.kept();
+        kept.filter_map(|(id, kept)| EndedCall::uncompleted(id, &kept.call, kept.of_call.as_ref()))
+    }
+}
+
+fn call_rows<'a>(ended: impl Iterator<Item = EndedCall<'a>>) -> Vec<CallTimes<'a>> {
+    let mut rows: Vec<_> = ended.map(CallTimes::new).collect();
+    rows.sort_unstable_by_key(|row| (row.ended_at.0, row.call.0));
+    rows
+}
+
+fn agent_rows<'a>(
+    ended: impl Iterator<Item = EndedCall<'a>>,
+    wanted: impl Fn(&AgentParts) -> bool,
+) -> Vec<AgentTimes<'a>> {
+    let mut rows = Vec::new();
+    for ended in ended {
+        let parts = ended.parts.agents.iter().filter(|parts| wanted(parts));
+        rows.extend(parts.map(|parts| AgentTimes::new(ended, parts)));
+    }
+    rows.sort_unstable_by_key(|row| (row.ended_at.0, row.call.0, row.agent.0));
+    rows
+}

@@ -1,0 +1,152 @@
+//! The rows of `handle-times`.
+
+use super::ended::EndedCall;
+use super::parts::AgentParts;
+use super::summary::Summary;
+use super::window::{Key, Window};
+use domain::json::{AgentText, Text};
+use domain::{CallId, Queue, Timestamp};
+use serde::Serialize;
+
+/// One ended call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are the interface's, which explains them"
+)]
+pub struct CallTimes<'a> {
+    pub call: Text<&'a CallId>,
+    pub queue: Option<Text<&'a Queue>>,
+    pub answered_at: Text<Timestamp>,
+    pub ended_at: Text<Timestamp>,
+    pub talking_ms: u64,
+    pub conference_ms: u64,
+    pub wrap_up_assist_ms: u64,
+    pub handle_ms: u64,
+    pub customer_held_ms: u64,
+    pub consult_ms: u64,
+    /// How many agents still owe wrap-up on it; its own figures are final.
+    pub open: u64,
+}
+
+/// One agent's part in one ended call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are the interface's, which explains them"
+)]
+pub struct AgentTimes<'a> {
+    pub call: Text<&'a CallId>,
+    pub agent: AgentText<'a>,
+    pub queue: Option<Text<&'a Queue>>,
+    pub answered_at: Text<Timestamp>,
+    pub ended_at: Text<Timestamp>,
+    pub engaged_ms: u64,
+    pub held_ms: u64,
+    pub wrap_up_ms: u64,
+    pub handle_ms: u64,
+    pub conference_ms: u64,
+    pub consult_ms: u64,
+    pub wrap_up_assist_ms: u64,
+    /// 1 as long as the agent owes wrap-up on the call, which is not summed until then.
+    pub open: u64,
+}
+
+/// One metric of what ended in one window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are the interface's, which explains them"
+)]
+pub struct WindowRow {
+    pub key: Key,
+    pub from: Text<Timestamp>,
+    pub to: Text<Timestamp>,
+    pub metric: &'static str,
+    pub count: u64,
+    pub sum_ms: u64,
+    /// To the nearest millisecond, half a one upwards; like what follows null if nothing was counted.
+    pub mean_ms: Option<u64>,
+    pub p50_ms: Option<u64>,
+    pub p90_ms: Option<u64>,
+    pub p95_ms: Option<u64>,
+    pub p99_ms: Option<u64>,
+    pub max_ms: Option<u64>,
+    /// How many agents' parts will be counted here once their wrap-up is settled.
+    pub open: u64,
+}
+
+/// What a window's row was counted from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Behind<'a> {
+    /// Of a queue or of all.
+    Calls(Vec<CallTimes<'a>>),
+    /// Of an agent.
+    Agents(Vec<AgentTimes<'a>>),
+}
+
+impl<'a> CallTimes<'a> {
+    pub(super) fn new(ended: EndedCall<'a>) -> Self {
+        let parts = &ended.parts.call;
+        Self {
+            call: Text(ended.id),
+            queue: ended.queue.map(Text),
+            answered_at: Text(ended.answered_at),
+            ended_at: Text(ended.ended_at),
+            talking_ms: parts.talking_ms,
+            conference_ms: parts.conference_ms,
+            wrap_up_assist_ms: parts.wrap_up_assist_ms,
+            handle_ms: parts.handle_ms(),
+            customer_held_ms: parts.customer_held_ms,
+            consult_ms: parts.consult_ms,
+            open: ended.open(),
+        }
+    }
+}
+
+impl<'a> AgentTimes<'a> {
+    pub(super) fn new(ended: EndedCall<'a>, parts: &'a AgentParts) -> Self {
+        Self {
+            call: Text(ended.id),
+            agent: AgentText(&parts.agent),
+            queue: ended.queue.map(Text),
+            answered_at: Text(ended.answered_at),
+            ended_at: Text(ended.ended_at),
+            engaged_ms: parts.engaged_ms,
+            held_ms: parts.held_ms,
+            wrap_up_ms: parts.wrap_up_ms,
+            handle_ms: parts.handle_ms(),
+            conference_ms: parts.conference_ms,
+            consult_ms: parts.consult_ms,
+            wrap_up_assist_ms: parts.wrap_up_assist_ms,
+            open: u64::from(ended.owes(&parts.agent)),
+        }
+    }
+}
+
+impl WindowRow {
+    pub(super) fn new(
+        key: Key,
+        (window, from): (Window, Timestamp),
+        metric: &'static str,
+        summary: &Summary,
+        open: u64,
+    ) -> Self {
+        Self {
+            key,
+            from: Text(from),
+            to: Text(from.plus_millis(window.ms())),
+            metric,
+            count: summary.count(),
+            sum_ms: summary.sum_ms(),
+            mean_ms: summary.mean_ms(),
+            p50_ms: summary.percentile_ms(50),
+            p90_ms: summary.percentile_ms(90),
+            p95_ms: summary.percentile_ms(95),
+            p99_ms: summary.percentile_ms(99),
+            max_ms: summary.max_ms(),
+            open,
+        }
+    }
+}
