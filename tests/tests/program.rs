@@ -525,10 +525,17 @@ fn a_day_cut_by_a_kill_and_resumed_comes_to_the_same_read_models() {
         .ended_with(0)
         .out;
     let whole = tempdir().unwrap();
-    let _ = on(whole.path(), ["run", "-"])
-        .input(day.clone())
-        .run()
-        .ended_with(0);
+    let answers = on(whole.path(), ["run", "-"]).input(day.clone()).run();
+    let answers = answers.ended_with(0).lines();
+    let accepted = answers
+        .iter()
+        .filter(|answer| answer["accepted"] == true)
+        .count();
+    assert!(
+        accepted * 100 > answers.len() * 95,
+        "{accepted} of {}",
+        answers.len()
+    );
     let cut = tempdir().unwrap();
     for answers in [1, 300, 1100] {
         kill_after(cut.path(), &day, answers);
@@ -615,6 +622,12 @@ fn the_demo_shows_all_four_read_models_and_keeps_its_store() {
     ] {
         assert!(ran.out.contains(part), "{part}\n{}", ran.out);
     }
+    let accepted = |line: &str| line.split(" accepted").next()?.trim().parse::<u64>().ok();
+    let accepted: Vec<_> = ran.out.lines().filter_map(accepted).collect();
+    assert!(
+        matches!(accepted[..], [5, 100..]),
+        "{accepted:?} were accepted"
+    );
     let url = ran
         .out
         .split("export KAIGI_STORE=sled:")
