@@ -495,8 +495,8 @@ pub struct Demo {
     /// How many calls the made-up day has
     #[arg(long, default_value_t = 1200, value_parser = calls())]
     pub calls: u64,
-    /// Which made-up day
-    #[arg(long, default_value_t = 1)]
+    /// Which made-up day; at half past ten of this one something of everything goes on
+    #[arg(long, default_value_t = 19)]
     pub seed: u64,
 }
 

@@ -1,6 +1,6 @@
 //! A store in memory: for tests, and for whoever wants to try a file of commands without keeping it.
 
-use crate::envelope::{Batch, StoredEvent};
+use crate::envelope::{Batch, Head, StoredEvent};
 use crate::ids::{CallId, Position, Revision, StoreId};
 use crate::store::{AppendError, EventStore, StoreError, StoreInfo};
 use async_trait::async_trait;
@@ -52,13 +52,14 @@ impl Log {
         let actual = Revision(places.len() as u64);
         let expected = batch.expected();
         let last = places.last().map(|&place| self.events[place].recorded.hash);
+        let last = last.unwrap_or(Head::NONE.hash);
         if actual != expected.revision {
             return self.repeated(&batch).ok_or(AppendError::Conflict {
                 expected: expected.revision,
                 actual,
             });
         }
-        if last.is_some_and(|hash| hash != expected.hash) {
+        if last != expected.hash {
             return Err(head_differs(&batch));
         }
         let first = self.events.len();

@@ -1,1 +1,266 @@
+//! The embedded store: one folder, nothing to install.
+//!
+//! Read top-down: what the outside sees (here), the folder (`folder`), opening (`open`), the one thread that writes
+//! (`commit`), readers (`read`), the index and how it comes into the tree (`index`, `checkpoint`), and the bytes
+//! themselves ([`layout`], `block`, `keys`, `bytes`).
+//!
+//! Events are acknowledged once they are on the disk. Nothing that is not is ever shown.
 
+mod block;
+mod bytes;
+mod checkpoint;
+mod commit;
+mod damage;
+mod error;
+mod folder;
+mod guard;
+mod index;
+mod keys;
+pub mod layout;
+mod open;
+mod read;
+#[cfg(test)]
+mod testing;
+
+pub use error::OpenError;
+
+use async_trait::async_trait;
+use checkpoint::Checkpoint;
+use commit::{Append, Committer, Job};
+use domain::{
+    AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
+    StoredEvent,
+};
+use error::closed;
+use folder::Folder;
+use open::Found;
+use read::Shared;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use tokio::sync::{mpsc, oneshot};
+
+/// How many batches may wait for the committing thread; who comes after them waits to be let in.
+const MAX_WAITING: usize = 4096;
+
+/// The events of all calls, in a folder.
+///
+/// Reads run on the caller's thread: what is in the cache is answered in microseconds, and what is not takes one read
+/// of the disk for each 16 KiB.
+pub struct SledStore {
+    id: StoreId,
+    path: PathBuf,
+    shared: Arc<Shared>,
+    /// None only while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What can be chosen when a store is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// After how many events the index is brought into the store again: 65,536 unless said otherwise. More makes
+    /// opening after a kill slower, less makes writing slower.
+    pub checkpoint_every: u64,
+    /// About how many bytes of memory sled keeps pages in: 256 MiB unless said otherwise.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            checkpoint_every: 65_536,
+            cache_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// What a store has done since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// How often it committed; each commit takes every batch that waits.
+    pub commits: u64,
+    /// How often it made the disk keep what was written: once for each commit, and once at the end.
+    pub syncs: u64,
+    /// How many rows of the index it wrote.
+    pub index_rows: u64,
+    /// How many events it read when it was opened, because the index did not reach as far as the log.
+    pub replayed: u64,
+}
+
+impl SledStore {
+    /// Opens the store in that folder; a new one is made if there is nothing.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_with(path, &Options::default())
+    }
+
+    /// Opens the store with other than the usual options.
+    pub fn open_with(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        Self::start(open::open(path, options)?, options)
+    }
+
+    fn start(mut found: Found, options: &Options) -> Result<Self, OpenError> {
+        let (id, path) = (found.id, found.folder.path().to_owned());
+        let recovered = &mut found.recovered;
+        let checkpoint = Checkpoint::new(options.checkpoint_every, recovered);
+        let index = std::mem::take(&mut recovered.index);
+        let shared = Arc::new(Shared::new(found.db.clone(), index, recovered.last));
+        let replayed = recovered.last - recovered.mark;
+        shared.counts.replayed.store(replayed, Relaxed);
+        let (jobs, waiting) = mpsc::channel(MAX_WAITING);
+        let committer = Committer::new(found, checkpoint, Arc::clone(&shared), waiting);
+        let thread = thread::Builder::new()
+            .name("kaigi-commit".to_owned())
+            .spawn(|| committer.run())
+            .map_err(|error| OpenError::from_io(&path, error))?;
+        Ok(Self {
+            id,
+            path,
+            shared,
+            jobs: Some(jobs),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// What it has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        let counts = &self.shared.counts;
+        Stats {
+            commits: counts.commits.load(Relaxed),
+            syncs: counts.syncs.load(Relaxed),
+            index_rows: counts.index_rows.load(Relaxed),
+            replayed: counts.replayed.load(Relaxed),
+        }
+    }
+
+    async fn ask(&self, job: Job) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().expect("only dropping takes it");
+        jobs.send(job).await.map_err(|_| closed())
+    }
+
+    /// The thread has let go of the files when this returns.
+    fn join(&self) {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // A panic there was reported where it happened, and whoever waited was told.
+        let _ = thread.map(JoinHandle::join);
+    }
+}
+
+/// Like a kill: what is acknowledged is there when the store is opened again, which reads the log behind the index.
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.join();
+    }
+}
+
+#[async_trait]
+impl EventStore for SledStore {
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Job::Append(Append { batch, answer })).await?;
+        answered.await.unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    async fn read_call(
+        &self,
+        call: &CallId,
+        after: Revision,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.shared.read_call(call, after, usize::MAX)
+    }
+
+    async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.shared.read_all(after, max)
+    }
+
+    async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
+        let mut progress = self.shared.progress.subscribe();
+        let reached = progress
+            .wait_for(|progress| progress.closed || progress.last > position.0)
+            .await
+            .map_err(|_| closed())?;
+        if reached.last > position.0 {
+            return Ok(Position(reached.last));
+        }
+        Err(closed())
+    }
+
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        let last = self.shared.last();
+        self.shared.with_db(|_| Ok(()))?;
+        Ok(StoreInfo {
+            id: self.id,
+            format: format!("sled, format {}", folder::FORMAT),
+            events: last,
+            calls: self.shared.index().calls(),
+            bytes_on_disk: Some(Folder::bytes_on_disk(&self.path)),
+            last: Position(last),
+        })
+    }
+
+    /// Commits what waits, brings the index into the store, and lets go of the folder: it can be opened again when this
+    /// returns. Closing a closed store does nothing.
+    async fn close(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        if self.ask(Job::Close(answer)).await.is_err() {
+            return Ok(());
+        }
+        let written = answered.await.unwrap_or(Ok(()));
+        self.join();
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{a_call, block_on};
+    use std::fs::File;
+
+    /// Syncing a device fails, so this is a store whose disk fails from now on.
+    fn store_that_cannot_sync(path: &Path) -> SledStore {
+        let mut found = open::open(path, &Options::default()).expect("a store");
+        found.log = File::open("/dev/null").expect("a device");
+        SledStore::start(found, &Options::default()).expect("a thread")
+    }
+
+    #[test]
+    fn a_failed_sync_stops_the_store_and_nothing_acknowledged_is_lost() {
+        let folder = tempfile::tempdir().expect("a folder");
+        block_on(async {
+            let call = a_call("c1").await;
+            let store = SledStore::open(folder.path()).expect("a store");
+            let kept = store.append(call[0].clone()).await.expect("kept");
+            store.close().await.expect("closed");
+
+            let store = store_that_cannot_sync(folder.path());
+            for batch in [&call[1], &a_call("c2").await[0], &call[0]] {
+                let Err(AppendError::Store(StoreError::Unavailable(why))) =
+                    store.append(batch.clone()).await
+                else {
+                    panic!("acknowledged what is not on the disk");
+                };
+                assert!(why.contains("nothing acknowledged is lost"), "{why}");
+                assert!(why.contains("open the store again"), "{why}");
+            }
+            let all = store.read_all(Position::START, 10).await;
+            assert_eq!(all.as_ref(), Ok(&kept), "what is not durable is not shown");
+            assert!(store.close().await.is_err(), "it says so once more");
+
+            let store = SledStore::open(folder.path()).expect("it opens again");
+            let again = store.append(call[1].clone()).await.expect("kept once");
+            let all = store.read_all(Position::START, 10).await.expect("readable");
+            assert_eq!(all, [kept, again].concat());
+        });
+    }
+}

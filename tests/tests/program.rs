@@ -625,7 +625,7 @@ fn the_demo_shows_all_four_read_models_and_keeps_its_store() {
     let accepted = |line: &str| line.split(" accepted").next()?.trim().parse::<u64>().ok();
     let accepted: Vec<_> = ran.out.lines().filter_map(accepted).collect();
     assert!(
-        matches!(accepted[..], [5, 100..]),
+        matches!(accepted[..], [5, day] if day > 100),
         "{accepted:?} were accepted"
     );
     let url = ran

@@ -3,6 +3,7 @@
 
 use domain::{Batch, EventStore, Handler, Head, Position, Revision, StoreError};
 use std::error::Error;
+use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,8 +63,8 @@ async fn append_long_batches(store: Arc<SledStore>) -> Result<(), Box<dyn Error>
     let turns = chatter(500);
     for number in 0.. {
         let call = format!("{}-long-{number}", std::process::id()).parse()?;
-        let story = batches(&call, turns.clone()).await;
-        let events = story.iter().flat_map(Batch::events).cloned().collect();
+        let history = batches(&call, turns.clone()).await;
+        let events = history.iter().flat_map(Batch::events).cloned().collect();
         let stored = store.append(Batch::new(Head::NONE, events)?).await?;
         println!("{call} {}", stored.len());
     }
@@ -85,7 +86,7 @@ async fn read(path: &Path) -> Result<(), Box<dyn Error>> {
                 return Err(StoreError::Corrupt("two answers".to_owned()).into());
             }
         }
-        lines += &format!("{event:?}\n");
+        writeln!(lines, "{event:?}")?;
     }
     print!("{lines}");
     Ok(())
