@@ -611,7 +611,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_gives_others() {
 
 #[test]
 fn the_demo_shows_all_four_read_models_and_keeps_its_store() {
-    let ran = bare(["demo", "--calls", "60"]).run().ended_with(0);
+    let ran = bare(["demo", "--calls", "200"]).run().ended_with(0);
     for part in [
         "A real capture",
         "ACTIVE CALLS",
