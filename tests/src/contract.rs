@@ -39,6 +39,7 @@ macro_rules! store_contract {
             one_of_many_writers_at_the_same_head_wins_and_the_others_are_told,
             a_batch_is_whole_or_absent,
             nothing_appears_at_or_below_a_position_that_a_reader_has_seen,
+            an_event_that_was_seen_is_found_wherever_one_looks,
             a_repeated_batch_writes_nothing_and_is_answered_as_before,
             batches_repeated_side_by_side_are_kept_once,
             other_events_after_the_same_head_conflict,
@@ -361,6 +362,42 @@ async fn write_side_by_side(subject: &Arc<Subject>, writers: usize, turns: usize
         });
     }
     tasks.join_all().await;
+}
+
+/// What is among all events is among its call's, and the other way round, from the moment somebody saw it.
+pub async fn an_event_that_was_seen_is_found_wherever_one_looks(opener: &impl Opener) {
+    let subject = Arc::new(Subject::open(opener).await);
+    let (turns, writers) = (30, 8);
+    let mut readers = JoinSet::new();
+    let everything = Arc::clone(&subject);
+    readers.spawn(async move {
+        let mut follower = Follower::new(Arc::clone(&everything.store), everything.began, 3);
+        let mut seen = 0;
+        while seen < turns * writers {
+            let events = follower.next().await.expect("readable");
+            for event in events.iter().filter(|event| everything.owns(event)) {
+                let in_call = everything.events_of(&event.recorded.cause.call).await;
+                assert!(in_call.contains(event), "{event:?}");
+                seen += 1;
+            }
+        }
+    });
+    let one_call = Arc::clone(&subject);
+    readers.spawn(async move {
+        let mut seen = 0;
+        while seen < turns {
+            let events = one_call.events_of(&one_call.call(0)).await;
+            for event in events.iter().skip(seen) {
+                let before = Position(event.position.0 - 1);
+                let there = one_call.store.read_all(before, 1).await;
+                assert_eq!(there.as_deref(), Ok(std::slice::from_ref(event)));
+            }
+            seen = events.len();
+            yield_now().await;
+        }
+    });
+    write_side_by_side(&subject, writers, turns).await;
+    readers.join_all().await;
 }
 
 /// Whoever did not hear the answer sends again and hears the same, also after the store was opened again.

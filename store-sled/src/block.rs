@@ -1,0 +1,586 @@
+//! How events lie in the store: blocks of at most 16 KiB, one or more for each commit, under their first position.
+//!
+//! A block is its layout's version (1 byte), a checksum (4), then groups. A group is what one command brought about:
+//! what its events share stands once, then event after event. Ids, indexes and previous hashes follow from that and are
+//! not stored. This layout is frozen: a new one gets a version of its own, and this one stays readable.
+
+use crate::bytes::{Cursor, write_counted, write_short_text, write_varint};
+use crate::damage::Damage;
+use domain::envelope::{Digest, Hash, PersonalPart};
+use domain::event::EventType;
+use domain::stored::{self, Payload};
+use domain::{
+    Actor, CallId, Cause, CommandId, KeyId, Party, Position, RecordedEvent, Revision, StoredEvent,
+    Timestamp,
+};
+use smol_str::SmolStr;
+use std::ops::Range;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The version of the layout, the first byte of every block.
+const LAYOUT: u8 = 1;
+
+/// What precedes the groups: layout and checksum.
+const HEADER_BYTES: usize = 5;
+
+/// Longer values would end up in files of their own that sled never syncs.
+const MAX_BLOCK_BYTES: usize = 16 * 1024;
+
+/// The longest event the domain makes takes half of this, so nothing it makes is refused.
+pub(crate) const MAX_EVENT_BYTES: usize = 12 * 1024;
+
+const REPORTED: u8 = 1;
+const CORRELATED: u8 = 2;
+const LATER_PART: u8 = 4;
+const RESERVED: u8 = 8;
+const ACTOR_SHIFT: u8 = 4;
+
+const PERSONAL: u8 = 0x80;
+
+/// Which block holds how many of a call's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) block: u64,
+    pub(crate) events: u64,
+}
+
+/// The blocks of one commit while they are written.
+pub(crate) struct Blocks {
+    sealed: Sealed,
+    sealed_bytes: usize,
+    block: Vec<u8>,
+    first: u64,
+    next: u64,
+}
+
+/// The blocks of one commit, to be written at once.
+#[derive(Default)]
+pub(crate) struct Sealed {
+    /// By the position of their first event.
+    pub(crate) blocks: Vec<(u64, sled::IVec)>,
+    /// Which block holds how much of what was pushed.
+    pub(crate) places: Vec<Place>,
+    /// The position of the last event.
+    pub(crate) last: u64,
+}
+
+impl Blocks {
+    /// Begins after that position.
+    pub(crate) fn after(last: u64) -> Self {
+        Self {
+            sealed: Sealed::default(),
+            sealed_bytes: 0,
+            block: Vec::with_capacity(MAX_BLOCK_BYTES),
+            first: last + 1,
+            next: last + 1,
+        }
+    }
+
+    /// The position the next event gets.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.sealed_bytes + self.block.len()
+    }
+
+    /// Adds events of one call; answers which of the [`places`](Sealed::places) are theirs.
+    pub(crate) fn push(&mut self, events: &[RecordedEvent]) -> Range<usize> {
+        let places = self.sealed.places.len();
+        let mut open: Option<(usize, &RecordedEvent)> = None;
+        for event in events {
+            let group = match open {
+                Some((group, before)) if continues(before, event) => group,
+                Some(_) | None => self.open_group(event),
+            };
+            let group = self.push_event(group, event);
+            self.count(places);
+            open = Some((group, event));
+        }
+        places..self.sealed.places.len()
+    }
+
+    pub(crate) fn finish(mut self) -> Sealed {
+        self.seal();
+        self.sealed.last = self.next - 1;
+        self.sealed
+    }
+
+    /// Adds the event to the group, or, where that would make the block too long, to a new one in a new block.
+    fn push_event(&mut self, group: usize, event: &RecordedEvent) -> usize {
+        let start = self.block.len();
+        write_event(&mut self.block, event);
+        if self.block.len() <= MAX_BLOCK_BYTES || self.first == self.next {
+            grow_group(&mut self.block, group);
+            self.next += 1;
+            return group;
+        }
+        self.block.truncate(start);
+        if group_is_empty(&self.block, group) {
+            self.block.truncate(group);
+        }
+        self.seal();
+        let group = self.open_group(event);
+        self.push_event(group, event)
+    }
+
+    fn open_group(&mut self, event: &RecordedEvent) -> usize {
+        if self.block.is_empty() {
+            self.block.resize(HEADER_BYTES, 0);
+        }
+        let start = self.block.len();
+        write_group_header(&mut self.block, event);
+        start
+    }
+
+    fn count(&mut self, places: usize) {
+        let block = self.first;
+        match self.sealed.places[places..].last_mut() {
+            Some(place) if place.block == block => place.events += 1,
+            Some(_) | None => self.sealed.places.push(Place { block, events: 1 }),
+        }
+    }
+
+    fn seal(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let checksum = checksum(self.first, &self.block[HEADER_BYTES..]);
+        self.block[0] = LAYOUT;
+        self.block[1..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
+        let block = sled::IVec::from(self.block.as_slice());
+        self.sealed.blocks.push((self.first, block));
+        self.sealed_bytes += self.block.len();
+        self.block.clear();
+        self.first = self.next;
+    }
+}
+
+/// Covers the position, too, so that a block under another's key is found.
+fn checksum(first: u64, groups: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&first.to_be_bytes());
+    hasher.update(groups);
+    hasher.finalize()
+}
+
+fn continues(before: &RecordedEvent, event: &RecordedEvent) -> bool {
+    let same_cause = Arc::ptr_eq(&before.cause, &event.cause) || before.cause == event.cause;
+    same_cause && before.index + 1 == event.index
+}
+
+/// Room for the group's length and its number of events, which are known once it is written.
+const GROUP_COUNTS: usize = 4;
+
+fn write_group_header(into: &mut Vec<u8>, event: &RecordedEvent) {
+    let cause = &*event.cause;
+    into.extend_from_slice(&[0; GROUP_COUNTS]);
+    write_short_text(into, cause.call.as_str());
+    into.push(flags(event));
+    into.extend_from_slice(cause.command.0.as_bytes());
+    into.extend_from_slice(&cause.digest.0);
+    write_varint(into, event.revision.0);
+    if event.index > 0 {
+        write_varint(into, event.index.into());
+    }
+    write_varint(into, cause.at.as_millis());
+    write_varint(into, cause.recorded_at.as_millis());
+    if let Some(reported_at) = cause.reported_at {
+        write_varint(into, reported_at.as_millis());
+    }
+    if let Some(correlation) = &cause.correlation {
+        write_counted(into, correlation.as_str().as_bytes());
+    }
+    if let Some(id) = cause.actor.as_ref().and_then(actor_id) {
+        write_short_text(into, id);
+    }
+}
+
+fn flags(event: &RecordedEvent) -> u8 {
+    let cause = &*event.cause;
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    flag(cause.reported_at.is_some(), REPORTED)
+        | flag(cause.correlation.is_some(), CORRELATED)
+        | flag(event.index > 0, LATER_PART)
+        | actor_code(cause.actor.as_ref()) << ACTOR_SHIFT
+}
+
+fn actor_code(actor: Option<&Actor>) -> u8 {
+    match actor {
+        None => 0,
+        Some(Actor::Party(Party::Customer)) => 1,
+        Some(Actor::Party(Party::Agent(_))) => 2,
+        Some(Actor::Party(Party::Dial(_))) => 3,
+        Some(Actor::Supervisor(_)) => 4,
+    }
+}
+
+fn actor_id(actor: &Actor) -> Option<&str> {
+    match actor {
+        Actor::Party(Party::Customer) => None,
+        Actor::Party(Party::Agent(agent)) => Some(agent.as_str()),
+        Actor::Party(Party::Dial(number)) => Some(number.as_str()),
+        Actor::Supervisor(supervisor) => Some(supervisor.as_str()),
+    }
+}
+
+fn write_event(into: &mut Vec<u8>, event: &RecordedEvent) {
+    let personal = if event.personal.is_some() {
+        PERSONAL
+    } else {
+        0
+    };
+    into.push(type_code(event.payload.event_type) | personal);
+    write_varint(into, event.payload.version);
+    if let Some(part) = &event.personal {
+        into.extend_from_slice(part.key.0.as_bytes());
+        into.extend_from_slice(&part.salt);
+        write_counted(into, part.text.as_bytes());
+    }
+    write_counted(into, &event.payload.bytes);
+    into.extend_from_slice(&event.hash.0);
+}
+
+/// Notes that the group reaches to the end of the block now and has one event more.
+fn grow_group(block: &mut [u8], group: usize) {
+    let length = block.len() - group - GROUP_COUNTS;
+    let length = u16::try_from(length).expect("a block is at most 16 KiB, and an event 12");
+    let events = events_of_group(block, group) + 1;
+    block[group..group + 2].copy_from_slice(&length.to_be_bytes());
+    block[group + 2..group + GROUP_COUNTS].copy_from_slice(&events.to_be_bytes());
+}
+
+fn group_is_empty(block: &[u8], group: usize) -> bool {
+    events_of_group(block, group) == 0
+}
+
+fn events_of_group(block: &[u8], group: usize) -> u16 {
+    u16::from_be_bytes([block[group + 2], block[group + 3]])
+}
+
+/// How long an event can at most become here, what it shares with others included.
+pub(crate) fn longest(event: &RecordedEvent) -> usize {
+    let text = event.personal.as_ref().map_or(0, |part| part.text.len());
+    event.payload.bytes.len() + text
+}
+
+/// The groups of a block, its checksum verified.
+pub(crate) struct Groups<'a> {
+    left: Cursor<'a>,
+    next: u64,
+}
+
+/// What one command brought about, or a part of it, not decoded yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<'a> {
+    /// The position of the first event.
+    pub(crate) first: u64,
+    pub(crate) events: u16,
+    pub(crate) call: &'a str,
+    left: Cursor<'a>,
+}
+
+/// A group of which all events share what is decoded.
+pub(crate) struct Opened<'a> {
+    cause: Arc<Cause>,
+    first: u64,
+    first_revision: u64,
+    first_index: u32,
+    events: u16,
+    left: Cursor<'a>,
+}
+
+impl<'a> Groups<'a> {
+    pub(crate) fn new(first: u64, block: &'a [u8]) -> Result<Self, Damage> {
+        let damage = |what: String| Damage::new(what).at(first);
+        let Some((header, groups)) = block.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(damage("the block is cut off".to_owned()));
+        };
+        let [layout, stored @ ..] = *header;
+        if layout != LAYOUT {
+            let what = format!("the block is of layout {layout}, which this program does not know");
+            return Err(damage(what));
+        }
+        if u32::from_be_bytes(stored) != checksum(first, groups) {
+            return Err(damage("the block's checksum does not hold".to_owned()));
+        }
+        Ok(Self {
+            left: Cursor::new(groups),
+            next: first,
+        })
+    }
+
+    /// The position after the groups so far.
+    pub(crate) fn next_position(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<Group<'a>>, Damage> {
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        let first = self.next;
+        let group = read_group(&mut self.left, first)
+            .ok_or_else(|| Damage::new("the block's groups are damaged").at(first))?;
+        self.next += u64::from(group.events);
+        Ok(Some(group))
+    }
+}
+
+fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {
+    let length = left.u16()?;
+    let events = left.u16()?;
+    let mut left = Cursor::new(left.bytes(length.into())?);
+    let call = left.short_text()?;
+    (events > 0).then_some(Group {
+        first,
+        events,
+        call,
+        left,
+    })
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn open(mut self) -> Result<Opened<'a>, Damage> {
+        read_header(&mut self).ok_or_else(|| {
+            Damage::new(format!(
+                "what the events of call {} share is damaged",
+                self.call
+            ))
+            .at(self.first)
+        })
+    }
+}
+
+fn read_header<'a>(group: &mut Group<'a>) -> Option<Opened<'a>> {
+    let left = &mut group.left;
+    let flags = left.byte()?;
+    let has = |flag| flags & flag != 0;
+    if has(RESERVED) {
+        return None;
+    }
+    let command = CommandId(Uuid::from_bytes(left.array()?));
+    let digest = Digest(left.array()?);
+    let first_revision = left.varint()?;
+    let first_index = if has(LATER_PART) {
+        u32::try_from(left.varint()?).ok()?
+    } else {
+        0
+    };
+    let at = timestamp(left)?;
+    let recorded_at = timestamp(left)?;
+    let reported_at = if has(REPORTED) {
+        Some(timestamp(left)?)
+    } else {
+        None
+    };
+    let correlation = if has(CORRELATED) {
+        Some(left.text()?.parse().ok()?)
+    } else {
+        None
+    };
+    let actor = actor(flags >> ACTOR_SHIFT, left)?;
+    Some(Opened {
+        cause: Arc::new(Cause {
+            call: CallId::try_from(SmolStr::new(group.call)).ok()?,
+            command,
+            digest,
+            at,
+            reported_at,
+            recorded_at,
+            correlation,
+            actor,
+        }),
+        first: group.first,
+        first_revision,
+        first_index,
+        events: group.events,
+        left: *left,
+    })
+}
+
+fn timestamp(left: &mut Cursor<'_>) -> Option<Timestamp> {
+    Timestamp::from_millis(left.varint()?).ok()
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "nobody asked, or the bytes name nobody there can be"
+)]
+fn actor(code: u8, left: &mut Cursor<'_>) -> Option<Option<Actor>> {
+    Some(match code {
+        0 => None,
+        1 => Some(Actor::Party(Party::Customer)),
+        2 => Some(Actor::Party(Party::Agent(left.short_text()?.parse().ok()?))),
+        3 => Some(Actor::Party(Party::Dial(left.short_text()?.parse().ok()?))),
+        4 => Some(Actor::Supervisor(left.short_text()?.parse().ok()?)),
+        _ => return None,
+    })
+}
+
+/// An event's fields where they lie.
+struct RawEvent<'a> {
+    code: u8,
+    version: u64,
+    personal: Option<RawPersonal<'a>>,
+    payload: &'a [u8],
+    hash: Hash,
+}
+
+struct RawPersonal<'a> {
+    key: [u8; 16],
+    salt: [u8; 32],
+    text: &'a str,
+}
+
+impl Opened<'_> {
+    pub(crate) fn first_revision(&self) -> u64 {
+        self.first_revision
+    }
+
+    /// Hands each event that is wanted by its position and revision to `take`.
+    pub(crate) fn each(
+        mut self,
+        mut wanted: impl FnMut(u64, Revision) -> bool,
+        mut take: impl FnMut(StoredEvent),
+    ) -> Result<(), Damage> {
+        for offset in 0..self.events {
+            let position = self.first + u64::from(offset);
+            let revision = self.first_revision + u64::from(offset);
+            let damage = |what: String| {
+                Damage::new(what)
+                    .at(position)
+                    .of(self.cause.call.as_str(), revision)
+            };
+            let raw = read_event(&mut self.left)
+                .ok_or_else(|| damage("the event is damaged".to_owned()))?;
+            if !wanted(position, Revision(revision)) {
+                continue;
+            }
+            let index = self.first_index + u32::from(offset);
+            let recorded = self
+                .recorded(raw, index, Revision(revision))
+                .map_err(damage)?;
+            let position = Position(position);
+            take(StoredEvent { position, recorded });
+        }
+        self.ends()
+    }
+
+    /// The hash of the last event.
+    pub(crate) fn last_hash(mut self) -> Result<Hash, Damage> {
+        let mut last = None;
+        for _ in 0..self.events {
+            last = read_event(&mut self.left).map(|event| event.hash);
+        }
+        let damage = Damage::new("the event is damaged");
+        let hash = last.ok_or_else(|| damage.at(self.first));
+        self.ends()?;
+        hash
+    }
+
+    fn ends(&self) -> Result<(), Damage> {
+        if self.left.is_empty() {
+            return Ok(());
+        }
+        let damage = Damage::new("something stands behind the command's last event");
+        Err(damage
+            .at(self.first)
+            .of(self.cause.call.as_str(), self.first_revision))
+    }
+
+    fn recorded(
+        &self,
+        raw: RawEvent<'_>,
+        index: u32,
+        revision: Revision,
+    ) -> Result<RecordedEvent, String> {
+        let event_type = event_type(raw.code & !PERSONAL)
+            .ok_or_else(|| format!("type {} is unknown to this program", raw.code & !PERSONAL))?;
+        let payload = Payload {
+            event_type,
+            version: raw.version,
+            bytes: raw.payload.into(),
+        };
+        let personal = raw.personal.map(|part| PersonalPart {
+            key: KeyId(Uuid::from_bytes(part.key)),
+            salt: part.salt,
+            text: part.text.into(),
+        });
+        let event =
+            stored::decode(&payload, personal.as_ref()).map_err(|error| error.to_string())?;
+        Ok(RecordedEvent {
+            cause: Arc::clone(&self.cause),
+            index,
+            revision,
+            event,
+            payload,
+            personal,
+            hash: raw.hash,
+        })
+    }
+}
+
+fn read_event<'a>(left: &mut Cursor<'a>) -> Option<RawEvent<'a>> {
+    let code = left.byte()?;
+    let version = left.varint()?;
+    let personal = match code & PERSONAL {
+        0 => None,
+        _ => Some(RawPersonal {
+            key: left.array()?,
+            salt: left.array()?,
+            text: left.text()?,
+        }),
+    };
+    Some(RawEvent {
+        code,
+        version,
+        personal,
+        payload: left.counted()?,
+        hash: Hash(left.array()?),
+    })
+}
+
+/// The numbers under which types are stored. Frozen: a new type gets the next one, and none is ever used again.
+macro_rules! type_codes {
+    ($($code:literal = $name:ident,)*) => {
+        fn type_code(event_type: EventType) -> u8 {
+            match event_type {
+                $(EventType::$name => $code,)*
+            }
+        }
+
+        fn event_type(code: u8) -> Option<EventType> {
+            match code {
+                $($code => Some(EventType::$name),)*
+                _ => None,
+            }
+        }
+    };
+}
+type_codes! {
+    1 = CallConnected,
+    2 = ConsultRequested,
+    3 = ConsultStarted,
+    4 = ConsultEnded,
+    5 = PartyJoined,
+    6 = ConferenceStarted,
+    7 = PartyHeld,
+    8 = PartyReleased,
+    9 = PartyLeft,
+    10 = ControlTransferred,
+    11 = ControlVacated,
+    12 = ConferenceDissolved,
+    13 = WrapUpAssistEntered,
+    14 = CallEnded,
+    15 = CallCompleted,
+    16 = WrapUpOwed,
+    17 = WrapUpApplied,
+    18 = WrapUpSuggested,
+    19 = MonitoringStarted,
+    20 = SupervisorBargedIn,
+    21 = MonitoringMoved,
+    22 = MonitoringEnded,
+}

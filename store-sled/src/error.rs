@@ -1,0 +1,159 @@
+//! Why a store does not open, and what sled's errors mean to whoever uses the store.
+
+use domain::StoreError;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// Why a store does not open; what to do is said. Nothing is changed then, except in a damaged store, of whose log sled
+/// cuts off what lies behind the damage: keep a copy before trying again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has the store.
+    #[error("another process has the store {}; stop it, or give it the commands", path.display())]
+    Busy {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A newer program wrote the store; it is left exactly as it is.
+    #[error(
+        "the store is of format {found} and this program knows formats up to {known}; use a newer program"
+    )]
+    NewerFormat {
+        /// The store's format.
+        found: u64,
+        /// The newest this program knows.
+        known: u64,
+    },
+    /// There is a file where the store's folder should be.
+    #[error("{} is a file, and a store is a folder", path.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder holds something else; it is left exactly as it is.
+    #[error("{} is no store, but holds other things ({what}); name a new or an empty folder", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+        /// One of the things.
+        what: String,
+    },
+    /// This user may not write there, or nobody may.
+    #[error("{} cannot be written to; check who owns it, and whether the disk is mounted read-only", path.display())]
+    NotWritable {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// The disk is full.
+    #[error("the disk that holds {} is full; make room and try again", path.display())]
+    DiskFull {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// What the store holds is damaged.
+    #[error("the store {} is damaged: {what}; keep a copy of it and restore a backup", path.display())]
+    Corrupt {
+        /// The store.
+        path: PathBuf,
+        /// What, and where as far as it is known.
+        what: String,
+    },
+    /// Something else about the files.
+    #[error("{} cannot be used", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn from_io(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Self::NotWritable { path }
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Io {
+                path,
+                source: error,
+            },
+        }
+    }
+
+    pub(crate) fn from_sled(path: &Path, error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) if is_lock(&error) => Self::Busy {
+                path: path.to_owned(),
+            },
+            sled::Error::Io(error) if !is_damage(&error) => Self::from_io(path, error),
+            damage => Self::Corrupt {
+                path: path.to_owned(),
+                what: said_by_sled(&damage),
+            },
+        }
+    }
+}
+
+/// Sled gives this error no kind of its own.
+fn is_lock(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+}
+
+/// Where its files are cut off or senseless sled answers as if reading had failed.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+    )
+}
+
+fn said_by_sled(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption { .. } => "sled's files do not hold what was written".to_owned(),
+        sled::Error::Unsupported(what) | sled::Error::ReportableBug(what) => what.clone(),
+        sled::Error::Io(error) => error.to_string(),
+        sled::Error::CollectionNotFound(_) => "the tree of the events is gone".to_owned(),
+    }
+}
+
+/// What a failed read means.
+pub(crate) fn failed_read(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) if !is_damage(&error) => {
+            StoreError::Unavailable(format!("reading failed: {error}"))
+        }
+        damage => StoreError::Corrupt(said_by_sled(&damage)),
+    }
+}
+
+/// What a failed write means: the store stops, because what is on the disk behind it is not known.
+pub(crate) fn failed_write(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full; make room",
+        _ => "check the disk",
+    };
+    // Sled hands on copies, whose text is for its own developers.
+    let what = match error.raw_os_error() {
+        Some(_) => error.to_string(),
+        None if error.kind() == ErrorKind::Other => error.to_string(),
+        None => error.kind().to_string(),
+    };
+    format!(
+        "writing failed ({what}), so it stopped; nothing acknowledged is lost; {advice}, then open the store again"
+    )
+}
+
+pub(crate) fn failed_sled_write(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Io(error) => failed_write(error),
+        other => failed_write(&io::Error::other(said_by_sled(other))),
+    }
+}
+
+pub(crate) fn closed() -> StoreError {
+    StoreError::Unavailable("it was closed; open it again".to_owned())
+}

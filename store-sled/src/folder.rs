@@ -1,0 +1,344 @@
+//! The folder a store lives in: what may be there, who has it, and that what is written reaches the disk.
+//!
+//! ```text
+//! kaigi-store     what the folder is, written last when a store is made
+//! lock            locked while a process has the store
+//! acknowledged    the last position that was acknowledged
+//! events/         sled's files
+//! read-models/    the program's, not the store's
+//! ```
+
+use crate::OpenError;
+use domain::StoreId;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The version of everything in the folder together.
+pub(crate) const FORMAT: u64 = 1;
+
+const MARKER: &str = "kaigi-store";
+const LOCK: &str = "lock";
+const ACKNOWLEDGED: &str = "acknowledged";
+const EVENTS: &str = "events";
+
+/// What may stand in the folder of a store that is not finished being made: a process that died left it.
+const HARMLESS: [&str; 5] = [LOCK, ACKNOWLEDGED, EVENTS, "read-models", "lost+found"];
+
+/// How long sled may take to let go of its files after it was dropped.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A folder this process has; another process gets it once this is dropped.
+pub(crate) struct Folder {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Closing the file is not enough: a child process that is just being started shares it for a moment.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
+}
+
+/// What the marker says the folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marker {
+    /// Nothing yet.
+    None,
+    /// A store that was made completely.
+    Store(StoreId),
+}
+
+impl Folder {
+    /// Takes the folder, which is made if it is missing. A folder that is no store, or a newer program's, is left
+    /// exactly as it is.
+    pub(crate) fn take(path: &Path) -> Result<(Self, Marker), OpenError> {
+        make(path)?;
+        let marker = read_marker(path)?;
+        if marker == Marker::None {
+            refuse_other_things(path)?;
+        }
+        let lock = lock(path)?;
+        let folder = Self {
+            path: path.to_owned(),
+            lock,
+        };
+        folder.remove_unfinished_snapshots()?;
+        // Whoever had the lock until now may have made the store.
+        let marker = read_marker(path)?;
+        Ok((folder, marker))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where sled's files are.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.path.join(EVENTS)
+    }
+
+    /// A handle of our own on sled's log, because sled's flush makes nothing durable on Linux.
+    pub(crate) fn log(&self) -> io::Result<File> {
+        let path = self.events().join("db");
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+
+    /// Says for ever after that the store was made completely. Written beside and moved, so that it is whole or absent.
+    pub(crate) fn write_marker(&self, id: StoreId) -> io::Result<()> {
+        let beside = self.path.join("kaigi-store.new");
+        let mut file = File::create(&beside)?;
+        write!(file, "{MARKER_FIRST_WORDS}{FORMAT}\nid {id}\n")?;
+        file.sync_all()?;
+        fs::rename(&beside, self.path.join(MARKER))?;
+        sync_folder(&self.path)
+    }
+
+    /// Makes sure that everything in the folder, and that it is there, outlives a power cut. Sled syncs neither its
+    /// configuration nor its folders.
+    pub(crate) fn sync_everything(&self) -> io::Result<()> {
+        sync_tree(&self.events())?;
+        for file in [LOCK, ACKNOWLEDGED] {
+            sync_file(&self.path.join(file))?;
+        }
+        sync_folder(&self.path)?;
+        sync_above(&self.path)
+    }
+
+    pub(crate) fn acknowledged(&self) -> Result<(Acknowledged, Option<u64>), OpenError> {
+        let path = self.path.join(ACKNOWLEDGED);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| OpenError::from_io(&path, error))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(|error| OpenError::from_io(&path, error))?;
+        let last = read_acknowledged(&bytes).map_err(|what| self.corrupt(what))?;
+        Ok((Acknowledged(file), last))
+    }
+
+    pub(crate) fn corrupt(&self, what: impl Into<String>) -> OpenError {
+        OpenError::Corrupt {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
+    /// How many bytes the store takes, the program's read models not counted.
+    pub(crate) fn bytes_on_disk(path: &Path) -> u64 {
+        let files = [MARKER, ACKNOWLEDGED].map(|name| path.join(name));
+        files
+            .iter()
+            .chain([&path.join(EVENTS)])
+            .map(|path| bytes_of(path))
+            .sum()
+    }
+
+    /// Waits until sled has let go of the log, which it does some time after it was dropped.
+    pub(crate) fn await_release(&self) {
+        let Ok(log) = self.log() else { return };
+        let began = Instant::now();
+        while let Err(TryLockError::WouldBlock) = log.try_lock() {
+            if began.elapsed() > PATIENCE {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let _ = log.unlock();
+    }
+
+    /// A process that died while sled wrote a snapshot leaves a half one, which sled would take for a damaged one.
+    fn remove_unfinished_snapshots(&self) -> Result<(), OpenError> {
+        let events = self.events();
+        if !events.exists() {
+            return Ok(());
+        }
+        let read = || {
+            for entry in fs::read_dir(&events)? {
+                let path = entry?.path();
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == "generating")
+                {
+                    fs::remove_file(path)?;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error| OpenError::from_io(&events, error))
+    }
+}
+
+fn make(path: &Path) -> Result<(), OpenError> {
+    let new: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    match fs::create_dir_all(path) {
+        Ok(()) => {
+            let mut above = new.into_iter().map(sync_above);
+            above
+                .try_for_each(|synced| synced)
+                .map_err(|error| OpenError::from_io(path, error))
+        }
+        Err(_) if path.exists() && !path.is_dir() => Err(OpenError::NotAFolder {
+            path: path.to_owned(),
+        }),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(OpenError::NotAFolder {
+            path: first_that_is_a_file(path),
+        }),
+        Err(error) => Err(OpenError::from_io(path, error)),
+    }
+}
+
+fn first_that_is_a_file(path: &Path) -> PathBuf {
+    let mut above = path.ancestors();
+    above.find(|path| path.is_file()).unwrap_or(path).to_owned()
+}
+
+fn refuse_other_things(path: &Path) -> Result<(), OpenError> {
+    let entries = fs::read_dir(path).map_err(|error| OpenError::from_io(path, error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| OpenError::from_io(path, error))?;
+        let name = entry.file_name();
+        let ours = HARMLESS.iter().any(|harmless| name == *harmless);
+        if !ours && name != "kaigi-store.new" {
+            return Err(OpenError::NotAStore {
+                path: path.to_owned(),
+                what: name.to_string_lossy().into_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = path.join(LOCK);
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&file)
+        .map_err(|error| OpenError::from_io(&file, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Busy {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(OpenError::from_io(&file, error)),
+    }
+}
+
+/// How the marker begins in every format there will ever be.
+const MARKER_FIRST_WORDS: &str = "kaigi store, format ";
+
+fn read_marker(path: &Path) -> Result<Marker, OpenError> {
+    let text = match fs::read(path.join(MARKER)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Marker::None),
+        Err(error) => return Err(OpenError::from_io(&path.join(MARKER), error)),
+    };
+    let damaged = || OpenError::Corrupt {
+        path: path.to_owned(),
+        what: format!("its file {MARKER} is not as a store's is"),
+    };
+    let text = str::from_utf8(&text).map_err(|_| damaged())?;
+    let said = text.strip_prefix(MARKER_FIRST_WORDS).ok_or_else(damaged)?;
+    let (format, said) = said.split_once('\n').ok_or_else(damaged)?;
+    let found = format.parse().map_err(|_| damaged())?;
+    if found > FORMAT {
+        return Err(OpenError::NewerFormat {
+            found,
+            known: FORMAT,
+        });
+    }
+    let id = said
+        .strip_prefix("id ")
+        .and_then(|id| id.strip_suffix('\n'));
+    let id = id.and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
+    Ok(Marker::Store(StoreId(id)))
+}
+
+/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end, which
+/// sled would pass over in silence. It is written behind the log's sync and is not synced itself, so it is never ahead
+/// of the log, and after a power cut at most behind.
+pub(crate) struct Acknowledged(File);
+
+impl Acknowledged {
+    pub(crate) fn write(&mut self, last: u64) -> io::Result<()> {
+        let mut bytes = [0; 12];
+        let position = last.to_be_bytes();
+        bytes[..8].copy_from_slice(&position);
+        bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
+        self.0.rewind()?;
+        self.0.write_all(&bytes)
+    }
+}
+
+fn read_acknowledged(bytes: &[u8]) -> Result<Option<u64>, String> {
+    match bytes {
+        [] => Ok(None),
+        [position @ .., _, _, _, _]
+            if bytes.len() == 12 && bytes[8..] == crc32fast::hash(position).to_be_bytes() =>
+        {
+            let position = position.first_chunk().expect("12 bytes less 4 are 8");
+            Ok(Some(u64::from_be_bytes(*position)))
+        }
+        _ => Err(format!(
+            "its file {ACKNOWLEDGED} is damaged; without that file it opens, and nobody can tell whether its end is there"
+        )),
+    }
+}
+
+fn sync_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            sync_file(&entry.path())?;
+        }
+    }
+    sync_folder(path)
+}
+
+fn sync_file(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    file.sync_all()
+}
+
+/// Only Unix has folders that can be synced, and needs it.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Makes sure that a folder's name outlives a power cut. Who may not read the folder above cannot, and has to trust the
+/// file system there.
+fn sync_above(folder: &Path) -> io::Result<()> {
+    let folder = folder.canonicalize()?;
+    let Some(above) = folder.parent() else {
+        return Ok(());
+    };
+    match sync_folder(above) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
+fn bytes_of(path: &Path) -> u64 {
+    let Ok(about) = fs::metadata(path) else {
+        return 0;
+    };
+    if !about.is_dir() {
+        return about.len();
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| bytes_of(&entry.path())).sum()
+}
