@@ -86,9 +86,14 @@ impl Blocks {
         self.sealed_bytes + self.block.len()
     }
 
-    /// Adds events of one call; answers which of the [`places`](Sealed::places) are theirs.
-    pub(crate) fn push(&mut self, events: &[RecordedEvent]) -> Range<usize> {
+    /// Adds events of one call, as the group they make if they make one; answers which of the
+    /// [`places`](Sealed::places) are theirs.
+    pub(crate) fn push(&mut self, events: &[RecordedEvent], group: Option<&[u8]>) -> Range<usize> {
         let places = self.sealed.places.len();
+        if let Some(group) = group {
+            self.push_group(group, events.len() as u64);
+            return places..places + 1;
+        }
         let mut open: Option<(usize, &RecordedEvent)> = None;
         for event in events {
             let group = match open {
@@ -100,6 +105,19 @@ impl Blocks {
             open = Some((group, event));
         }
         places..self.sealed.places.len()
+    }
+
+    fn push_group(&mut self, group: &[u8], events: u64) {
+        if self.block.len() + group.len() > MAX_BLOCK_BYTES {
+            self.seal();
+        }
+        if self.block.is_empty() {
+            self.block.resize(HEADER_BYTES, 0);
+        }
+        self.block.extend_from_slice(group);
+        self.next += events;
+        let block = self.first;
+        self.sealed.places.push(Place { block, events });
     }
 
     pub(crate) fn finish(mut self) -> Sealed {
@@ -164,6 +182,25 @@ fn checksum(first: u64, groups: &[u8]) -> u32 {
     hasher.update(&first.to_be_bytes());
     hasher.update(groups);
     hasher.finalize()
+}
+
+/// The events as one group, if they are of one command and fit into a block. Whoever appends makes it, so that the one
+/// thread that writes has only to put groups together.
+pub(crate) fn group_of(events: &[RecordedEvent]) -> Option<Vec<u8>> {
+    let first = events.first()?;
+    if !events.is_sorted_by(continues) {
+        return None;
+    }
+    let mut group = Vec::with_capacity(256);
+    write_group_header(&mut group, first);
+    for event in events {
+        write_event(&mut group, event);
+        if HEADER_BYTES + group.len() > MAX_BLOCK_BYTES {
+            return None;
+        }
+        grow_group(&mut group, 0);
+    }
+    Some(group)
 }
 
 fn continues(before: &RecordedEvent, event: &RecordedEvent) -> bool {

@@ -33,10 +33,34 @@ pub(crate) enum Job {
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// A batch, and who waits for it.
+/// A batch, the group its events make, and who waits for it.
 pub(crate) struct Append {
     pub(crate) batch: Batch,
-    pub(crate) answer: oneshot::Sender<Result<Vec<StoredEvent>, AppendError>>,
+    pub(crate) group: Option<Vec<u8>>,
+    pub(crate) answer: oneshot::Sender<Result<Kept, AppendError>>,
+}
+
+/// A batch that is durable.
+pub(crate) enum Kept {
+    /// By this commit, from that position on.
+    Now(u64, Batch),
+    /// Since it was asked for the first time.
+    Before(Vec<StoredEvent>),
+}
+
+impl Kept {
+    /// The events in the order of the store.
+    pub(crate) fn events(self) -> Vec<StoredEvent> {
+        match self {
+            Kept::Now(first, batch) => {
+                let numbered = (first..).map(Position).zip(batch.into_events());
+                numbered
+                    .map(|(position, recorded)| StoredEvent { position, recorded })
+                    .collect()
+            }
+            Kept::Before(events) => events,
+        }
+    }
 }
 
 /// The thread's own state.
@@ -175,7 +199,7 @@ impl Committer {
         for append in round.perhaps_kept.drain(..) {
             let kept = kept(&self.shared, &append.batch);
             // Whoever asked may not wait any more, here and below.
-            let _ = append.answer.send(kept);
+            let _ = append.answer.send(kept.map(Kept::Before));
         }
         if !round.accepted.is_empty() {
             self.commit(round.blocks, round.accepted);
@@ -203,8 +227,8 @@ impl Committer {
         self.shared.counts.index_rows.fetch_add(rows, Relaxed);
         self.publish(&accepted, &places, last);
         for accepted in accepted {
-            let stored = stored(accepted.first, accepted.append.batch);
-            let _ = accepted.append.answer.send(Ok(stored));
+            let Append { batch, answer, .. } = accepted.append;
+            let _ = answer.send(Ok(Kept::Now(accepted.first, batch)));
         }
     }
 
@@ -339,7 +363,7 @@ impl Round {
     fn accept(&mut self, append: Append) {
         let batch = &append.batch;
         let first = self.blocks.next();
-        let places = self.blocks.push(batch.events());
+        let places = self.blocks.push(batch.events(), append.group.as_deref());
         self.heads.insert(batch.call().clone(), batch.head());
         self.accepted.push(Accepted {
             append,
@@ -379,13 +403,6 @@ fn kept(shared: &Shared, batch: &Batch) -> Result<Vec<StoredEvent>, AppendError>
         return Ok(kept);
     }
     Err(conflict(batch, shared.index().head(batch.call())))
-}
-
-fn stored(first: u64, batch: Batch) -> Vec<StoredEvent> {
-    let numbered = (first..).map(Position).zip(batch.into_events());
-    numbered
-        .map(|(position, recorded)| StoredEvent { position, recorded })
-        .collect()
 }
 
 fn refuse(appends: impl IntoIterator<Item = Append>, why: &str) {

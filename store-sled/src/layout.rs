@@ -1,13 +1,13 @@
 //! The blocks in which events lie in the store, for tools that read them without it and tests that keep them frozen.
 
-use crate::block::{Blocks, Groups};
+use crate::block::{Blocks, Groups, group_of};
 use domain::{Position, RecordedEvent, StoreError, StoredEvent};
 
 /// The blocks in which these events would lie, were they committed at once after that position.
 pub fn blocks_of(after: Position, calls: &[Vec<RecordedEvent>]) -> Vec<(Position, Vec<u8>)> {
     let mut blocks = Blocks::after(after.0);
     for events in calls {
-        blocks.push(events);
+        blocks.push(events, group_of(events).as_deref());
     }
     let blocks = blocks.finish().blocks.into_iter();
     blocks

@@ -26,7 +26,7 @@ pub use error::OpenError;
 
 use async_trait::async_trait;
 use checkpoint::Checkpoint;
-use commit::{Append, Committer, Job};
+use commit::{Append, Committer, Job, Kept};
 use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
     StoredEvent,
@@ -174,8 +174,15 @@ impl EventStore for SledStore {
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Job::Append(Append { batch, answer })).await?;
-        answered.await.unwrap_or_else(|_| Err(closed().into()))
+        let group = block::group_of(batch.events());
+        let append = Append {
+            batch,
+            group,
+            answer,
+        };
+        self.ask(Job::Append(append)).await?;
+        let kept = answered.await.unwrap_or_else(|_| Err(closed().into()));
+        kept.map(Kept::events)
     }
 
     async fn read_call(
