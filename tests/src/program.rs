@@ -10,13 +10,13 @@ use std::sync::OnceLock;
 pub fn kaigi() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--package", "kaigi", "--bin", "kaigi", "--quiet"]);
-        build.arg("--message-format=json");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--package", "kaigi", "--bin", "kaigi", "--quiet"]);
+        cargo.arg("--message-format=json");
         if !cfg!(debug_assertions) {
-            build.arg("--release");
+            cargo.arg("--release");
         }
-        let built = build
+        let built = cargo
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stderr(Stdio::inherit())
             .output()

@@ -137,6 +137,39 @@ fn every_rule_that_a_decision_names_stands_in_the_specification() {
     }
 }
 
+#[test]
+fn every_function_that_a_reading_names_stands_in_its_module() {
+    let readings = read("docs/decisions/readings.md");
+    for line in readings.lines().filter(|line| line.starts_with("| R")) {
+        let places = line.split('|').nth(3).unwrap_or_default();
+        let mut module = None;
+        for name in places.split('`').skip(1).step_by(2) {
+            // A bare name stands in the module named before it.
+            let (path, function) = name.rsplit_once("::").unzip();
+            module = path.or(module);
+            let source = source_of(module.expect("the first name of a row has its module"));
+            let function = format!("fn {}", function.unwrap_or(name));
+            let defined = ['(', '<'].map(|next| format!("{function}{next}"));
+            assert!(
+                defined.iter().any(|begins| source.contains(begins)),
+                "{name} is not there: {line}"
+            );
+        }
+        assert!(module.is_some(), "no function is named: {line}");
+    }
+}
+
+/// The text of a module of `domain`, as its path names it.
+fn source_of(module: &str) -> String {
+    let path = format!("domain/src/{}", module.replace("::", "/"));
+    let folder = format!("{path}/mod.rs");
+    if root().join(&folder).exists() {
+        read(&folder)
+    } else {
+        read(&format!("{path}.rs"))
+    }
+}
+
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder is there") {

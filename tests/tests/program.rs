@@ -22,10 +22,10 @@ fn a_story() -> String {
         json!({"call":"c1","type":"hang_up","party":"customer","at":"2026-11-22T09:05:00Z"}),
         json!({"call":"c1","type":"apply_wrap_up","by":"agent:ana","reason":"sale","at":"2026-11-22T09:06:00Z"}),
     ];
-    commands
-        .iter()
-        .map(|command| format!("{command}\n"))
-        .collect()
+    commands.map(|command| command.to_string()).join(
+        "
+",
+    )
 }
 
 fn told(folder: &Path) -> Ran {
