@@ -452,7 +452,7 @@ pub struct Events {
     /// Only this call's events
     #[arg(long)]
     pub call: Option<CallId>,
-    /// Go on with the events to come, until interrupted
+    /// Go on with the events to come, until interrupted; meanwhile no other process can use an embedded store
     #[arg(long)]
     pub follow: bool,
 }

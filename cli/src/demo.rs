@@ -8,7 +8,7 @@ use crate::run::{Tally, run};
 use crate::show;
 use crate::simulate::{Day, simulate};
 use crate::store::StoreUrl;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use domain::json::write_command;
 use domain::{CallId, EventStore, Handler, Request, Timestamp};
 use std::io::Cursor;
@@ -85,8 +85,11 @@ async fn apply(
     let lines: Vec<String> = commands.iter().map(write_command).collect();
     let input = Box::new(Cursor::new(lines.join("\n").into_bytes()));
     let started = std::time::Instant::now();
-    let (exit, tally) = run(Arc::clone(handler), input, &mut std::io::sink(), |_| ()).await?;
+    let (exit, tally) = run(Arc::clone(handler), input, &mut std::io::sink(), |_| ()).await;
     console.print(&summary(&tally, started.elapsed()))?;
+    if tally.stopped.is_some() {
+        bail!("the demo was stopped before its end");
+    }
     Ok(exit)
 }
 
@@ -121,7 +124,8 @@ pub async fn must_be_empty(url: &StoreUrl, store: &dyn EventStore) -> anyhow::Re
     match store.info().await?.events {
         0 => Ok(()),
         events => Err(crate::exit::usage(format!(
-            "{url} holds {events} events; a demo wants a store of its own: leave --store away, or name an empty one"
+            "{url} holds {events} events; a demo wants a store of its own: leave --store and KAIGI_STORE away \
+             (env -u KAIGI_STORE kaigi demo), or name an empty one"
         ))),
     }
 }

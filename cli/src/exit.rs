@@ -1,6 +1,7 @@
 //! How the program ends, for whoever called it.
 
-use domain::StoreError;
+use domain::envelope::Altered;
+use domain::{HandleError, StoreError};
 use std::process::ExitCode;
 use store_sled::OpenError;
 
@@ -43,6 +44,23 @@ impl Exit {
             .unwrap_or(self.max(other))
     }
 
+    /// What a command by hand ends the program with.
+    pub fn of_command(error: &HandleError) -> Exit {
+        match error {
+            HandleError::Rejected(_) | HandleError::CommandIdReused(_) => Exit::Rejected,
+            HandleError::Expected { .. } => Exit::Conflict,
+            HandleError::Unsettled { .. } => Exit::TryAgain,
+            HandleError::Store(error) => Exit::of_store(error),
+        }
+    }
+
+    fn of_store(error: &StoreError) -> Exit {
+        match error {
+            StoreError::Unavailable(_) => Exit::TryAgain,
+            StoreError::Corrupt(_) => Exit::Failed,
+        }
+    }
+
     /// What a failure ends the program with.
     pub fn of(error: &anyhow::Error) -> Exit {
         error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
@@ -53,13 +71,16 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<Ended>() {
         return Some(error.exit);
     }
-    if let Some(StoreError::Unavailable(_)) = cause.downcast_ref() {
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_store(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_command(error));
+    }
+    if let Some(OpenError::Busy { .. } | OpenError::DiskFull { .. }) = cause.downcast_ref() {
         return Some(Exit::TryAgain);
     }
-    if let Some(OpenError::Busy { .. }) = cause.downcast_ref() {
-        return Some(Exit::TryAgain);
-    }
-    let altered = cause.downcast_ref::<domain::envelope::Altered>();
+    let altered = cause.downcast_ref::<Altered>();
     altered.map(|_| Exit::Altered)
 }
 
@@ -92,6 +113,18 @@ pub fn not_found(message: impl Into<String>) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::Exit;
+    use domain::{HandleError, StoreError};
+
+    #[test]
+    fn a_store_that_cannot_answer_is_worth_another_try() {
+        let unavailable = StoreError::Unavailable("the disk is full".to_owned());
+        let by_hand = HandleError::Store(unavailable.clone());
+        assert_eq!(Exit::of(&unavailable.into()), Exit::TryAgain);
+        assert_eq!(Exit::of(&by_hand.into()), Exit::TryAgain);
+        let corrupt = StoreError::Corrupt("a block is missing".to_owned());
+        assert_eq!(Exit::of(&HandleError::Store(corrupt).into()), Exit::Failed);
+        assert_eq!(Exit::of(&anyhow::anyhow!("else")), Exit::Failed);
+    }
 
     #[test]
     fn of_several_ends_the_weightiest_is_told() {

@@ -19,14 +19,19 @@ pub enum Line {
 /// The lines of an input.
 pub struct Lines<R> {
     input: R,
+    begun: bool,
     ended: bool,
 }
+
+/// What some editors put before a text; it says nothing that UTF-8 does not.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: BufRead> Lines<R> {
     /// The lines of that input.
     pub fn new(input: R) -> Self {
         Self {
             input,
+            begun: false,
             ended: false,
         }
     }
@@ -65,7 +70,12 @@ impl<R: BufRead> Iterator for Lines<R> {
             return None;
         }
         match self.next_bytes() {
-            Ok(Some((bytes, total))) => Some(line(bytes, total)),
+            Ok(Some((mut bytes, total))) => {
+                if !std::mem::replace(&mut self.begun, true) && bytes.starts_with(BYTE_ORDER_MARK) {
+                    bytes.drain(..BYTE_ORDER_MARK.len());
+                }
+                Some(line(bytes, total))
+            }
             Ok(None) => None,
             Err(error) => {
                 self.ended = true;
@@ -104,6 +114,10 @@ mod tests {
         let text = |text: &str| Line::Text(text.to_owned());
         assert_eq!(lines(b"ab\n\ncdefg"), [text("ab"), text(""), text("cdefg")]);
         assert_eq!(lines(b""), []);
+        assert_eq!(
+            lines(b"\xef\xbb\xbfab\n\xef\xbb\xbf"),
+            [text("ab"), text("\u{feff}")]
+        );
     }
 
     #[test]

@@ -55,7 +55,10 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
             from: Import::Asterisk { files },
         } => import::print(&files, &mut console),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "kaigi", &mut io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kaigi", &mut script);
+            console.print(&String::from_utf8_lossy(&script))?;
+            console.flush()?;
             Ok(Exit::Done)
         }
         verb => with_store(cli.store, verb, console).await,
@@ -87,7 +90,9 @@ async fn with_store(
     let flushed = console.flush();
     let exit = ended?;
     closed?;
-    flushed?;
+    if exit == Exit::Done {
+        flushed?;
+    }
     Ok(exit)
 }
 
@@ -147,10 +152,8 @@ async fn run_lines(
 ) -> anyhow::Result<Exit> {
     let handler = Arc::new(Handler::new(store));
     let mut bar = progress::lines();
-    let (exit, tally) = run::run(handler, input, console.writer(), |tally| {
-        bar.at(tally.lines);
-    })
-    .await?;
+    let progress = |tally: &Tally| bar.at(tally.lines);
+    let (exit, tally) = run::run(handler, input, console.writer(), progress).await;
     bar.done();
     report(&tally);
     Ok(if args.strict && tally.refused > 0 {
@@ -162,24 +165,29 @@ async fn run_lines(
 
 /// What the answers do not say by themselves.
 fn report(tally: &Tally) {
-    let Some(stopped) = tally.stopped else {
-        if tally.malformed > 0 {
-            eprintln!(
-                "kaigi: {} of {} lines were no commands; their answers say why",
-                tally.malformed, tally.lines
-            );
-        }
-        return;
-    };
-    let why = match stopped {
-        Stopped::ByStore => "the store failed",
-        Stopped::ByUser => "interrupted",
-        Stopped::ByInput => "the input could not be read on",
+    if tally.malformed > 0 {
+        eprintln!(
+            "kaigi: {} of {} lines were no commands; their answers say why",
+            tally.malformed, tally.lines
+        );
+    }
+    if let Some(line) = tally.first_undecided {
+        eprintln!(
+            "kaigi: {} commands were not decided, the first on line {line}; their answers say why",
+            tally.undecided
+        );
+    }
+    let why = match &tally.stopped {
+        None => return,
+        Some(Stopped::ByStore) => "the store failed",
+        Some(Stopped::ByUser) => "interrupted",
+        Some(Stopped::ByInput) => "the input could not be read on",
+        Some(Stopped::ByOutput(error)) => &format!("the answers cannot be written ({error})"),
     };
     eprintln!(
-        "kaigi: {why} after {} answers, {} of them accepted and durable; run the same input again: \
+        "kaigi: {why}; {} commands were accepted and are durable, perhaps more were; run the same input again: \
          commands with an id are not applied twice",
-        tally.lines, tally.accepted
+        tally.accepted
     );
 }
 

@@ -27,12 +27,13 @@ pub async fn replay(
     let events = history(store, &args.call).await?;
     // The whole chain, not only what is shown: a prefix of an altered history proves nothing.
     let (_, head) = rebuild(&events)?;
-    let shown = &events[..shown(&events, args)?];
+    let count = shown(&events, args)?;
+    let shown = &events[..count];
     let (call, _) = rebuild(shown)?;
     match console.output() {
         Output::Table => {
             console.print(&heading(&args.call, &events, shown.len()))?;
-            console.print(&story::told(shown))?;
+            console.print(&story::told(&events, count))?;
             console.print(&format!("\n{}", story::state(&call)))?;
             console.print(&format!(
                 "\nverified: all {} events, head {}\n",
@@ -42,7 +43,7 @@ pub async fn replay(
         }
         Output::Json => {
             let state = CallJson::new(&args.call, &call);
-            let steps: Vec<_> = steps(shown).collect();
+            let steps: Vec<_> = steps(&events).take(count).collect();
             let all = serde_json::json!({
                 "call": args.call.as_str(), "revision": shown.len(), "of": events.len(),
                 "head": head.hash.to_string(), "steps": steps, "state": state,
@@ -50,7 +51,7 @@ pub async fn replay(
             console.print(&json_line(&all))?;
         }
         Output::Ndjson => {
-            for step in steps(shown) {
+            for step in steps(&events).take(count) {
                 console.print(&json_line(&step))?;
             }
         }
@@ -129,8 +130,9 @@ fn heading(call: &CallId, events: &[StoredEvent], shown: usize) -> String {
 }
 
 fn steps(events: &[StoredEvent]) -> impl Iterator<Item = Step<'_>> {
-    (0..events.len()).map(|index| Step {
-        event: EventJson(&events[index]),
-        rule: story::rule_of(events, index).to_string(),
+    let explained = events.iter().zip(story::rules(events));
+    explained.map(|(event, rule)| Step {
+        event: EventJson(event),
+        rule: rule.to_string(),
     })
 }

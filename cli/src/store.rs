@@ -47,10 +47,12 @@ impl StoreUrl {
     /// Refuses to open what is not there, so that a mistyped path is not a new and empty store.
     pub fn must_exist(&self) -> anyhow::Result<()> {
         match self {
-            StoreUrl::Sled(path) if !path.exists() => Err(crate::exit::not_found(format!(
-                "there is no store at {}; `kaigi run` makes one, and --store or KAIGI_STORE names another",
-                path.display()
-            ))),
+            StoreUrl::Sled(path) if !SledStore::is_at(path) && !path.is_file() => {
+                Err(crate::exit::not_found(format!(
+                    "there is no store at {}; `kaigi run` makes one, and --store or KAIGI_STORE names another",
+                    path.display()
+                )))
+            }
             StoreUrl::Sled(_) | StoreUrl::Memory => Ok(()),
         }
     }

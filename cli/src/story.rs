@@ -6,85 +6,88 @@ use domain::event::{ConsultEnd, EndCause, Event, LeaveReason, MonitoringEnd, Per
 use domain::{Party, Rule, StoredEvent, Target, Timestamp};
 use std::fmt::{Display, Write};
 
-/// Events of one command, in order.
-struct Deed<'a> {
-    events: &'a [StoredEvent],
-}
-
-/// The events as a story: for each command when, who, and what followed by which rule.
-pub fn told(events: &[StoredEvent]) -> String {
+/// The events as a story: for each command when, who, and what followed by which rule. Told are the first `shown`; the
+/// rules are those of whole commands, however few of their events are told.
+pub fn told(events: &[StoredEvent], shown: usize) -> String {
     let mut story = String::new();
-    let started = events.first().map(|stored| stored.recorded.cause.at);
+    let Some(first) = events.first() else {
+        return story;
+    };
+    let (started, mut day) = (first.recorded.cause.at, day(first.recorded.cause.at));
+    let mut left = shown;
     for deed in deeds(events) {
-        tell(&mut story, &deed, started.unwrap_or_default());
+        if left == 0 {
+            break;
+        }
+        let at = deed[0].recorded.cause.at;
+        if self::day(at) != day {
+            day = self::day(at);
+            let _ = writeln!(story, "{day}");
+        }
+        tell(&mut story, deed, left, started);
+        left = left.saturating_sub(deed.len());
     }
     story
 }
 
-/// What followed by which rule, for one event of a batch.
-pub fn rule_of(events: &[StoredEvent], index: usize) -> Rule {
-    let batch = batch_around(events, index);
-    let batch: Vec<Event> = batch
-        .iter()
-        .map(|stored| stored.recorded.event.clone())
-        .collect();
-    events[index].recorded.event.rule(&batch)
+/// The rules by which the events followed, one for each.
+pub fn rules(events: &[StoredEvent]) -> Vec<Rule> {
+    let rules = deeds(events).flat_map(|deed| {
+        let batch = batch(deed);
+        let rules: Vec<_> = batch.iter().map(|event| event.rule(&batch)).collect();
+        rules
+    });
+    rules.collect()
 }
 
-fn batch_around(events: &[StoredEvent], index: usize) -> &[StoredEvent] {
-    let command = events[index].recorded.cause.command;
-    let of_command = |stored: &&StoredEvent| stored.recorded.cause.command == command;
-    let before = events[..index].iter().rev().take_while(of_command).count();
-    let after = events[index..].iter().take_while(of_command).count();
-    &events[index - before..index + after]
+/// The events of each command.
+fn deeds(events: &[StoredEvent]) -> impl Iterator<Item = &[StoredEvent]> {
+    events.chunk_by(|a, b| a.recorded.cause.command == b.recorded.cause.command)
 }
 
-fn deeds(events: &[StoredEvent]) -> impl Iterator<Item = Deed<'_>> {
-    let chunks = events.chunk_by(|a, b| a.recorded.cause.command == b.recorded.cause.command);
-    chunks.map(|events| Deed { events })
+fn batch(deed: &[StoredEvent]) -> Vec<Event> {
+    let events = deed.iter().map(|stored| stored.recorded.event.clone());
+    events.collect()
 }
 
-fn tell(story: &mut String, deed: &Deed<'_>, started: Timestamp) {
-    let cause = &deed.events[0].recorded.cause;
-    let who = cause
-        .actor
-        .as_ref()
-        .map_or("the telephone system".to_owned(), ToString::to_string);
-    let time = clock(cause.at);
-    let offset = offset(cause.at.millis_since(started));
+fn tell(story: &mut String, deed: &[StoredEvent], shown: usize, started: Timestamp) {
+    let cause = &deed[0].recorded.cause;
+    let who = cause.actor.as_ref();
+    let who = who.map_or("the telephone system".to_owned(), ToString::to_string);
+    let (time, offset) = (clock(cause.at), offset(cause.at.millis_since(started)));
     let _ = write!(story, "{time}  {offset:>9}  {who}");
     if let Some(reported_at) = cause.reported_at {
         let _ = write!(
             story,
-            "  (reported for {}; time never runs backwards: R62)",
-            clock(reported_at)
+            "  (reported for {reported_at}; time never runs backwards: R62)"
         );
     }
     story.push('\n');
-    let batch: Vec<Event> = deed
-        .events
-        .iter()
-        .map(|stored| stored.recorded.event.clone())
-        .collect();
-    for event in &batch {
+    let batch = batch(deed);
+    for event in batch.iter().take(shown) {
         let rule = event.rule(&batch);
         let _ = writeln!(story, "{:>25}{}  [{rule}]", "", sentence(event));
     }
 }
 
-/// The time of day; the date stands above the story.
+fn day(at: Timestamp) -> String {
+    at.to_string()[..10].to_owned()
+}
+
+/// The time of day; the date stands above the story, and again where it changes.
 fn clock(at: Timestamp) -> String {
     at.to_string()[11..23].to_owned()
 }
 
-/// How long after the call was answered: +1:02:03.
+/// How long after the call was answered: +1:02:03, after days +3d 01:02:03.
 fn offset(ms: u64) -> String {
     let seconds = ms / 1000;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("+{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("+{minutes}:{seconds:02}")
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours) {
+        (0, 0) => format!("+{minutes}:{seconds:02}"),
+        (0, hours) => format!("+{hours}:{minutes:02}:{seconds:02}"),
+        (days, hours) => format!("+{days}d {hours:02}:{minutes:02}:{seconds:02}"),
     }
 }
 

@@ -404,7 +404,7 @@ fn end_of(batch: &[Event]) -> Option<EndCause> {
     })
 }
 
-/// A leg that was neither answered for good nor declined goes with its initiator (R34) or with the customer (R47).
+/// A leg goes with its initiator (R34), a ringing one with the customer (R47), and every one with the call.
 fn rule_of_consult_end(by: &AgentId, cause: ConsultEnd, batch: &[Event]) -> u8 {
     match cause {
         ConsultEnd::Merged => 9,
@@ -412,7 +412,7 @@ fn rule_of_consult_end(by: &AgentId, cause: ConsultEnd, batch: &[Event]) -> u8 {
         ConsultEnd::Declined | ConsultEnd::NotAnswered => 15,
         ConsultEnd::Ended | ConsultEnd::Cancelled => match batch.first() {
             Some(Event::PartyLeft { party, .. }) if party.is_agent(by) => 34,
-            Some(Event::PartyLeft { .. }) => 47,
+            Some(Event::PartyLeft { .. }) => end_of(batch).map_or(47, rule_of_end),
             _ => 15,
         },
     }

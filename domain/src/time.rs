@@ -14,7 +14,7 @@ pub struct Timestamp(u64);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
     /// The text is not RFC 3339.
-    #[error("{0:?} is not a time like 2026-11-22T09:00:00.000Z")]
+    #[error("{0:?} is not a time like 2026-11-22T09:00:00.000Z, between the years 1970 and 9999")]
     NotATime(String),
     /// The time lies before 1970 or beyond the year 9999.
     #[error("{0} is not between the years 1970 and 9999")]

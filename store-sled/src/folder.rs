@@ -175,8 +175,15 @@ impl Folder {
     }
 }
 
+/// Whether a store was made in that folder.
+pub(crate) fn is_store(path: &Path) -> bool {
+    path.join(MARKER).is_file()
+}
+
 fn make(path: &Path) -> Result<(), OpenError> {
-    let new: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    // The last ancestor of a relative path is the empty one, which names nothing that could be made.
+    let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let new: Vec<_> = path.ancestors().take_while(is_new).collect();
     match fs::create_dir_all(path) {
         Ok(()) => {
             let mut above = new.into_iter().map(sync_above);

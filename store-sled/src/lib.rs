@@ -91,6 +91,11 @@ pub struct Stats {
 }
 
 impl SledStore {
+    /// Whether there is a store in that folder; opening it may still show that it is damaged.
+    pub fn is_at(path: &Path) -> bool {
+        folder::is_store(path)
+    }
+
     /// Opens the store in that folder; a new one is made if there is nothing.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_with(path, &Options::default())

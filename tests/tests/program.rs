@@ -476,6 +476,129 @@ fn a_checkpoint_that_cannot_be_kept_or_read_costs_nothing_but_a_warning() {
 }
 
 #[test]
+fn a_store_may_be_named_by_a_relative_path() {
+    let folder = tempdir().unwrap();
+    for path in ["calls", "./calls", "new/calls"] {
+        let run = bare(["--store", &format!("sled:{path}"), "run", "-"]);
+        let _ = run.within(folder.path()).input(CONNECT).run().ended_with(0);
+    }
+}
+
+#[test]
+fn an_empty_folder_is_no_store_to_look_at() {
+    let folder = tempdir().unwrap();
+    let _ = on(folder.path(), ["show", "active-calls"])
+        .run()
+        .ended_with(4);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupt_stops_a_busy_run_and_what_was_answered_is_there() {
+    let folder = tempdir().unwrap();
+    let day = bare(["simulate", "--calls", "20000"])
+        .run()
+        .ended_with(0)
+        .out;
+    let lines = day.lines().count();
+    let mut child = on(folder.path(), ["run", "-"]).start();
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        // The program closes its input when it was interrupted.
+        let _ = input.write_all(day.as_bytes());
+    });
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    output.read_line(&mut first).unwrap();
+    let interrupt = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let answers = output.lines().map(Result::unwrap).collect::<Vec<_>>();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    writer.join().unwrap();
+    assert!(
+        said.contains("interrupted") && said.contains("run the same input again"),
+        "{said}"
+    );
+    assert!(
+        answers.len() + 1 < lines,
+        "all {lines} lines were answered in spite of it"
+    );
+    let last: Value = serde_json::from_str(answers.last().unwrap_or(&first)).unwrap();
+    let call = last["call"].as_str().unwrap();
+    let _ = on(folder.path(), ["show", "call", call])
+        .run()
+        .ended_with(0);
+}
+
+#[test]
+fn answers_that_nobody_reads_end_the_run_with_a_word() {
+    let folder = tempdir().unwrap();
+    let mut child = on(folder.path(), ["run", "-"]).start();
+    drop(child.stdout.take());
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{CONNECT}").unwrap();
+    drop(input);
+    let ran = Ran::from(child.wait_with_output().unwrap()).ended_with(1);
+    assert!(
+        ran.err.contains("the answers cannot be written"),
+        "{}",
+        ran.err
+    );
+    let mut child = bare(["completions", "bash"]).start();
+    drop(child.stdout.take());
+    let _ = Ran::from(child.wait_with_output().unwrap()).ended_with(0);
+}
+
+#[test]
+fn a_replay_cut_within_a_command_tells_the_same_rules() {
+    let folder = tempdir().unwrap();
+    told(folder.path());
+    let replay = |args: &[&str]| {
+        let ran = on(folder.path(), [&["replay", "c1"], args].concat())
+            .run()
+            .ended_with(0);
+        ran.json()["steps"].as_array().unwrap().clone()
+    };
+    let whole = replay(&[]);
+    for revision in 1..=whole.len() {
+        assert_eq!(
+            replay(&["--revision", &revision.to_string()]),
+            whole[..revision]
+        );
+    }
+}
+
+#[test]
+fn a_time_that_runs_backwards_and_a_day_that_changes_are_told() {
+    let folder = tempdir().unwrap();
+    let input = [
+        json!({"call":"c1","type":"connect_call","agent":"agent:ana","at":"2026-11-22T23:59:00Z"}),
+        json!({"call":"c1","type":"hold","by":"agent:ana","party":"customer","at":"2025-11-22T23:59:00Z"}),
+        json!({"call":"c1","type":"resume","by":"agent:ana","party":"customer","at":"2026-11-24T00:59:00Z"}),
+    ];
+    let _ = on(folder.path(), ["run", "-"])
+        .input(input.map(|line| line.to_string()).join("\n"))
+        .run()
+        .ended_with(0);
+    let story = on(folder.path(), ["replay", "c1", "--output", "table"])
+        .run()
+        .ended_with(0)
+        .out;
+    assert!(
+        story.contains("(reported for 2025-11-22T23:59:00.000Z; time never runs backwards: R62)"),
+        "{story}"
+    );
+    assert!(
+        story.contains("\n2026-11-24\n00:59:00.000  +1d 01:00:00  agent:ana\n"),
+        "{story}"
+    );
+}
+
+#[test]
 fn calls_are_found_by_what_is_known_of_them() {
     let folder = tempdir().unwrap();
     told(folder.path());

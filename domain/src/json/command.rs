@@ -248,6 +248,12 @@ fn unknown_type(kind: &str) -> InvalidCommand {
 
 /// The parser counts lines within its input, which is one line; the column is what helps.
 fn not_json(error: &serde_json::Error) -> InvalidCommand {
+    if error.is_eof() {
+        return InvalidCommand::NotJson {
+            what: "the line ends before the command does; perhaps it was cut off".to_owned(),
+            column: error.column().max(1),
+        };
+    }
     let text = error.to_string();
     let what = text
         .rsplit_once(" at line ")

@@ -78,4 +78,9 @@ fn a_leg_goes_with_its_initiator_by_r34_and_with_the_customer_by_r47() {
         .and(start_consult(ANA, DAN))
         .when(hang_up(CUSTOMER))
         .then_explained([41, 20, 47, 45]);
+    // party_left, consult_ended, party_left twice, call_ended, wrap_up_owed: no Wrap-up Assist has begun
+    given(a_conference([ANA, BEN]))
+        .and(start_consult(BEN, DAN))
+        .when(end_call(ANA))
+        .then_explained([28, 28, 28, 28, 28, 50]);
 }
