@@ -362,10 +362,10 @@ pub struct HandleTimes {
     /// Only this queue
     #[arg(long)]
     pub queue: Option<Queue>,
-    /// Only calls that ended at or after this time
+    /// Only calls that ended at or after this time; with --window, every window that overlaps is shown whole
     #[arg(long, value_name = "TIME")]
     pub from: Option<Timestamp>,
-    /// Only calls that ended before this time
+    /// Only calls that ended before this time; with --window, every window that overlaps is shown whole
     #[arg(long, value_name = "TIME")]
     pub to: Option<Timestamp>,
 }

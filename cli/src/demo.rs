@@ -95,7 +95,7 @@ async fn apply(
 
 fn summary(tally: &Tally, took: std::time::Duration) -> String {
     format!(
-        "  {} accepted, {} refused by a rule, each answered once it was on the disk; {:.2} s\n",
+        "  {} accepted, {} refused by a rule, each durable when answered; {:.2} s\n",
         tally.accepted,
         tally.refused,
         took.as_secs_f64()
@@ -105,7 +105,7 @@ fn summary(tally: &Tally, took: std::time::Duration) -> String {
 fn next_steps(url: &StoreUrl, call: Option<&CallId>) -> String {
     let call = call.map_or("CALL", CallId::as_str);
     format!(
-        "\nThe store stays at {url}. Look around in it:\n\n  \
+        "\nThe store stays. Look around in it:\n\n  \
          export KAIGI_STORE={url}\n  \
          cargo run --release -- replay {call}\n  \
          cargo run --release -- calls\n  \
@@ -115,7 +115,8 @@ fn next_steps(url: &StoreUrl, call: Option<&CallId>) -> String {
 
 /// A fresh folder for a demo's store, unless the user named a store.
 pub fn fresh_store() -> anyhow::Result<StoreUrl> {
-    let name = format!("kaigi-demo-{}", uuid::Uuid::new_v4().simple());
+    let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let name = format!("kaigi-demo-{:08x}", random >> 32);
     Ok(StoreUrl::Sled(std::env::temp_dir().join(name)))
 }
 

@@ -3,8 +3,9 @@
 use crate::args::Calls;
 use crate::events::PAGE;
 use crate::exit::Exit;
-use crate::output::{Column, Console, column};
+use crate::output::{Column, Console, column, list, number, stacked};
 use crate::progress;
+use crate::show::{call_and_queue, moment};
 use domain::{EventStore, Follower, Position, Timestamp};
 use projections::{CallFilter, CallList, ListedCall, Listing};
 use std::sync::Arc;
@@ -42,25 +43,18 @@ pub async fn calls(
 
 fn columns<'a>() -> Vec<Column<ListedCall<'a>>> {
     vec![
-        column("CALL", |row: &ListedCall<'_>| row.call.0.to_string()),
-        column("PHASE", |row: &ListedCall<'_>| {
+        stacked("CALL\nQUEUE", |row: &ListedCall<'_>| {
+            call_and_queue(row.call.0, row.queue.as_ref())
+        }),
+        list("PHASE", |row: &ListedCall<'_>| {
             let completed = if row.completed { ", completed" } else { "" };
-            format!("{}{completed}", row.phase.unwrap_or("-"))
+            vec![format!("{}{completed}", row.phase.unwrap_or("-"))]
         }),
-        column("QUEUE", |row: &ListedCall<'_>| {
-            text(row.queue.as_ref().map(|queue| queue.0))
-        }),
-        column("ANSWERED", |row: &ListedCall<'_>| {
-            row.answered_at.0.to_string()
-        }),
-        column("AGENTS", |row: &ListedCall<'_>| {
+        column("ANSWERED", |row: &ListedCall<'_>| moment(row.answered_at.0)),
+        list("AGENTS", |row: &ListedCall<'_>| {
             let agents: Vec<_> = row.agents.iter().map(|agent| agent.0.as_str()).collect();
-            agents.join(", ")
+            vec![agents.join(", ")]
         }),
-        column("EVENTS", |row: &ListedCall<'_>| row.revision.to_string()),
+        number("EVENTS", |row: &ListedCall<'_>| row.revision.to_string()),
     ]
-}
-
-fn text(value: Option<impl ToString>) -> String {
-    value.map_or("-".to_owned(), |value| value.to_string())
 }

@@ -1,35 +1,50 @@
 //! Progress of long work, on a terminal only.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+/// Work that ends sooner shows nothing: a line that comes and goes at once only flickers.
+const SOON: Duration = Duration::from_millis(500);
 
 /// How far long work has come. Shown on standard error, and only where nothing else scrolls there.
 pub struct Progress {
     bar: ProgressBar,
+    /// When to begin to show it, unless that is done, or is never.
+    from: Option<Instant>,
 }
 
-/// Counts lines that were answered, whose number nobody knows beforehand.
+/// Counts lines that were answered, whose number nobody knows beforehand. The answers themselves tell it where they
+/// scroll by on a terminal.
 pub fn lines() -> Progress {
-    let style = "{spinner} {human_pos} lines, {per_sec}, {elapsed}";
-    Progress::new(ProgressBar::new_spinner(), style)
+    let style = "{spinner} {human_pos} lines, {rate}, {elapsed}";
+    let alone = !io::stdout().is_terminal();
+    Progress::new(ProgressBar::no_length(), style, alone)
 }
 
-/// Counts events that were read, of a store that holds so many.
+/// Counts events that were read, of a store that holds so many; nothing is printed until they all were.
 pub fn events(total: u64) -> Progress {
-    let style = "{bar:30} {human_pos} of {human_len} events, {per_sec}";
-    Progress::new(ProgressBar::new(total), style)
+    let style = "{bar:30} {human_pos} of {human_len} events, {rate}";
+    Progress::new(ProgressBar::new(total), style, true)
 }
 
 impl Progress {
-    fn new(bar: ProgressBar, style: &str) -> Self {
-        let shown = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        let bar = if shown { bar } else { ProgressBar::hidden() };
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is well-formed"));
-        Self { bar }
+    fn new(bar: ProgressBar, style: &str, alone: bool) -> Self {
+        let style = ProgressStyle::with_template(style).expect("the template is well-formed");
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        bar.set_style(style.with_key("rate", rate));
+        let shown = alone && io::stderr().is_terminal();
+        let from = shown.then(|| Instant::now() + SOON);
+        Self { bar, from }
     }
 
     /// So much is done.
     pub fn at(&mut self, done: u64) {
+        if self.from.is_some_and(|from| Instant::now() >= from) {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.from = None;
+        }
         self.bar.set_position(done);
     }
 
@@ -37,4 +52,15 @@ impl Progress {
     pub fn done(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// How many a second, without what nobody reads.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive, and no machine counts past an integer's end in a second"
+)]
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    // A progress line that cannot be written is no failure.
+    let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
 }

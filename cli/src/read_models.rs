@@ -4,7 +4,7 @@ use crate::events::PAGE;
 use crate::progress;
 use crate::store::StoreUrl;
 use anyhow::Context;
-use domain::{EventStore, Follower, Position};
+use domain::{EventStore, Follower, Position, StoreId};
 use projections::{CheckpointError, Checkpointed, Projection};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,11 +17,11 @@ pub async fn caught_up<P: Projection>(
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<Checkpointed<P>> {
     let folder = url.read_models();
-    let last = store.info().await?.last;
-    let mut model = folder
-        .as_deref()
-        .and_then(|folder| kept(folder, &*store, last))
-        .unwrap_or_else(|| Checkpointed::new(store.id()));
+    let kept = match &folder {
+        Some(folder) => kept(folder, &*store).await?,
+        None => None,
+    };
+    let mut model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
     let before = model.position();
     catch_up(&mut model, store).await?;
     if let Some(folder) = folder
@@ -57,13 +57,43 @@ pub async fn catch_up<P: Projection>(
     }
 }
 
-fn kept<P: Projection>(
+/// The read model to go on from, if there is one that this store's events made.
+async fn kept<P: Projection>(
     folder: &Path,
     store: &dyn EventStore,
-    last: Position,
-) -> Option<Checkpointed<P>> {
+) -> anyhow::Result<Option<Checkpointed<P>>> {
     let path = folder.join(P::NAME);
-    let bytes = match fs::read(&path) {
+    let Some(model) = read::<P>(&path, store.id()) else {
+        return Ok(None);
+    };
+    if told_by(store, &model).await? {
+        return Ok(Some(model));
+    }
+    eprintln!(
+        "kaigi: {}: the store was restored since, building the read model anew",
+        path.display()
+    );
+    Ok(None)
+}
+
+/// Whether the store has the last event the read model has taken in: one restored from a copy may have lost it, and
+/// have another in its place.
+async fn told_by<P: Projection>(
+    store: &dyn EventStore,
+    model: &Checkpointed<P>,
+) -> anyhow::Result<bool> {
+    let Some(last) = model.last() else {
+        return Ok(model.position() == Position::START);
+    };
+    let before = Position(model.position().0.saturating_sub(1));
+    let there = store.read_all(before, 1).await?;
+    Ok(there
+        .first()
+        .is_some_and(|stored| stored.position == model.position() && stored.recorded.hash == last))
+}
+
+fn read<P: Projection>(path: &Path, store: StoreId) -> Option<Checkpointed<P>> {
+    let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
@@ -74,9 +104,7 @@ fn kept<P: Projection>(
             return None;
         }
     };
-    match Checkpointed::<P>::decode(&bytes, store.id()) {
-        // A store restored from a copy has lost what the checkpoint tells of.
-        Ok(model) if model.position() > last => None,
+    match Checkpointed::decode(&bytes, store) {
         Ok(model) => Some(model),
         // An upgrade is no news to whoever looks at a table.
         Err(CheckpointError::OtherVersion { .. }) => None,

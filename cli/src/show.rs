@@ -2,15 +2,15 @@
 
 use crate::args::{HandleTimes as Args, Output, Show, Subject, Window as Length};
 use crate::exit::{Exit, usage};
-use crate::output::{Column, Console, column};
+use crate::output::{Column, Console, column, list, number, plain, stacked};
 use crate::read_models::{catch_up, caught_up};
 use crate::store::StoreUrl;
-use domain::json::{ConsultJson, SeatJson, SessionJson};
-use domain::{EventStore, Queue, Timestamp};
+use domain::json::{ConsultJson, SeatJson, SessionJson, Text};
+use domain::{CallId, EventStore, Queue, Timestamp};
 use projections::{
-    ActiveCall, ActiveCalls, AgentTimes, AllFour, Behind, By, CallTimes, Checkpointed, HandleTimes,
-    Key, Listing, MonitoredCall, Monitoring, OwedWrapUp, TimesFilter, Window, WindowRow,
-    WrapUpQueue,
+    ActiveCall, ActiveCalls, AgentTimes, AllFour, Behind, By, CallTimes, Checkpointed, Explained,
+    HandleTimes, Key, Listing, MonitoredCall, MonitoredSession, Monitoring, OwedWrapUp, Row,
+    TimesFilter, Window, WindowRow, WrapUpQueue,
 };
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub async fn all_four(
     console.print("\nHANDLE TIMES  (kaigi show handle-times --window 1d --by all)\n")?;
     let rows = four.windows(Window::Day, By::All, &TimesFilter::default());
     let listing = Listing::new(as_of, position, rows);
-    console.listing(&listing, &windows(), "no call ended")?;
+    windows(&listing, console)?;
     console.print("\nMONITORING  (kaigi show monitoring)\n")?;
     let listing = Listing::new(as_of, position, four.monitoring());
     console.listing(&listing, &monitoring(as_of), "no call goes on")
@@ -91,54 +91,54 @@ fn is_of(wanted: Option<&Queue>, queue: Option<&Queue>) -> bool {
 
 fn active_calls<'a>(as_of: Timestamp) -> Vec<Column<ActiveCall<'a>>> {
     vec![
-        column("CALL", |row: &ActiveCall<'_>| row.call.0.to_string()),
-        column("QUEUE", |row: &ActiveCall<'_>| {
-            or_dash(row.queue.as_ref().map(|queue| queue.0))
+        stacked("CALL\nQUEUE", |row: &ActiveCall<'_>| {
+            call_and_queue(row.call.0, row.queue.as_ref())
         }),
         column("PHASE", move |row: &ActiveCall<'_>| {
-            format!(
-                "{} {}",
-                row.phase.unwrap_or("-"),
-                age(as_of, row.phase_since.0)
-            )
+            let phase = row.phase.unwrap_or("-");
+            format!("{phase} {}", age(as_of, row.phase_since.0))
         }),
-        column("PRIMARY", |row: &ActiveCall<'_>| {
-            or_dash(row.primary.as_ref().map(|agent| agent.0))
-        }),
-        column("PARTIES", move |row: &ActiveCall<'_>| {
-            lines(row.parties.iter().map(|seat| party(as_of, seat)))
-        }),
-        column("CONSULT", |row: &ActiveCall<'_>| {
-            or_dash(row.consult.as_ref().map(consult))
-        }),
-        column("SUPERVISORS", move |row: &ActiveCall<'_>| {
-            lines(
-                row.supervisors
-                    .iter()
-                    .map(|session| supervisor(as_of, session)),
-            )
-        }),
+        list(
+            "PARTIES, CONSULT, SUPERVISORS",
+            move |row: &ActiveCall<'_>| {
+                let parties = row.parties.iter().map(|seat| party(as_of, row, seat));
+                let consult = row.consult.iter().map(consult);
+                let sessions = row.supervisors.iter();
+                let supervisors = sessions.map(|session| supervisor(as_of, session));
+                parties.chain(consult).chain(supervisors).collect()
+            },
+        ),
     ]
 }
 
-fn party(as_of: Timestamp, seat: &SeatJson<'_>) -> String {
+/// Most rows have two lines anyway, and a table that is no wider than a terminal is easier to read.
+pub(crate) fn call_and_queue(call: &CallId, queue: Option<&Text<&Queue>>) -> Vec<String> {
+    vec![call.to_string(), or_dash(queue.map(|queue| queue.0))]
+}
+
+fn party(as_of: Timestamp, row: &ActiveCall<'_>, seat: &SeatJson<'_>) -> String {
+    let primary = row.primary.as_ref().map(|agent| agent.0);
+    let primary = match seat.party.0.agent() {
+        Some(agent) if Some(agent) == primary => ", primary",
+        _ => "",
+    };
     let held = match (&seat.held_by, &seat.held_since) {
-        (Some(by), Some(since)) => format!(" (held by {} {})", by.0, age(as_of, since.0)),
+        (Some(by), Some(since)) => format!(", held by {} {}", by.0, age(as_of, since.0)),
         _ => String::new(),
     };
-    format!("{}{held}", seat.party.0)
+    format!("{}{primary}{held}", seat.party.0)
 }
 
 fn consult(consult: &ConsultJson<'_>) -> String {
     format!(
-        "{} with {}, {}",
+        "consult: {} with {}, {}",
         consult.by.0, consult.target.0, consult.state
     )
 }
 
 fn supervisor(as_of: Timestamp, session: &SessionJson<'_>) -> String {
     format!(
-        "{} through {}, {} {}",
+        "supervisor:{} through {}, {} {}",
         session.supervisor.0,
         session.agent.0,
         session.mode,
@@ -148,19 +148,18 @@ fn supervisor(as_of: Timestamp, session: &SessionJson<'_>) -> String {
 
 fn wrap_up_queue<'a>(as_of: Timestamp) -> Vec<Column<OwedWrapUp<'a>>> {
     vec![
-        column("OWED", move |row: &OwedWrapUp<'_>| age(as_of, row.since.0)),
+        number("OWED", move |row: &OwedWrapUp<'_>| age(as_of, row.since.0)),
         column("AGENT", |row: &OwedWrapUp<'_>| row.agent.0.to_string()),
         column("CALL", |row: &OwedWrapUp<'_>| row.call.0.to_string()),
-        column("QUEUE", |row: &OwedWrapUp<'_>| {
-            or_dash(row.queue.as_ref().map(|queue| queue.0))
+        list("QUEUE", |row: &OwedWrapUp<'_>| {
+            row.queue.iter().map(|queue| queue.0.to_string()).collect()
         }),
         column("LEFT BY", |row: &OwedWrapUp<'_>| row.why.to_owned()),
-        column("SUGGESTED", |row: &OwedWrapUp<'_>| {
-            lines(
-                row.suggestions
-                    .iter()
-                    .map(|suggestion| format!("{} (by {})", suggestion.reason.0, suggestion.by.0)),
-            )
+        list("SUGGESTED", |row: &OwedWrapUp<'_>| {
+            let suggested = row.suggestions.iter();
+            suggested
+                .map(|suggestion| format!("{} (by {})", suggestion.reason.0, suggestion.by.0))
+                .collect()
         }),
     ]
 }
@@ -171,22 +170,23 @@ fn monitoring<'a>(as_of: Timestamp) -> Vec<Column<MonitoredCall<'a>>> {
         column("MAY START", |row: &MonitoredCall<'_>| {
             may(row.may_start, row.rule.as_ref().map(|rule| rule.0))
         }),
-        column("SESSIONS", move |row: &MonitoredCall<'_>| {
-            lines(row.sessions.iter().map(|session| {
-                format!(
-                    "{} through {}, {} {}; may barge in: {}",
-                    session.supervisor.0,
-                    session.agent.0,
-                    session.mode,
-                    age(as_of, session.since.0),
-                    may(
-                        session.may_barge_in,
-                        session.rule.as_ref().map(|rule| rule.0)
-                    )
-                )
-            }))
+        list("SESSIONS", move |row: &MonitoredCall<'_>| {
+            let sessions = row.sessions.iter();
+            sessions.map(|one| session(as_of, one)).collect()
         }),
     ]
+}
+
+fn session(as_of: Timestamp, session: &MonitoredSession<'_>) -> String {
+    let rule = session.rule.as_ref().map(|rule| rule.0);
+    format!(
+        "{} through {}, {} {}; may barge in: {}",
+        session.supervisor.0,
+        session.agent.0,
+        session.mode,
+        age(as_of, session.since.0),
+        may(session.may_barge_in, rule)
+    )
 }
 
 fn may(may: bool, rule: Option<domain::Rule>) -> String {
@@ -227,7 +227,7 @@ fn handle_times(
     }
     let rows = model.state().windows(window, by, &filter);
     let listing = Listing::new(as_of, model.position(), rows);
-    console.listing(&listing, &windows(), "no call ended")
+    windows(&listing, console)
 }
 
 fn window(length: Length) -> Window {
@@ -264,67 +264,104 @@ fn single_calls(
 
 fn call_times<'a>() -> Vec<Column<CallTimes<'a>>> {
     vec![
-        column("CALL", |row: &CallTimes<'_>| row.call.0.to_string()),
-        column("QUEUE", |row: &CallTimes<'_>| {
-            or_dash(row.queue.as_ref().map(|queue| queue.0))
+        stacked("CALL\nQUEUE", |row: &CallTimes<'_>| {
+            call_and_queue(row.call.0, row.queue.as_ref())
         }),
-        column("ENDED", |row: &CallTimes<'_>| row.ended_at.0.to_string()),
-        column("HANDLE", |row: &CallTimes<'_>| spent(row.handle_ms)),
-        column("= TALKING", |row: &CallTimes<'_>| spent(row.talking_ms)),
-        column("+ CONFERENCE", |row: &CallTimes<'_>| {
-            spent(row.conference_ms)
-        }),
-        column("+ ASSIST", |row: &CallTimes<'_>| {
+        list("ENDED", |row: &CallTimes<'_>| vec![moment(row.ended_at.0)]),
+        number("HANDLE", |row: &CallTimes<'_>| spent(row.handle_ms)),
+        number("=\nTALKING", |row: &CallTimes<'_>| spent(row.talking_ms)),
+        number("+\nCONF.", |row: &CallTimes<'_>| spent(row.conference_ms)),
+        number("+\nASSIST", |row: &CallTimes<'_>| {
             spent(row.wrap_up_assist_ms)
         }),
-        column("(HELD", |row: &CallTimes<'_>| spent(row.customer_held_ms)),
-        column("CONSULT)", |row: &CallTimes<'_>| spent(row.consult_ms)),
+        number("of it\nHELD", |row: &CallTimes<'_>| {
+            spent(row.customer_held_ms)
+        }),
+        number("of it\nCONSULT", |row: &CallTimes<'_>| {
+            spent(row.consult_ms)
+        }),
     ]
 }
 
 fn agent_times<'a>() -> Vec<Column<AgentTimes<'a>>> {
     vec![
-        column("CALL", |row: &AgentTimes<'_>| row.call.0.to_string()),
-        column("AGENT", |row: &AgentTimes<'_>| row.agent.0.to_string()),
-        column("HANDLE", |row: &AgentTimes<'_>| spent(row.handle_ms)),
-        column("= ENGAGED", |row: &AgentTimes<'_>| spent(row.engaged_ms)),
-        column("+ HELD", |row: &AgentTimes<'_>| spent(row.held_ms)),
-        column("+ WRAP-UP", |row: &AgentTimes<'_>| {
-            let open = if row.open > 0 { " (owed)" } else { "" };
-            format!("{}{open}", spent(row.wrap_up_ms))
+        stacked("CALL\nAGENT", |row: &AgentTimes<'_>| {
+            vec![row.call.0.to_string(), row.agent.0.to_string()]
         }),
-        column("(CONFERENCE", |row: &AgentTimes<'_>| {
+        number("HANDLE", |row: &AgentTimes<'_>| spent(row.handle_ms)),
+        number("=\nENGAGED", |row: &AgentTimes<'_>| spent(row.engaged_ms)),
+        number("+\nHELD", |row: &AgentTimes<'_>| spent(row.held_ms)),
+        number("+\nWRAP-UP", |row: &AgentTimes<'_>| spent(row.wrap_up_ms)),
+        number("\nOWED", |row: &AgentTimes<'_>| {
+            if row.open > 0 { "yes" } else { "no" }.to_owned()
+        }),
+        number("of it\nCONF.", |row: &AgentTimes<'_>| {
             spent(row.conference_ms)
         }),
-        column("CONSULT", |row: &AgentTimes<'_>| spent(row.consult_ms)),
-        column("ASSIST)", |row: &AgentTimes<'_>| {
+        number("\nCONSULT", |row: &AgentTimes<'_>| spent(row.consult_ms)),
+        number("\nASSIST", |row: &AgentTimes<'_>| {
             spent(row.wrap_up_assist_ms)
         }),
     ]
 }
 
-fn windows() -> Vec<Column<WindowRow>> {
+/// For people, each window and key is a table of its own.
+fn windows(listing: &Listing<WindowRow>, console: &mut Console) -> anyhow::Result<()> {
+    if console.output() != Output::Table || listing.rows.is_empty() {
+        return console.listing(listing, &[], "no call ended");
+    }
+    for (index, rows) in blocks(&listing.rows).enumerate() {
+        console.print(if index > 0 { "\n" } else { "" })?;
+        block(rows, console)?;
+    }
+    Ok(())
+}
+
+/// The rows of each window and key.
+fn blocks(rows: &[WindowRow]) -> impl Iterator<Item = &[WindowRow]> {
+    rows.chunk_by(|one, other| (&one.key, one.from) == (&other.key, other.from))
+}
+
+fn block(rows: &[WindowRow], console: &mut Console) -> anyhow::Result<()> {
+    let first = &rows[0];
+    console.print(&format!("{}\n", heading(first)))?;
+    console.table(rows, &metrics(), "no call ended")
+}
+
+/// Which window, of whom, and how much of it is still open.
+fn heading(row: &WindowRow) -> String {
+    let (from, to) = (row.from.0.to_string(), row.to.0.to_string());
+    let key = match &row.key {
+        Key::All => "all calls".to_owned(),
+        Key::Queue(Some(queue)) => format!("queue {}", plain(queue.as_str())),
+        Key::Queue(None) => "no queue".to_owned(),
+        Key::Agent(agent) => format!("agent:{agent}"),
+    };
+    let (day, from) = (&from[..10], &from[11..16]);
+    let to = match &to[11..16] {
+        "00:00" => "24:00",
+        to => to,
+    };
+    format!("{day} {from}-{to} UTC, {key}, {} open", row.open)
+}
+
+fn metrics() -> Vec<Column<WindowRow>> {
     vec![
-        column("FROM", |row: &WindowRow| {
-            row.from.0.to_string()[..16].replace('T', " ")
-        }),
-        column("KEY", |row: &WindowRow| key(row)),
         column("METRIC", |row: &WindowRow| row.metric.to_owned()),
-        column("COUNT", |row: &WindowRow| row.count.to_string()),
-        column("SUM", |row: &WindowRow| spent(row.sum_ms)),
-        column("MEAN", |row: &WindowRow| or_dash(row.mean_ms.map(spent))),
-        column("P50", |row: &WindowRow| or_dash(row.p50_ms.map(spent))),
-        column("P90", |row: &WindowRow| or_dash(row.p90_ms.map(spent))),
-        column("P95", |row: &WindowRow| or_dash(row.p95_ms.map(spent))),
-        column("P99", |row: &WindowRow| or_dash(row.p99_ms.map(spent))),
-        column("MAX", |row: &WindowRow| or_dash(row.max_ms.map(spent))),
-        column("OPEN", |row: &WindowRow| row.open.to_string()),
+        number("COUNT", |row: &WindowRow| row.count.to_string()),
+        number("SUM", |row: &WindowRow| spent(row.sum_ms)),
+        number("MEAN", |row: &WindowRow| or_dash(row.mean_ms.map(spent))),
+        number("P50", |row: &WindowRow| or_dash(row.p50_ms.map(spent))),
+        number("P90", |row: &WindowRow| or_dash(row.p90_ms.map(spent))),
+        number("P95", |row: &WindowRow| or_dash(row.p95_ms.map(spent))),
+        number("P99", |row: &WindowRow| or_dash(row.p99_ms.map(spent))),
+        number("MAX", |row: &WindowRow| or_dash(row.max_ms.map(spent))),
     ]
 }
 
-/// Parties, suggestions and the like, one under the other.
-fn lines(texts: impl Iterator<Item = String>) -> String {
-    or_dash(Some(texts.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty()))
+/// A time as tables tell it: month, day and second, in UTC.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.to_string()[5..19].replace('T', " ")
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {
@@ -349,13 +386,20 @@ fn spent(ms: u64) -> String {
 
 /// A row of a window and what was counted in it.
 #[derive(serde::Serialize)]
-struct Explained<'a> {
+struct ExplainedRow<'e, 'a> {
     #[serde(flatten)]
-    row: WindowRow,
-    calls: Behind<'a>,
+    row: &'e WindowRow,
+    calls: Behind<'e, 'a>,
 }
 
-/// The calls stand once behind the rows of a window and key, not again behind every metric of it.
+impl Row for ExplainedRow<'_, '_> {
+    const COLUMNS: &'static [&'static str] = &[
+        "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
+        "p99_ms", "max_ms", "open", "calls",
+    ];
+}
+
+/// For programs, the calls stand behind each row; for people, once behind all metrics of a window and key.
 fn explained(
     model: &Checkpointed<HandleTimes>,
     (window, by): (Window, By),
@@ -363,42 +407,33 @@ fn explained(
     as_of: Timestamp,
     console: &mut Console,
 ) -> anyhow::Result<()> {
-    let times = model.state();
-    let rows = times.windows(window, by, filter);
-    if console.output() == Output::Table {
-        for rows in rows.chunk_by(|a, b| (&a.key, a.from) == (&b.key, b.from)) {
-            // The metric that most was counted for has the others' calls behind it, too.
-            let most = rows.iter().max_by_key(|row| row.count + row.open);
-            let behind = times.explain(most.unwrap_or(&rows[0]), filter);
-            let listing = Listing::new(as_of, model.position(), rows.to_vec());
-            console.listing(&listing, &windows(), "no call ended")?;
+    let rows = model.state().windows(window, by, filter);
+    let explained = model.state().explain(window, by, filter);
+    if console.output() == Output::Table && !rows.is_empty() {
+        return blocks(&rows).try_for_each(|rows| {
+            block(rows, console)?;
             console.print("\nbehind it:\n")?;
-            match behind {
-                Behind::Calls(calls) => {
-                    let listing = Listing::new(as_of, model.position(), calls);
-                    console.listing(&listing, &call_times(), "no call")?;
-                }
-                Behind::Agents(agents) => {
-                    let listing = Listing::new(as_of, model.position(), agents);
-                    console.listing(&listing, &agent_times(), "no call")?;
-                }
-            }
-            console.print("\n")?;
-        }
-        return Ok(());
+            behind(rows, &explained, console)?;
+            console.print("\n")
+        });
     }
-    let explained = rows.into_iter().map(|row| Explained {
-        calls: times.explain(&row, filter),
+    let rows = rows.iter().map(|row| ExplainedRow {
         row,
+        calls: explained.behind(row),
     });
-    let listing = Listing::new(as_of, model.position(), explained.collect());
+    let listing = Listing::new(as_of, model.position(), rows.collect());
     console.listing(&listing, &[], "no call ended")
 }
 
-fn key(row: &WindowRow) -> String {
-    match &row.key {
-        Key::All => "all".to_owned(),
-        Key::Queue(queue) => or_dash(queue.as_ref()),
-        Key::Agent(agent) => agent.to_string(),
+fn behind(
+    rows: &[WindowRow],
+    explained: &Explained<'_>,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    // What adds to any metric adds to the one that most was counted for.
+    let most = rows.iter().max_by_key(|row| row.count + row.open);
+    match explained.behind(most.unwrap_or(&rows[0])) {
+        Behind::Calls(calls) => console.table(calls, &call_times(), "no call"),
+        Behind::Agents(agents) => console.table(agents, &agent_times(), "no call"),
     }
 }

@@ -3,7 +3,7 @@
 use domain::call::Call;
 use domain::command::HoldScope;
 use domain::event::{ConsultEnd, EndCause, Event, LeaveReason, MonitoringEnd, Personal};
-use domain::{Party, Rule, StoredEvent, Target, Timestamp};
+use domain::{Party, Revision, Rule, StoredEvent, Target, Timestamp};
 use std::fmt::{Display, Write};
 
 /// The events as a story: for each command when, who, and what followed by which rule. Told are the first `shown`; the
@@ -13,7 +13,10 @@ pub fn told(events: &[StoredEvent], shown: usize) -> String {
     let Some(first) = events.first() else {
         return story;
     };
-    let (started, mut day) = (first.recorded.cause.at, day(first.recorded.cause.at));
+    // Only from its beginning can be told how long after it something happened.
+    let from_the_beginning = first.recorded.revision == Revision(1);
+    let started = from_the_beginning.then_some(first.recorded.cause.at);
+    let mut day = day(first.recorded.cause.at);
     let mut left = shown;
     for deed in deeds(events) {
         if left == 0 {
@@ -50,11 +53,12 @@ fn batch(deed: &[StoredEvent]) -> Vec<Event> {
     events.collect()
 }
 
-fn tell(story: &mut String, deed: &[StoredEvent], shown: usize, started: Timestamp) {
+fn tell(story: &mut String, deed: &[StoredEvent], shown: usize, started: Option<Timestamp>) {
     let cause = &deed[0].recorded.cause;
     let who = cause.actor.as_ref();
     let who = who.map_or("the telephone system".to_owned(), ToString::to_string);
-    let (time, offset) = (clock(cause.at), offset(cause.at.millis_since(started)));
+    let offset = started.map(|started| offset(cause.at.millis_since(started)));
+    let (time, offset) = (clock(cause.at), offset.unwrap_or_default());
     let _ = write!(story, "{time}  {offset:>9}  {who}");
     if let Some(reported_at) = cause.reported_at {
         let _ = write!(

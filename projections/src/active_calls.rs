@@ -1,6 +1,6 @@
 //! `active-calls`: which calls go on, in what phase, and with whom.
 
-use crate::{Projection, ReadModel};
+use crate::{Projection, ReadModel, Row};
 use domain::json::{AgentText, ConsultJson, SeatJson, SessionJson, Text};
 use domain::{Call, CallId, Event, Queue, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,21 @@ pub struct ActiveCall<'a> {
     pub parties: Vec<SeatJson<'a>>,
     pub consult: Option<ConsultJson<'a>>,
     pub supervisors: Vec<SessionJson<'a>>,
+}
+
+impl Row for ActiveCall<'_> {
+    const COLUMNS: &'static [&'static str] = &[
+        "call",
+        "revision",
+        "queue",
+        "phase",
+        "phase_since",
+        "answered_at",
+        "primary",
+        "parties",
+        "consult",
+        "supervisors",
+    ];
 }
 
 impl Projection for ActiveCalls {

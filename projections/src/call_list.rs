@@ -1,5 +1,6 @@
 //! `calls`: finds calls, live and over. Nothing is kept for it between two questions; it is folded anew for each.
 
+use crate::Row;
 use crate::read_model::{ByCall, kept, runs};
 use domain::call::Phase;
 use domain::event::Personal;
@@ -67,6 +68,23 @@ pub struct ListedCall<'a> {
     /// Everyone who was in the main call or was consulted, in the order they first appeared.
     pub agents: Vec<AgentText<'a>>,
     pub correlations: Vec<Text<&'a Correlation>>,
+}
+
+impl Row for ListedCall<'_> {
+    const COLUMNS: &'static [&'static str] = &[
+        "call",
+        "revision",
+        "phase",
+        "queue",
+        "customer",
+        "answered_at",
+        "answered_by",
+        "ended_at",
+        "completed",
+        "primary",
+        "agents",
+        "correlations",
+    ];
 }
 
 impl CallList {

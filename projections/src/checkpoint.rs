@@ -1,12 +1,13 @@
 //! State and checkpoint as one value, and the bytes it is kept in between two runs of the program.
 
 use crate::{Projection, ReadModel};
+use domain::envelope::Hash;
 use domain::{Position, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// How every checkpoint file begins; the number is the layout's.
-const MAGIC: &[u8] = b"kaigi-read-model-1\n";
+const MAGIC: &[u8] = b"kaigi-read-model-2\n";
 
 /// How long the SHA-256 is that every checkpoint file ends with.
 const CHECKSUM: usize = 32;
@@ -16,6 +17,7 @@ const CHECKSUM: usize = 32;
 pub struct Checkpointed<P: Projection> {
     store: StoreId,
     position: Position,
+    last: Option<Hash>,
     state: ReadModel<P>,
 }
 
@@ -60,6 +62,7 @@ struct Header<'a> {
     version: u32,
     store: StoreId,
     position: Position,
+    last: Option<[u8; 32]>,
 }
 
 impl<P: Projection> Checkpointed<P> {
@@ -68,6 +71,7 @@ impl<P: Projection> Checkpointed<P> {
         Self {
             store,
             position: Position::START,
+            last: None,
             state: ReadModel::default(),
         }
     }
@@ -75,6 +79,12 @@ impl<P: Projection> Checkpointed<P> {
     /// The position of the last event it has taken in.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// The hash of the last event it has taken in: a store that was restored from a copy may have another event at
+    /// that position, and then what the read model tells of never happened there.
+    pub fn last(&self) -> Option<Hash> {
+        self.last
     }
 
     /// The store it is read from.
@@ -93,6 +103,7 @@ impl<P: Projection> Checkpointed<P> {
         self.state.fold(&events[known..]);
         if let Some(last) = events[known..].last() {
             self.position = last.position;
+            self.last = Some(last.recorded.hash);
         }
     }
 
@@ -103,6 +114,7 @@ impl<P: Projection> Checkpointed<P> {
             version: P::VERSION,
             store: self.store,
             position: self.position,
+            last: self.last.map(|hash| hash.0),
         };
         let bytes = postcard::to_extend(&(header, &self.state), MAGIC.to_vec());
         let mut bytes = bytes.expect("a growing buffer takes whatever is written");
@@ -120,6 +132,7 @@ impl<P: Projection> Checkpointed<P> {
             Ok((state, [])) => Ok(Self {
                 store,
                 position: header.position,
+                last: header.last.map(Hash),
                 state,
             }),
             Ok(_) | Err(_) => Err(CheckpointError::Damaged),

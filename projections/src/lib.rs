@@ -21,10 +21,10 @@ pub use all_four::AllFour;
 pub use call_list::{CallFilter, CallList, ListedCall};
 pub use checkpoint::{CheckpointError, Checkpointed};
 pub use handle_times::{
-    AgentTimes, Behind, By, CallTimes, HandleTimes, Key, TimesFilter, UnknownName, Window,
-    WindowRow,
+    AgentTimes, Behind, By, CallTimes, Explained, HandleTimes, Key, TimesFilter, UnknownName,
+    Window, WindowRow,
 };
-pub use listing::Listing;
+pub use listing::{Listing, Row};
 pub use monitoring::{MonitoredCall, MonitoredSession, Monitoring};
 pub use read_model::{Projection, ReadModel};
 pub use sketch::Sketch;

@@ -1,6 +1,6 @@
 //! `monitoring`: where a supervisor may begin to listen or to speak, and if not, by which rule.
 
-use crate::{Projection, ReadModel};
+use crate::{Projection, ReadModel, Row};
 use domain::call::Session;
 use domain::json::{AgentText, SupervisorText, Text};
 use domain::{Call, CallId, Event, Rule, Timestamp, barge_in_allowed, monitoring_allowed};
@@ -21,6 +21,10 @@ pub struct MonitoredCall<'a> {
     pub may_start: bool,
     pub rule: Option<Text<Rule>>,
     pub sessions: Vec<MonitoredSession<'a>>,
+}
+
+impl Row for MonitoredCall<'_> {
+    const COLUMNS: &'static [&'static str] = &["call", "may_start", "rule", "sessions"];
 }
 
 /// A supervisor's session, and whether it may begin to speak.

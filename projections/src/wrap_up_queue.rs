@@ -1,6 +1,6 @@
 //! `wrap-up-queue`: which agents owe wrap-up on which calls, and what others suggest to them.
 
-use crate::{Projection, ReadModel};
+use crate::{Projection, ReadModel, Row};
 use domain::event::Personal;
 use domain::json::{AgentText, Text};
 use domain::{AgentId, Call, CallId, Event, Note, Queue, Reason, Timestamp, suggestion_recipients};
@@ -37,6 +37,11 @@ pub struct OwedWrapUp<'a> {
     pub since: Text<Timestamp>,
     pub why: &'static str,
     pub suggestions: Vec<SuggestedReason<'a>>,
+}
+
+impl Row for OwedWrapUp<'_> {
+    const COLUMNS: &'static [&'static str] =
+        &["call", "agent", "queue", "since", "why", "suggestions"];
 }
 
 /// A reason that somebody suggests for it.

@@ -4,14 +4,16 @@
 //! has ended and is not completed is added when it is asked for, so that nothing that may still change is ever summed.
 
 mod ended;
+mod explained;
 mod parts;
 mod rows;
 mod summary;
 mod tally;
 mod window;
 
+pub use explained::{Behind, Explained};
 pub(crate) use parts::Parts;
-pub use rows::{AgentTimes, Behind, CallTimes, WindowRow};
+pub use rows::{AgentTimes, CallTimes, WindowRow};
 pub use window::{By, Key, TimesFilter, UnknownName, Window};
 
 use crate::{Projection, ReadModel};
@@ -92,19 +94,15 @@ where
         tally.rows()
     }
 
-    /// The calls, or the agent's parts in calls, behind a row that was asked for with that filter; open ones with
-    /// them.
-    pub fn explain(&self, row: &WindowRow, filter: &TimesFilter) -> Behind<'_> {
-        let ended = self.ended(filter, row.from.0.as_millis()..row.to.0.as_millis());
-        match &row.key {
-            Key::All => Behind::Calls(call_rows(ended)),
-            Key::Queue(queue) => {
-                let of_queue = ended.filter(|ended| ended.queue == queue.as_ref());
-                Behind::Calls(call_rows(of_queue))
+    /// What the rows of those windows were counted from, open ones with it.
+    pub fn explain(&self, window: Window, by: By, filter: &TimesFilter) -> Explained<'_> {
+        let ended = self.ended(filter, filter.whole_windows(window));
+        match by {
+            By::All | By::Queue => Explained::calls(window, by, call_rows(ended)),
+            By::Agent => {
+                let rows = agent_rows(ended, |parts| filter.has_agent(&parts.agent));
+                Explained::agents(window, rows)
             }
-            Key::Agent(agent) => Behind::Agents(agent_rows(ended, |parts| {
-                parts.agent == *agent && parts.has(row.metric)
-            })),
         }
     }
 

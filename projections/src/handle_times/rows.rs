@@ -4,6 +4,7 @@ use super::ended::EndedCall;
 use super::parts::AgentParts;
 use super::summary::Summary;
 use super::window::{Key, Window};
+use crate::Row;
 use domain::json::{AgentText, Text};
 use domain::{CallId, Queue, Timestamp};
 use serde::Serialize;
@@ -29,6 +30,22 @@ pub struct CallTimes<'a> {
     pub open: u64,
 }
 
+impl Row for CallTimes<'_> {
+    const COLUMNS: &'static [&'static str] = &[
+        "call",
+        "queue",
+        "answered_at",
+        "ended_at",
+        "talking_ms",
+        "conference_ms",
+        "wrap_up_assist_ms",
+        "handle_ms",
+        "customer_held_ms",
+        "consult_ms",
+        "open",
+    ];
+}
+
 /// One agent's part in one ended call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(
@@ -50,6 +67,26 @@ pub struct AgentTimes<'a> {
     pub wrap_up_assist_ms: u64,
     /// 1 as long as the agent owes wrap-up on the call, which is not summed until then.
     pub open: u64,
+    #[serde(skip)]
+    parts: &'a AgentParts,
+}
+
+impl Row for AgentTimes<'_> {
+    const COLUMNS: &'static [&'static str] = &[
+        "call",
+        "agent",
+        "queue",
+        "answered_at",
+        "ended_at",
+        "engaged_ms",
+        "held_ms",
+        "wrap_up_ms",
+        "handle_ms",
+        "conference_ms",
+        "consult_ms",
+        "wrap_up_assist_ms",
+        "open",
+    ];
 }
 
 /// One metric of what ended in one window.
@@ -76,14 +113,11 @@ pub struct WindowRow {
     pub open: u64,
 }
 
-/// What a window's row was counted from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Behind<'a> {
-    /// Of a queue or of all.
-    Calls(Vec<CallTimes<'a>>),
-    /// Of an agent.
-    Agents(Vec<AgentTimes<'a>>),
+impl Row for WindowRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
+        "p99_ms", "max_ms", "open",
+    ];
 }
 
 impl<'a> CallTimes<'a> {
@@ -121,7 +155,13 @@ impl<'a> AgentTimes<'a> {
             consult_ms: parts.consult_ms,
             wrap_up_assist_ms: parts.wrap_up_assist_ms,
             open: u64::from(ended.owes(&parts.agent)),
+            parts,
         }
+    }
+
+    /// Whether it adds to that metric.
+    pub(super) fn has(&self, metric: &str) -> bool {
+        self.parts.has(metric)
     }
 }
 

@@ -138,9 +138,12 @@ impl TimesFilter {
         from..to.max(from)
     }
 
-    /// The same, widened to whole windows: one that is cut short would look like a quiet one.
+    /// The same, widened to whole windows: one that is cut short would look like a quiet one. Nothing stays nothing.
     pub(super) fn whole_windows(&self, window: Window) -> Range<u64> {
         let Range { start, end } = self.span();
+        if start == end {
+            return 0..0;
+        }
         let end = end.checked_next_multiple_of(window.ms());
         start - start % window.ms()..end.unwrap_or(u64::MAX)
     }

@@ -192,8 +192,10 @@ proptest! {
             });
             prop_assert_eq!(&totals[0], &totals[1]);
             prop_assert_eq!(&totals[0], &totals[2]);
-            for row in quarters.iter().chain(&hours).chain(&days) {
-                let behind = shown(model.explain(row, &all));
+            let explained = WINDOWS.map(|window| model.explain(window, by, &all));
+            let rows = [&quarters, &hours, &days].into_iter().zip(&explained);
+            for (row, explained) in rows.flat_map(|(rows, of)| rows.iter().map(move |row| (row, of))) {
+                let behind = shown(explained.behind(row));
                 let part = format!("{}_ms", row.metric);
                 let behind = behind.as_array().expect("rows").iter();
                 let is_open = |row: &&Value| by == By::Agent && row["open"] == 1;
