@@ -144,11 +144,14 @@ fn party_left(call: &mut Call, party: &Party, reason: LeaveReason, at: Timestamp
     let departures = &mut call.record.departures;
     match departures.iter_mut().find(|past| past.party == *party) {
         Some(past) => (past.reason, past.at) = (reason, at),
-        None => departures.push(Departure {
-            party: party.clone(),
-            reason,
-            at,
-        }),
+        None => push_few(
+            departures,
+            Departure {
+                party: party.clone(),
+                reason,
+                at,
+            },
+        ),
     }
 }
 
@@ -157,12 +160,25 @@ fn wrap_up_owed(call: &mut Call, agent: &AgentId, at: Timestamp) {
     let why = departures
         .find(|past| past.party.is_agent(agent))
         .map_or(LeaveReason::CallEnded, |past| past.reason);
-    call.record.wrap_ups.push(WrapUp {
-        agent: agent.clone(),
-        since: at,
-        why,
-        state: WrapUpState::Owed,
-    });
+    let state = WrapUpState::Owed;
+    let agent = agent.clone();
+    push_few(
+        &mut call.record.wrap_ups,
+        WrapUp {
+            agent,
+            since: at,
+            why,
+            state,
+        },
+    );
+}
+
+/// Grows by one at first: most calls end with two departures and one wrap-up, and there are many of them.
+fn push_few<T>(list: &mut Vec<T>, item: T) {
+    if list.len() < 2 {
+        list.reserve_exact(1);
+    }
+    list.push(item);
 }
 
 fn settle(call: &mut Call, agent: &AgentId, state: WrapUpState) {

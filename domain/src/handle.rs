@@ -10,7 +10,9 @@ use crate::rejection::Rejection;
 use crate::store::{AppendError, EventStore, StoreError};
 use crate::stored::digest;
 use crate::time::Timestamp;
+use foldhash::fast::RandomState;
 use lru::LruCache;
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
@@ -37,7 +39,7 @@ type Slot = tokio::sync::Mutex<Option<Known>>;
 struct Known {
     call: Call,
     head: Option<Head>,
-    commands: Vec<Taken>,
+    commands: HashMap<CommandId, Taken, RandomState>,
     /// One key for all personal texts of a call.
     key: Option<KeyId>,
 }
@@ -45,7 +47,6 @@ struct Known {
 /// An accepted command and the events it brought about.
 #[derive(Clone, Copy)]
 struct Taken {
-    id: CommandId,
     after: Revision,
     events: usize,
 }
@@ -193,8 +194,8 @@ impl Handler {
             Some(known) => known,
             None => slot.insert(self.load(&request.call).await?),
         };
-        if let Some(taken) = known.commands.iter().find(|taken| taken.id == id) {
-            return Ok(self.repeat(request, *taken).await?);
+        if let Some(taken) = known.commands.get(&id) {
+            return Ok(self.repeat(request, id, *taken).await?);
         }
         expected_holds(request, known.call.revision())?;
         let events = decide(&known.call, &request.command).map_err(HandleError::Rejected)?;
@@ -218,7 +219,12 @@ impl Handler {
     }
 
     /// The stored answer, if the content is the same; an erased text cannot be compared, and the id is known.
-    async fn repeat(&self, request: &Request, taken: Taken) -> Result<Answer, HandleError> {
+    async fn repeat(
+        &self,
+        request: &Request,
+        id: CommandId,
+        taken: Taken,
+    ) -> Result<Answer, HandleError> {
         let mut events = self.store.read_call(&request.call, taken.after).await?;
         events.truncate(taken.events);
         let personal = events
@@ -235,11 +241,11 @@ impl Handler {
         if erased || events.first().is_some_and(same) {
             Ok(Answer {
                 call: request.call.clone(),
-                command: taken.id,
+                command: id,
                 events,
             })
         } else {
-            Err(HandleError::CommandIdReused(taken.id))
+            Err(HandleError::CommandIdReused(id))
         }
     }
 
@@ -308,14 +314,11 @@ impl Known {
     fn fold(&mut self, events: &[StoredEvent]) {
         for StoredEvent { recorded, .. } in events {
             let cause = &recorded.cause;
-            match self.commands.last_mut() {
-                Some(taken) if taken.id == cause.command => taken.events += 1,
-                Some(_) | None => self.commands.push(Taken {
-                    id: cause.command,
-                    after: self.call.revision(),
-                    events: 1,
-                }),
-            }
+            let taken = self.commands.entry(cause.command).or_insert(Taken {
+                after: self.call.revision(),
+                events: 0,
+            });
+            taken.events += 1;
             if let Some(part) = &recorded.personal {
                 self.key = Some(part.key);
             }
