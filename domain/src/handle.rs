@@ -20,7 +20,8 @@ use uuid::Uuid;
 /// How many conflicts in a row are worth another attempt before the caller should hear of them.
 const ATTEMPTS: usize = 8;
 
-/// How many calls are kept in memory unless said otherwise; a call that talks takes about a kilobyte.
+/// How many calls are kept in memory unless said otherwise, those that were asked for last; one that talks takes about
+/// a kilobyte.
 const CACHED_CALLS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// Takes commands for the calls of one store. Commands for one call are taken one after the other, others side by side.
@@ -155,14 +156,8 @@ impl Handler {
         let mut known = slot.lock().await;
         for _ in 0..ATTEMPTS {
             match self.attempt(&mut known, request, id, read_at).await {
-                Err(Failure::Conflict) => *known = None,
-                Err(Failure::Final(error)) => {
-                    if matches!(error, HandleError::Store(_)) {
-                        // Whether the events were kept is not known: the next command must ask the store.
-                        *known = None;
-                    }
-                    return Err(error);
-                }
+                Err(Failure::Conflict) => {}
+                Err(Failure::Final(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
         }
@@ -197,19 +192,33 @@ impl Handler {
         if let Some(taken) = known.commands.get(&id) {
             return Ok(self.repeat(request, id, *taken).await?);
         }
-        expected_holds(request, known.call.revision())?;
-        let events = decide(&known.call, &request.command).map_err(HandleError::Rejected)?;
-        let personal = self.personal_part(request, known.key);
-        let cause = self.cause(known, request, id, read_at, personal.as_ref());
-        let batch = Batch::finish(known.head(), cause, events, personal)
-            .expect("an accepted command has events, and they are numbered here");
+        let batch = self.decided(known, request, id, read_at)?;
+        // Until the store has answered, nobody knows where the call stands. Whoever fails here, or is dropped while
+        // waiting, leaves an empty slot, and the next command asks the store.
+        let mut known = slot.take().unwrap_or_default();
         let stored = self.append(batch).await?;
         known.fold(&stored);
+        *slot = Some(known);
         Ok(Answer {
             call: request.call.clone(),
             command: id,
             events: stored,
         })
+    }
+
+    fn decided(
+        &self,
+        known: &Known,
+        request: &Request,
+        id: CommandId,
+        read_at: Timestamp,
+    ) -> Result<Batch, HandleError> {
+        expected_holds(request, known.call.revision())?;
+        let events = decide(&known.call, &request.command)?;
+        let personal = self.personal_part(request, known.key);
+        let cause = self.cause(known, request, id, read_at, personal.as_ref());
+        let batch = Batch::finish(known.head(), cause, events, personal);
+        Ok(batch.expect("an accepted command has events, and they are numbered here"))
     }
 
     async fn load(&self, call: &CallId) -> Result<Known, StoreError> {
