@@ -27,7 +27,7 @@ pub struct Cli {
     )]
     pub store: Option<StoreUrl>,
 
-    /// How rows are printed [default: table on a terminal, otherwise json]
+    /// How rows are printed, where there are rows [default: table on a terminal, otherwise json]
     #[arg(long, short, global = true, value_enum, help_heading = "Everywhere")]
     pub output: Option<Output>,
 

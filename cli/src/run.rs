@@ -137,10 +137,12 @@ impl Stop {
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         if is_set(&self.store_failed) {
             Some(Stopped::ByStore)
-        } else if is_set(&self.interrupted) && !is_set(&self.read_all) {
+        } else if is_set(&self.read_all) {
+            None
+        } else if is_set(&self.interrupted) {
             Some(Stopped::ByUser)
         } else {
-            None
+            Some(Stopped::ByInput)
         }
     }
 }
@@ -179,10 +181,7 @@ async fn write(
                 }
             }
         };
-        let Some(answered) = answered(next, output).await? else {
-            // A lane was torn down with its answer: only when the program ends anyway.
-            break;
-        };
+        let answered = answered(next, output).await?;
         output.write_all(answered.text.as_bytes())?;
         tally.count(&answered);
         progress(tally);
@@ -194,12 +193,14 @@ async fn write(
 async fn answered(
     mut answer: oneshot::Receiver<Answered>,
     output: &mut impl Write,
-) -> io::Result<Option<Answered>> {
+) -> io::Result<Answered> {
     if let Ok(answered) = answer.try_recv() {
-        return Ok(Some(answered));
+        return Ok(answered);
     }
     output.flush()?;
-    Ok(answer.await.ok())
+    // Only a defect of ours drops a command; it must not look like the end of the input.
+    let dropped = |_| io::Error::other("a command was dropped unanswered; please report this");
+    answer.await.map_err(dropped)
 }
 
 impl Tally {
