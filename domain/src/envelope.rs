@@ -295,6 +295,15 @@ impl RecordedEvent {
     }
 }
 
+/// The digest of a store's events in their order, one event further: SHA-256 of the digest before it, which is zeros
+/// before the first, and its hash.
+pub fn roll(before: Hash, event: Hash) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update(before.0);
+    hasher.update(event.0);
+    Hash(hasher.finalize().into())
+}
+
 /// The head after the events, if every hash holds; nothing is verified of the positions, which no hash covers.
 pub fn verify<'a>(
     head: Head,
@@ -424,3 +433,20 @@ macro_rules! shown_as_hex {
     )*};
 }
 shown_as_hex!(Hash, Digest);
+
+impl Hash {
+    /// The hash of 64 lower-case hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let mut hash = [0; 32];
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Hash(hash))
+    }
+}

@@ -1,4 +1,4 @@
-//! How events lie in the store: blocks of at most 16 KiB, one or more for each commit, under their first position.
+//! How events lie in the log: blocks of at most 16 KiB, one or more for each commit, each in a frame.
 //!
 //! A block is its layout's version (1 byte), a checksum (4), then groups. A group is what one command brought about:
 //! what its events share stands once, then event after event. Ids, indexes and previous hashes follow from that and are
@@ -6,6 +6,7 @@
 
 use crate::bytes::{Cursor, write_counted, write_short_text, write_varint};
 use crate::damage::Damage;
+use crate::log::frame;
 use domain::envelope::{Digest, Hash, PersonalPart};
 use domain::event::EventType;
 use domain::stored::{self, Payload};
@@ -14,7 +15,6 @@ use domain::{
     Timestamp,
 };
 use smol_str::SmolStr;
-use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,8 +24,8 @@ const LAYOUT: u8 = 1;
 /// What precedes the groups: layout and checksum.
 const HEADER_BYTES: usize = 5;
 
-/// Longer values would end up in files of their own that sled never syncs.
-const MAX_BLOCK_BYTES: usize = 16 * 1024;
+/// Short enough to be read for a single call, long enough for one read of the disk.
+pub(crate) const MAX_BLOCK_BYTES: usize = 16 * 1024;
 
 /// The longest event the domain makes takes half of this, so nothing it makes is refused.
 pub(crate) const MAX_EVENT_BYTES: usize = 12 * 1024;
@@ -38,29 +38,28 @@ const ACTOR_SHIFT: u8 = 4;
 
 const PERSONAL: u8 = 0x80;
 
-/// Which block holds how many of a call's events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) block: u64,
-    pub(crate) events: u64,
-}
-
-/// The blocks of one commit while they are written.
+/// The blocks of one commit while they are written, each in a frame of the log.
 pub(crate) struct Blocks {
-    sealed: Sealed,
-    sealed_bytes: usize,
-    block: Vec<u8>,
+    /// Finished frames, and at the end one that is being written.
+    bytes: Vec<u8>,
+    frames: Vec<Frame>,
     first: u64,
     next: u64,
 }
 
-/// The blocks of one commit, to be written at once.
+/// A frame that is written but for its header, which tells how much of the commit is behind it.
+struct Frame {
+    start: usize,
+    end: usize,
+    first: u64,
+    next: u64,
+}
+
+/// One commit's bytes, to be written at once.
 #[derive(Default)]
 pub(crate) struct Sealed {
-    /// By the position of their first event.
-    pub(crate) blocks: Vec<(u64, sled::IVec)>,
-    /// Which block holds how much of what was pushed.
-    pub(crate) places: Vec<Place>,
+    /// The frames, one behind the other.
+    pub(crate) bytes: Vec<u8>,
     /// The position of the last event.
     pub(crate) last: u64,
 }
@@ -69,9 +68,8 @@ impl Blocks {
     /// Begins after that position.
     pub(crate) fn after(last: u64) -> Self {
         Self {
-            sealed: Sealed::default(),
-            sealed_bytes: 0,
-            block: Vec::with_capacity(MAX_BLOCK_BYTES),
+            bytes: Vec::with_capacity(MAX_BLOCK_BYTES),
+            frames: vec![Frame::begin(0, last + 1)],
             first: last + 1,
             next: last + 1,
         }
@@ -83,96 +81,100 @@ impl Blocks {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.sealed_bytes + self.block.len()
+        self.bytes.len()
     }
 
-    /// Adds events of one call, as the group they make if they make one; answers which of the
-    /// [`places`](Sealed::places) are theirs.
-    pub(crate) fn push(&mut self, events: &[RecordedEvent], group: Option<&[u8]>) -> Range<usize> {
-        let places = self.sealed.places.len();
-        if let Some(group) = group {
-            self.push_group(group, events.len() as u64);
-            return places..places + 1;
-        }
-        let mut open: Option<(usize, &RecordedEvent)> = None;
-        for event in events {
-            let group = match open {
-                Some((group, before)) if continues(before, event) => group,
-                Some(_) | None => self.open_group(event),
-            };
-            let group = self.push_event(group, event);
-            self.count(places);
-            open = Some((group, event));
-        }
-        places..self.sealed.places.len()
-    }
-
-    fn push_group(&mut self, group: &[u8], events: u64) {
-        if self.block.len() + group.len() > MAX_BLOCK_BYTES {
+    /// Adds a group, which is never longer than a block.
+    pub(crate) fn push(&mut self, group: &[u8]) {
+        if self.block_bytes() + group.len() > MAX_BLOCK_BYTES {
             self.seal();
         }
-        if self.block.is_empty() {
-            self.block.resize(HEADER_BYTES, 0);
-        }
-        self.block.extend_from_slice(group);
-        self.next += events;
-        let block = self.first;
-        self.sealed.places.push(Place { block, events });
+        self.begin_block();
+        self.bytes.extend_from_slice(group);
+        self.next += u64::from(events_of_group(group, 0));
     }
 
     pub(crate) fn finish(mut self) -> Sealed {
         self.seal();
-        self.sealed.last = self.next - 1;
-        self.sealed
+        self.frames.pop();
+        for frame in &self.frames {
+            let header = frame.header(self.first, self.next);
+            header.write(&mut self.bytes[frame.start..]);
+        }
+        Sealed {
+            bytes: self.bytes,
+            last: self.next - 1,
+        }
     }
 
-    /// Adds the event to the group, or, where that would make the block too long, to a new one in a new block.
-    fn push_event(&mut self, group: usize, event: &RecordedEvent) -> usize {
-        let start = self.block.len();
-        write_event(&mut self.block, event);
-        if self.block.len() <= MAX_BLOCK_BYTES || self.first == self.next {
-            grow_group(&mut self.block, group);
-            self.next += 1;
-            return group;
-        }
-        self.block.truncate(start);
-        if group_is_empty(&self.block, group) {
-            self.block.truncate(group);
-        }
-        self.seal();
-        let group = self.open_group(event);
-        self.push_event(group, event)
+    fn frame(&self) -> &Frame {
+        self.frames.last().expect("one is always being written")
     }
 
-    fn open_group(&mut self, event: &RecordedEvent) -> usize {
-        if self.block.is_empty() {
-            self.block.resize(HEADER_BYTES, 0);
-        }
-        let start = self.block.len();
-        write_group_header(&mut self.block, event);
-        start
+    /// How long the block that is being written is, its header included.
+    fn block_bytes(&self) -> usize {
+        let block = self.frame().start + frame::HEADER_BYTES;
+        self.bytes.len().saturating_sub(block)
     }
 
-    fn count(&mut self, places: usize) {
-        let block = self.first;
-        match self.sealed.places[places..].last_mut() {
-            Some(place) if place.block == block => place.events += 1,
-            Some(_) | None => self.sealed.places.push(Place { block, events: 1 }),
+    /// Leaves room for what stands before the groups.
+    fn begin_block(&mut self) {
+        let start = self.frame().start;
+        if self.bytes.len() == start {
+            let room = frame::HEADER_BYTES + HEADER_BYTES;
+            self.bytes.resize(start + room, 0);
         }
     }
 
     fn seal(&mut self) {
-        if self.block.is_empty() {
+        let (end, next) = (self.bytes.len(), self.next);
+        let frame = self.frames.last_mut().expect("one is always being written");
+        if frame.start == end {
             return;
         }
-        let checksum = checksum(self.first, &self.block[HEADER_BYTES..]);
-        self.block[0] = LAYOUT;
-        self.block[1..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
-        let block = sled::IVec::from(self.block.as_slice());
-        self.sealed.blocks.push((self.first, block));
-        self.sealed_bytes += self.block.len();
-        self.block.clear();
-        self.first = self.next;
+        (frame.end, frame.next) = (end, next);
+        let block = &mut self.bytes[frame.start + frame::HEADER_BYTES..];
+        let checksum = checksum(frame.first, &block[HEADER_BYTES..]);
+        block[0] = LAYOUT;
+        block[1..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
+        self.frames.push(Frame::begin(end, next));
+    }
+}
+
+impl Frame {
+    fn begin(start: usize, first: u64) -> Self {
+        let (end, next) = (start, first);
+        Self {
+            start,
+            end,
+            first,
+            next,
+        }
+    }
+
+    fn header(&self, commit: u64, after_commit: u64) -> frame::Header {
+        let number = |events| u32::try_from(events).expect("a commit is a few megabytes");
+        frame::Header {
+            length: number((self.end - self.start - frame::HEADER_BYTES) as u64),
+            first: self.first,
+            events: number(self.next - self.first),
+            before: number(self.first - commit),
+            behind: number(after_commit - self.next),
+        }
+    }
+}
+
+impl Sealed {
+    /// The blocks without their frames, by the position of their first event.
+    pub(crate) fn blocks(&self) -> Vec<(u64, Vec<u8>)> {
+        let mut rest = &self.bytes[..];
+        let mut blocks = Vec::new();
+        while let Some(header) = frame::Header::read(rest) {
+            let (block, behind) = rest[frame::HEADER_BYTES..].split_at(header.length());
+            blocks.push((header.first, block.to_vec()));
+            rest = behind;
+        }
+        blocks
     }
 }
 
@@ -182,25 +184,6 @@ fn checksum(first: u64, groups: &[u8]) -> u32 {
     hasher.update(&first.to_be_bytes());
     hasher.update(groups);
     hasher.finalize()
-}
-
-/// The events as one group, if they are of one command and fit into a block. Whoever appends makes it, so that the one
-/// thread that writes has only to put groups together.
-pub(crate) fn group_of(events: &[RecordedEvent]) -> Option<Vec<u8>> {
-    let first = events.first()?;
-    if !events.is_sorted_by(continues) {
-        return None;
-    }
-    let mut group = Vec::with_capacity(256);
-    write_group_header(&mut group, first);
-    for event in events {
-        write_event(&mut group, event);
-        if HEADER_BYTES + group.len() > MAX_BLOCK_BYTES {
-            return None;
-        }
-        grow_group(&mut group, 0);
-    }
-    Some(group)
 }
 
 fn continues(before: &RecordedEvent, event: &RecordedEvent) -> bool {
@@ -289,10 +272,6 @@ fn grow_group(block: &mut [u8], group: usize) {
     block[group + 2..group + GROUP_COUNTS].copy_from_slice(&events.to_be_bytes());
 }
 
-fn group_is_empty(block: &[u8], group: usize) -> bool {
-    events_of_group(block, group) == 0
-}
-
 fn events_of_group(block: &[u8], group: usize) -> u16 {
     u16::from_be_bytes([block[group + 2], block[group + 3]])
 }
@@ -316,6 +295,8 @@ pub(crate) struct Group<'a> {
     pub(crate) first: u64,
     pub(crate) events: u16,
     pub(crate) call: &'a str,
+    /// All of it, as it was written.
+    pub(crate) bytes: &'a [u8],
     left: Cursor<'a>,
 }
 
@@ -367,16 +348,68 @@ impl<'a> Groups<'a> {
 }
 
 fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {
+    let mut group = read_part(left, first, "")?;
+    group.call = group.left.short_text()?;
+    Some(group)
+}
+
+/// A group without its call's name, as a call's history holds it.
+pub(crate) fn read_part<'a>(
+    left: &mut Cursor<'a>,
+    first: u64,
+    call: &'a str,
+) -> Option<Group<'a>> {
+    let all = left.rest();
     let length = left.u16()?;
     let events = left.u16()?;
-    let mut left = Cursor::new(left.bytes(length.into())?);
-    let call = left.short_text()?;
+    let rest = left.bytes(length.into())?;
     (events > 0).then_some(Group {
         first,
         events,
         call,
-        left,
+        bytes: &all[..GROUP_COUNTS + rest.len()],
+        left: Cursor::new(rest),
     })
+}
+
+/// The group without its call's name.
+pub(crate) fn write_part(into: &mut Vec<u8>, group: &[u8]) {
+    let call = GROUP_COUNTS + 1 + usize::from(group[GROUP_COUNTS]);
+    let length = group.len() - call;
+    let length = u16::try_from(length).expect("shorter than the group");
+    into.extend_from_slice(&length.to_be_bytes());
+    into.extend_from_slice(&group[2..GROUP_COUNTS]);
+    into.extend_from_slice(&group[call..]);
+}
+
+/// The groups that events of one call make, each short enough for a block.
+pub(crate) fn groups_of(events: &[RecordedEvent]) -> Vec<Vec<u8>> {
+    let mut groups: Vec<Vec<u8>> = Vec::new();
+    let mut before: Option<&RecordedEvent> = None;
+    for event in events {
+        let mut last = groups.last_mut();
+        if let Some(group) = last.as_mut().filter(|_| before.is_some_and(|before| continues(before, event))) {
+            let length = group.len();
+            write_event(group, event);
+            if HEADER_BYTES + group.len() <= MAX_BLOCK_BYTES {
+                grow_group(group, 0);
+                before = Some(event);
+                continue;
+            }
+            group.truncate(length);
+        }
+        groups.push(group_with(event));
+        before = Some(event);
+    }
+    groups
+}
+
+fn group_with(event: &RecordedEvent) -> Vec<u8> {
+    let mut group = Vec::with_capacity(256);
+    write_group_header(&mut group, event);
+    write_event(&mut group, event);
+    grow_group(&mut group, 0);
+    group
 }
 
 impl<'a> Group<'a> {
@@ -506,16 +539,27 @@ impl Opened<'_> {
         self.ends()
     }
 
-    /// The hash of the last event.
-    pub(crate) fn last_hash(mut self) -> Result<Hash, Damage> {
+    /// Hands the hash of each event to `take`.
+    pub(crate) fn hashes(mut self, mut take: impl FnMut(Hash)) -> Result<(), Damage> {
+        for _ in 0..self.events {
+            let event = read_event(&mut self.left);
+            let event = event.ok_or_else(|| Damage::new("the event is damaged").at(self.first))?;
+            take(event.hash);
+        }
+        self.ends()
+    }
+
+    /// The type and the hash of the last event.
+    pub(crate) fn last(mut self) -> Result<(EventType, Hash), Damage> {
         let mut last = None;
         for _ in 0..self.events {
-            last = read_event(&mut self.left).map(|event| event.hash);
+            last = read_event(&mut self.left)
+                .and_then(|event| Some((event_type(event.code & !PERSONAL)?, event.hash)));
         }
         let damage = Damage::new("the event is damaged");
-        let hash = last.ok_or_else(|| damage.at(self.first));
+        let last = last.ok_or_else(|| damage.at(self.first));
         self.ends()?;
-        hash
+        last
     }
 
     fn ends(&self) -> Result<(), Damage> {

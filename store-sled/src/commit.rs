@@ -1,23 +1,22 @@
 //! The one thread that writes. It takes whatever waits, checks it against the index, commits it at once, and answers
 //! once all of it is on the disk.
 
-use crate::block::{Blocks, MAX_EVENT_BYTES, Place, Sealed, longest};
-use crate::checkpoint::Checkpoint;
-use crate::error::{failed_sled_write, failed_write};
+use crate::block::{Blocks, MAX_EVENT_BYTES, Sealed, longest};
+use crate::error::failed_write;
 use crate::folder::{Acknowledged, Folder};
-use crate::guard::guarded;
-use crate::index::Index;
-use crate::keys;
-use crate::open::Found;
+use crate::history::History;
+use crate::indexer::Told;
+use crate::live::{Grown, Live, Stage, stage_of};
+use crate::log::Writer;
 use crate::read::Shared;
 use domain::memory::head_differs;
 use domain::{AppendError, Batch, CallId, Head, Position, StoreError, StoredEvent};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::fs::File;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many batches one commit takes: enough for every writer there is, few enough to keep each one's wait short.
@@ -29,14 +28,16 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// What the thread is asked to do.
 pub(crate) enum Job {
     Append(Append),
+    /// What is written from now on goes to a file of its own.
+    BeginSegment(oneshot::Sender<Result<(), StoreError>>),
     /// Everything that was asked before is done first; answered once the files are let go.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// A batch, the group its events make, and who waits for it.
+/// A batch, the groups its events make, and who waits for it.
 pub(crate) struct Append {
     pub(crate) batch: Batch,
-    pub(crate) group: Option<Vec<u8>>,
+    pub(crate) groups: Vec<Vec<u8>>,
     pub(crate) answer: oneshot::Sender<Result<Kept, AppendError>>,
 }
 
@@ -65,16 +66,20 @@ impl Kept {
 
 /// The thread's own state.
 pub(crate) struct Committer {
-    folder: Folder,
-    db: sled::Db,
-    log: File,
-    acknowledged: Acknowledged,
-    shared: Arc<Shared>,
-    jobs: mpsc::Receiver<Job>,
-    checkpoint: Checkpoint,
-    last: u64,
+    pub(crate) folder: Folder,
+    pub(crate) log: Writer,
+    pub(crate) acknowledged: Acknowledged,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) indexer: SyncSender<Told>,
+    pub(crate) thread: JoinHandle<()>,
+    /// After how many events the index's mark is to move.
+    pub(crate) checkpoint_every: u64,
+    /// Where it last was told to.
+    pub(crate) due_at: u64,
+    pub(crate) last: u64,
     /// Why nothing is written any more.
-    stopped: Option<String>,
+    pub(crate) stopped: Option<String>,
 }
 
 /// What one commit is made of.
@@ -83,16 +88,19 @@ struct Round {
     accepted: Vec<Accepted>,
     /// Where calls stand once this commit is durable.
     heads: HashMap<CallId, Head, RandomState>,
+    /// What the index on disk knows of calls that are written to again.
+    known: Known,
     /// What has to wait for this commit, or for room in the next.
     later: Vec<Append>,
     /// What may have been committed before.
     perhaps_kept: Vec<Append>,
 }
 
+type Known = HashMap<CallId, History, RandomState>;
+
 struct Accepted {
     append: Append,
     first: u64,
-    places: Range<usize>,
 }
 
 /// What to do with a batch.
@@ -108,32 +116,13 @@ enum Admission {
 /// What else arrived.
 enum Gathered {
     Appends,
+    BeginSegment(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<Result<(), StoreError>>),
     /// Everybody dropped the store without closing it.
     Dropped,
 }
 
 impl Committer {
-    pub(crate) fn new(
-        found: Found,
-        checkpoint: Checkpoint,
-        shared: Arc<Shared>,
-        jobs: mpsc::Receiver<Job>,
-    ) -> Self {
-        let last = shared.last();
-        Self {
-            folder: found.folder,
-            db: found.db,
-            log: found.log,
-            acknowledged: found.acknowledged,
-            shared,
-            jobs,
-            checkpoint,
-            last,
-            stopped: None,
-        }
-    }
-
     /// Works until the store is closed or dropped.
     pub(crate) fn run(mut self) {
         let mut waiting = Vec::new();
@@ -142,9 +131,13 @@ impl Committer {
             waiting = self.round(waiting);
             match gathered {
                 Gathered::Appends => {}
+                Gathered::BeginSegment(answer) => {
+                    self.settle(std::mem::take(&mut waiting));
+                    let _ = answer.send(self.begin_segment());
+                }
                 Gathered::Close(answer) => {
                     self.settle(waiting);
-                    let written = self.write_index();
+                    let written = self.finish_index();
                     self.release();
                     // Whoever closed it may not have waited.
                     let _ = answer.send(written);
@@ -170,6 +163,7 @@ impl Committer {
         if waiting.is_empty() {
             match self.jobs.blocking_recv() {
                 Some(Job::Append(append)) => waiting.push(append),
+                Some(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
                 Some(Job::Close(answer)) => return Gathered::Close(answer),
                 None => return Gathered::Dropped,
             }
@@ -177,6 +171,7 @@ impl Committer {
         while waiting.len() < MAX_BATCHES {
             match self.jobs.try_recv() {
                 Ok(Job::Append(append)) => waiting.push(append),
+                Ok(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
                 Ok(Job::Close(answer)) => return Gathered::Close(answer),
                 Err(_) => break,
             }
@@ -191,122 +186,120 @@ impl Committer {
             return Vec::new();
         }
         let mut round = Round::after(self.last, waiting.len());
-        let index = self.shared.index();
+        let live = self.shared.live();
         for append in waiting {
-            round.add(&index, append);
+            round.add(&self.shared, &live, append);
         }
-        drop(index);
+        drop(live);
         for append in round.perhaps_kept.drain(..) {
             let kept = kept(&self.shared, &append.batch);
             // Whoever asked may not wait any more, here and below.
             let _ = append.answer.send(kept.map(Kept::Before));
         }
         if !round.accepted.is_empty() {
-            self.commit(round.blocks, round.accepted);
+            self.commit(round.blocks, round.accepted, round.known);
         }
         round.later
     }
 
-    fn commit(&mut self, blocks: Blocks, accepted: Vec<Accepted>) {
-        let Sealed {
-            blocks,
-            places,
-            last,
-        } = blocks.finish();
-        let mut batch = sled::Batch::default();
-        for (first, block) in blocks {
-            batch.insert(&keys::block(first)[..], block);
-        }
-        let rows = self.share_of_index(last, &mut batch);
-        if let Err(why) = self.make_durable(batch, last) {
+    fn commit(&mut self, blocks: Blocks, accepted: Vec<Accepted>, known: Known) {
+        let Sealed { bytes, last } = blocks.finish();
+        if let Err(why) = self.make_durable(&bytes, last) {
             refuse(accepted.into_iter().map(|accepted| accepted.append), &why);
             self.stopped = Some(why);
             return;
         }
         self.shared.counts.commits.fetch_add(1, Relaxed);
-        self.shared.counts.index_rows.fetch_add(rows, Relaxed);
-        self.publish(&accepted, &places, last);
-        for accepted in accepted {
-            let Append { batch, answer, .. } = accepted.append;
-            let _ = answer.send(Ok(Kept::Now(accepted.first, batch)));
-        }
-    }
-
-    fn share_of_index(&mut self, last: u64, batch: &mut sled::Batch) -> u64 {
-        if !self.checkpoint.is_due(self.last) {
-            return 0;
-        }
-        let events = last - self.last;
-        let mut index = self.shared.index_mut();
-        self.checkpoint.share(&mut index, self.last, events, batch)
-    }
-
-    /// Sled's flush hands the log to the operating system; only the sync behind it makes it outlive a power cut.
-    fn make_durable(&mut self, batch: sled::Batch, last: u64) -> Result<(), String> {
-        let db = &self.db;
-        let write = || {
-            db.apply_batch(batch)?;
-            db.flush()
-        };
-        guarded(write)?.map_err(|error| failed_sled_write(&error))?;
-        self.sync()?;
-        let acknowledged = self.acknowledged.write(last);
-        acknowledged.map_err(|error| failed_write(&error))
-    }
-
-    fn sync(&self) -> Result<(), String> {
-        self.shared.counts.syncs.fetch_add(1, Relaxed);
-        self.log.sync_data().map_err(|error| failed_write(&error))
-    }
-
-    /// Shows the events. The position is raised before the index is let go, so that nobody can see an event of a call
-    /// that is not yet among all events.
-    fn publish(&mut self, accepted: &[Accepted], places: &[Place], last: u64) {
-        let number = self.checkpoint.number();
-        let mut index = self.shared.index_mut();
-        for accepted in accepted {
-            let batch = &accepted.append.batch;
-            let places = &places[accepted.places.clone()];
-            if index.grow(batch.call(), batch.head(), places, number) {
-                self.checkpoint.note(batch.call().clone());
+        self.publish(&accepted, known, last);
+        let mut completed = Vec::new();
+        for Accepted { append, first } in accepted {
+            let Append { batch, answer, .. } = append;
+            if stage_of(&batch) == Stage::Completed {
+                completed.push(batch.call().clone());
             }
+            let _ = answer.send(Ok(Kept::Now(first, batch)));
         }
-        self.shared
-            .progress
-            .send_modify(|progress| progress.last = last);
+        self.tell_indexer(completed);
+    }
+
+    /// One write, one sync, and a note of how far that was.
+    fn make_durable(&mut self, frames: &[u8], last: u64) -> Result<(), String> {
+        if let Some(why) = self.shared.index_failed() {
+            return Err(why);
+        }
+        self.shared.counts.syncs.fetch_add(1, Relaxed);
+        let written = self.log.append(self.last + 1, frames);
+        let noted = written.and_then(|()| self.acknowledged.write(last));
+        noted.map_err(|error| failed_write(&error))
+    }
+
+    /// Shows the events. The position is raised before the calls are let go, so that nobody can see an event of a call
+    /// that is not yet among all events.
+    fn publish(&mut self, accepted: &[Accepted], mut known: Known, last: u64) {
+        let mut live = self.shared.live_mut();
+        for Accepted { append, first } in accepted {
+            let Append { batch, groups, .. } = append;
+            let grown = Grown {
+                first: *first,
+                groups: groups.iter().map(Vec::as_slice),
+                head: batch.head(),
+                stage: stage_of(batch),
+            };
+            live.grow(batch.call(), known.remove(batch.call()), grown);
+        }
+        self.shared.show(last, self.log.address());
         self.last = last;
     }
 
-    /// Brings the whole index into the tree, so that the next opening replays nothing.
-    fn write_index(&mut self) -> Result<(), StoreError> {
-        let unavailable = StoreError::Unavailable;
-        if let Some(why) = &self.stopped {
-            return Err(unavailable(why.clone()));
+    /// Waits if the indexer has enough to do: calls whose rows are not written yet are kept in memory.
+    fn tell_indexer(&mut self, completed: Vec<CallId>) {
+        // An indexer that is gone has said why, and the next commit is refused with it.
+        for call in completed {
+            let _ = self.indexer.send(Told::Completed(call));
         }
-        let rest = self
-            .checkpoint
-            .rest(&mut self.shared.index_mut(), self.last);
-        let Some((batch, rows)) = rest else {
-            return Ok(());
-        };
-        let db = &self.db;
-        let write = || {
-            db.apply_batch(batch)?;
-            db.flush()
-        };
-        guarded(write)
-            .map_err(unavailable)?
-            .map_err(|error| unavailable(failed_sled_write(&error)))?;
-        self.shared.counts.index_rows.fetch_add(rows, Relaxed);
-        self.sync().map_err(unavailable)
+        if self.last - self.due_at >= self.checkpoint_every {
+            self.due_at = self.last;
+            let _ = self.indexer.send(Told::Due);
+        }
+    }
+
+    fn begin_segment(&mut self) -> Result<(), StoreError> {
+        if let Some(why) = &self.stopped {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
+        self.log.begin_segment(self.last + 1).map_err(|error| {
+            let why = failed_write(&error);
+            self.stopped = Some(why.clone());
+            StoreError::Unavailable(why)
+        })
+    }
+
+    /// Brings the whole index to the disk, so that the next opening replays nothing.
+    fn finish_index(&mut self) -> Result<(), StoreError> {
+        if let Some(why) = &self.stopped {
+            return Err(StoreError::Unavailable(why.clone()));
+        }
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        let told = self.indexer.send(Told::Finish(answer));
+        let finished = told.ok().and_then(|()| answered.recv().ok());
+        let finished = finished.unwrap_or_else(|| {
+            let failed = self.shared.index_failed();
+            Err(failed.unwrap_or_else(|| "the index was not finished".to_owned()))
+        });
+        finished.map_err(StoreError::Unavailable)
     }
 
     /// Lets go of the files; once this is done, the store can be opened again.
     fn release(self) {
         let Self {
-            folder, db, shared, ..
+            folder,
+            shared,
+            indexer,
+            thread,
+            ..
         } = self;
-        let _ = guarded(|| drop(db));
+        drop(indexer);
+        let _ = thread.join();
         shared.release();
         folder.await_release();
     }
@@ -319,16 +312,17 @@ impl Round {
             blocks: Blocks::after(last),
             accepted: Vec::with_capacity(batches),
             heads: HashMap::with_capacity_and_hasher(batches, RandomState::default()),
+            known: Known::default(),
             later: Vec::new(),
             perhaps_kept: Vec::new(),
         }
     }
 
-    fn add(&mut self, index: &Index, append: Append) {
+    fn add(&mut self, shared: &Shared, live: &Live, append: Append) {
         if self.blocks.bytes() > MAX_BYTES {
             return self.later.push(append);
         }
-        match self.admit(index, &append.batch) {
+        match self.admit(shared, live, &append.batch) {
             Admission::Next => self.accept(append),
             Admission::Later => self.later.push(append),
             Admission::PerhapsKept => self.perhaps_kept.push(append),
@@ -338,7 +332,7 @@ impl Round {
         }
     }
 
-    fn admit(&self, index: &Index, batch: &Batch) -> Admission {
+    fn admit(&mut self, shared: &Shared, live: &Live, batch: &Batch) -> Admission {
         if let Some(event) = batch
             .events()
             .iter()
@@ -357,19 +351,30 @@ impl Round {
                 Admission::Later
             };
         }
-        against(index.head(batch.call()), batch)
+        if let Some(history) = live.get(batch.call()) {
+            return against(history.head, batch);
+        }
+        match shared.known(batch.call()) {
+            Ok(None) => against(Head::NONE, batch),
+            Ok(Some(history)) => {
+                let admission = against(history.head, batch);
+                if matches!(admission, Admission::Next) {
+                    self.known.insert(batch.call().clone(), history);
+                }
+                admission
+            }
+            Err(error) => Admission::Refused(error.into()),
+        }
     }
 
     fn accept(&mut self, append: Append) {
         let batch = &append.batch;
         let first = self.blocks.next();
-        let places = self.blocks.push(batch.events(), append.group.as_deref());
+        for group in &append.groups {
+            self.blocks.push(group);
+        }
         self.heads.insert(batch.call().clone(), batch.head());
-        self.accepted.push(Accepted {
-            append,
-            first,
-            places,
-        });
+        self.accepted.push(Accepted { append, first });
     }
 }
 
@@ -402,7 +407,8 @@ fn kept(shared: &Shared, batch: &Batch) -> Result<Vec<StoredEvent>, AppendError>
     if recorded.eq(batch.events()) {
         return Ok(kept);
     }
-    Err(conflict(batch, shared.index().head(batch.call())))
+    let actual = shared.head(batch.call())?;
+    Err(conflict(batch, actual))
 }
 
 fn refuse(appends: impl IntoIterator<Item = Append>, why: &str) {

@@ -3,28 +3,45 @@
 //! ```text
 //! kaigi-store     what the folder is, written last when a store is made
 //! lock            locked while a process has the store
+//! log/            every event, in files that are only ever appended to
 //! acknowledged    the last position that was acknowledged
-//! events/         sled's files
+//! head            a position, and the digest of all events up to it
+//! index/          sled's files: where each call stands, made from the log
+//! archives        folders that hold earlier files of the log
 //! read-models/    the program's, not the store's
 //! ```
 
-use crate::OpenError;
+use crate::log::{Log, Segment, SegmentHeader};
+use crate::{OpenError, at};
 use domain::StoreId;
+use domain::envelope::Hash;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The version of everything in the folder together.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 const MARKER: &str = "kaigi-store";
 const LOCK: &str = "lock";
 const ACKNOWLEDGED: &str = "acknowledged";
-const EVENTS: &str = "events";
+const HEAD: &str = "head";
+const LOG: &str = "log";
+const INDEX: &str = "index";
+const ASIDE: &str = "index.old";
 
 /// What may stand in the folder of a store that is not finished being made: a process that died left it.
-const HARMLESS: [&str; 5] = [LOCK, ACKNOWLEDGED, EVENTS, "read-models", "lost+found"];
+const HARMLESS: [&str; 8] = [
+    LOCK,
+    ACKNOWLEDGED,
+    LOG,
+    INDEX,
+    ASIDE,
+    "kaigi-store.new",
+    "read-models",
+    "lost+found",
+];
 
 /// How long sled may take to let go of its files after it was dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,8 +64,8 @@ impl Drop for Folder {
 pub(crate) enum Marker {
     /// Nothing yet.
     None,
-    /// A store that was made completely.
-    Store(StoreId),
+    /// A store that was made completely, in that format.
+    Store(StoreId, u64),
 }
 
 impl Folder {
@@ -75,22 +92,43 @@ impl Folder {
         &self.path
     }
 
-    /// Where sled's files are.
-    pub(crate) fn events(&self) -> PathBuf {
-        self.path.join(EVENTS)
+    /// Where the log is.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(LOG)
     }
 
-    /// A handle of our own on sled's log, because sled's flush makes nothing durable on Linux.
-    pub(crate) fn log(&self) -> io::Result<File> {
-        let path = self.events().join("db");
-        OpenOptions::new().read(true).write(true).open(path)
+    /// Where sled's files are.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.path.join(INDEX)
+    }
+
+    /// Puts an index aside that cannot be used, so that another can be made. It is a second copy of many events, so it
+    /// is kept until the store is open.
+    pub(crate) fn put_index_aside(&self) -> io::Result<()> {
+        self.await_release();
+        let aside = self.path.join(ASIDE);
+        if aside.exists() {
+            return fs::remove_dir_all(self.index());
+        }
+        match fs::rename(self.index(), aside) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    }
+
+    /// Takes away what was put aside.
+    pub(crate) fn remove_old_index(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.path.join(ASIDE)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
     }
 
     /// Says for ever after that the store was made completely. Written beside and moved, so that it is whole or absent.
     pub(crate) fn write_marker(&self, id: StoreId) -> io::Result<()> {
         let beside = self.path.join("kaigi-store.new");
         let mut file = File::create(&beside)?;
-        write!(file, "{MARKER_FIRST_WORDS}{FORMAT}\nid {id}\n")?;
+        file.write_all(marker_text(FORMAT, id).as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, self.path.join(MARKER))?;
         sync_folder(&self.path)
@@ -99,12 +137,54 @@ impl Folder {
     /// Makes sure that everything in the folder, and that it is there, outlives a power cut. Sled syncs neither its
     /// configuration nor its folders.
     pub(crate) fn sync_everything(&self) -> io::Result<()> {
-        sync_tree(&self.events())?;
+        sync_tree(&self.index())?;
+        sync_folder(&self.log())?;
         for file in [LOCK, ACKNOWLEDGED] {
             sync_file(&self.path.join(file))?;
         }
         sync_folder(&self.path)?;
         sync_above(&self.path)
+    }
+
+    pub(crate) fn head(&self) -> HeadFile {
+        HeadFile(self.path.join(HEAD))
+    }
+
+    /// The log as it is found; a new store's is made. Also answers whose it is.
+    pub(crate) fn open_log(&self, id: Option<StoreId>) -> Result<(Log, StoreId), OpenError> {
+        let folder = self.log();
+        let failed = |error| OpenError::from_io(&folder, error);
+        if id.is_none() {
+            fs::create_dir_all(&folder).map_err(failed)?;
+        }
+        let found = crate::log::open(&[folder.clone()]).map_err(|error| self.failed(error))?;
+        match (found, id) {
+            (Some((log, of)), Some(id)) if of != id => {
+                let what = format!("its log is of another store, {of}");
+                let _ = log;
+                Err(self.corrupt(what))
+            }
+            (Some(found), _) => Ok(found),
+            (None, Some(_)) => Err(self.corrupt("its events are gone")),
+            (None, None) => {
+                let store = StoreId(uuid::Uuid::new_v4());
+                let (first, start) = (1, 0);
+                let header = SegmentHeader {
+                    store,
+                    first,
+                    start,
+                };
+                let segment = Segment::create(&folder, &header).map_err(failed)?;
+                Ok((Log::new(vec![segment]), store))
+            }
+        }
+    }
+
+    pub(crate) fn failed(&self, error: crate::log::LogError) -> OpenError {
+        match error {
+            crate::log::LogError::Io(path, error) => OpenError::from_io(&path, error),
+            crate::log::LogError::Damage(damage) => self.corrupt(damage.to_string()),
+        }
     }
 
     pub(crate) fn acknowledged(&self) -> Result<(Acknowledged, Option<u64>), OpenError> {
@@ -135,14 +215,16 @@ impl Folder {
         let files = [MARKER, ACKNOWLEDGED].map(|name| path.join(name));
         files
             .iter()
-            .chain([&path.join(EVENTS)])
+            .chain([&path.join(LOG), &path.join(INDEX), &path.join(HEAD)])
             .map(|path| bytes_of(path))
             .sum()
     }
 
-    /// Waits until sled has let go of the log, which it does some time after it was dropped.
+    /// Waits until sled has let go of its file, which it does some time after it was dropped.
     pub(crate) fn await_release(&self) {
-        let Ok(log) = self.log() else { return };
+        let Ok(log) = File::open(self.index().join("db")) else {
+            return;
+        };
         let began = Instant::now();
         while let Err(TryLockError::WouldBlock) = log.try_lock() {
             if began.elapsed() > PATIENCE {
@@ -155,11 +237,11 @@ impl Folder {
 
     /// A process that died while sled wrote a snapshot leaves a half one, which sled would take for a damaged one.
     fn remove_unfinished_snapshots(&self) -> Result<(), OpenError> {
-        let events = self.events();
+        let events = self.index();
         if !events.exists() {
             return Ok(());
         }
-        let read = || {
+        let remove = || {
             for entry in fs::read_dir(&events)? {
                 let path = entry?.path();
                 if path
@@ -171,7 +253,7 @@ impl Folder {
             }
             Ok(())
         };
-        read().map_err(|error| OpenError::from_io(&events, error))
+        remove().map_err(|error| OpenError::from_io(&events, error))
     }
 }
 
@@ -211,8 +293,7 @@ fn refuse_other_things(path: &Path) -> Result<(), OpenError> {
     for entry in entries {
         let entry = entry.map_err(|error| OpenError::from_io(path, error))?;
         let name = entry.file_name();
-        let ours = HARMLESS.iter().any(|harmless| name == *harmless);
-        if !ours && name != "kaigi-store.new" {
+        if !HARMLESS.iter().any(|harmless| name == *harmless) {
             return Err(OpenError::NotAStore {
                 path: path.to_owned(),
                 what: name.to_string_lossy().into_owned(),
@@ -257,32 +338,91 @@ fn read_marker(path: &Path) -> Result<Marker, OpenError> {
     let said = text.strip_prefix(MARKER_FIRST_WORDS).ok_or_else(damaged)?;
     let (format, said) = said.split_once('\n').ok_or_else(damaged)?;
     let found = format.parse().map_err(|_| damaged())?;
+    // A flipped digit is no newer program.
+    if found != 1 && !check_holds(text) {
+        return Err(damaged());
+    }
     if found > FORMAT {
         return Err(OpenError::NewerFormat {
             found,
             known: FORMAT,
         });
     }
-    let id = said
-        .strip_prefix("id ")
-        .and_then(|id| id.strip_suffix('\n'));
-    let id = id.and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
-    Ok(Marker::Store(StoreId(id)))
+    let id = said.lines().next().and_then(|line| line.strip_prefix("id "));
+    let id = StoreId(id.and_then(|id| id.parse().ok()).ok_or_else(damaged)?);
+    let is_whole = text == marker_text(found, id);
+    is_whole.then_some(Marker::Store(id, found)).ok_or_else(damaged)
 }
 
-/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end, which
-/// sled would pass over in silence. It is written behind the log's sync and is not synced itself, so it is never ahead
+/// The marker of a format. In every one but the first, now and later, the last line is the checksum of those before.
+fn marker_text(format: u64, id: StoreId) -> String {
+    let text = format!("{MARKER_FIRST_WORDS}{format}\nid {id}\n");
+    match format {
+        1 => text,
+        _ => format!("{text}{CHECK}{:08x}\n", crc32fast::hash(text.as_bytes())),
+    }
+}
+
+const CHECK: &str = "check ";
+
+fn check_holds(text: &str) -> bool {
+    let Some((covered, check)) = text.rsplit_once(CHECK) else {
+        return false;
+    };
+    check == format!("{:08x}\n", crc32fast::hash(covered.as_bytes()))
+}
+
+/// A position and the digest of all events up to it, replaced whole and durably: damage before it is found for certain.
+pub(crate) struct HeadFile(PathBuf);
+
+impl HeadFile {
+    pub(crate) fn write(&self, position: u64, digest: Hash) -> io::Result<()> {
+        let text = format!("{HEAD_FIRST_WORDS}{position}\ndigest {digest}\n");
+        let check = crc32fast::hash(text.as_bytes());
+        let beside = self.0.with_extension("new");
+        let mut file = File::create(&beside)?;
+        write!(file, "{text}{CHECK}{check:08x}\n")?;
+        file.sync_all()?;
+        fs::rename(&beside, &self.0)?;
+        sync_folder(self.0.parent().unwrap_or(Path::new("")))
+    }
+
+    /// What was written last; nothing before the first checkpoint.
+    pub(crate) fn read(&self) -> Result<Option<(u64, Hash)>, OpenError> {
+        let text = match fs::read_to_string(&self.0) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidData => String::new(),
+            Err(error) => return Err(OpenError::from_io(&self.0, error)),
+        };
+        let what = format!(
+            "its file {HEAD} is damaged; if everything else is whole, the store opens without that file"
+        );
+        let path = self.0.parent().unwrap_or(Path::new("")).to_owned();
+        let head = read_head(&text).filter(|_| check_holds(&text));
+        head.map(Some).ok_or(OpenError::Corrupt { path, what })
+    }
+}
+
+const HEAD_FIRST_WORDS: &str = "kaigi head 1\nposition ";
+
+fn read_head(text: &str) -> Option<(u64, Hash)> {
+    let (position, rest) = text.strip_prefix(HEAD_FIRST_WORDS)?.split_once('\n')?;
+    let digest = rest.strip_prefix("digest ")?.lines().next()?;
+    Some((position.parse().ok()?, Hash::from_hex(digest)?))
+}
+
+/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end. It is written behind the log's sync and is not synced itself, so it is never ahead
 /// of the log, and after a power cut at most behind.
 pub(crate) struct Acknowledged(File);
 
 impl Acknowledged {
-    pub(crate) fn write(&mut self, last: u64) -> io::Result<()> {
+    pub(crate) fn write(&self, last: u64) -> io::Result<()> {
         let mut bytes = [0; 12];
         let position = last.to_be_bytes();
         bytes[..8].copy_from_slice(&position);
         bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
-        self.0.rewind()?;
-        self.0.write_all(&bytes)
+        at::write_all(&self.0, &bytes, 0)
     }
 }
 
@@ -319,7 +459,7 @@ fn sync_file(path: &Path) -> io::Result<()> {
 }
 
 /// Only Unix has folders that can be synced, and needs it.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(path)?.sync_all()?;
     }

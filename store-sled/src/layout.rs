@@ -1,18 +1,29 @@
 //! The blocks in which events lie in the store, for tools that read them without it and tests that keep them frozen.
 
-use crate::block::{Blocks, Groups, group_of};
+use crate::block::{Blocks, Groups, groups_of};
 use domain::{Position, RecordedEvent, StoreError, StoredEvent};
 
 /// The blocks in which these events would lie, were they committed at once after that position.
 pub fn blocks_of(after: Position, calls: &[Vec<RecordedEvent>]) -> Vec<(Position, Vec<u8>)> {
+    let blocks = sealed(after, calls).blocks().into_iter();
+    blocks
+        .map(|(first, block)| (Position(first), block))
+        .collect()
+}
+
+/// The bytes that would be written to the log for it: those blocks, each in a frame.
+pub fn frames_of(after: Position, calls: &[Vec<RecordedEvent>]) -> Vec<u8> {
+    sealed(after, calls).bytes
+}
+
+fn sealed(after: Position, calls: &[Vec<RecordedEvent>]) -> crate::block::Sealed {
     let mut blocks = Blocks::after(after.0);
     for events in calls {
-        blocks.push(events, group_of(events).as_deref());
+        for group in groups_of(events) {
+            blocks.push(&group);
+        }
     }
-    let blocks = blocks.finish().blocks.into_iter();
-    blocks
-        .map(|(first, block)| (Position(first), block.to_vec()))
-        .collect()
+    blocks.finish()
 }
 
 /// The events of the block that begins at that position.

@@ -1,31 +1,36 @@
 //! The embedded store: one folder, nothing to install.
 //!
-//! Read top-down: what the outside sees (here), the folder (`folder`), opening (`open`), the one thread that writes
-//! (`commit`), readers (`read`), the index and how it comes into the tree (`index`, `checkpoint`), and the bytes
-//! themselves ([`layout`], `block`, `keys`, `bytes`).
+//! Every event is in the log (`log`), files of our own that are only appended to. What follows from it is in an index:
+//! the calls that go on in memory (`live`), those that are completed in sled (`rows`), each with its events together.
+//!
+//! Read top-down: what the outside sees (here), the folder (`folder`), opening (`open`), the one thread that writes the
+//! log (`commit`) and the one that brings the index to the disk (`indexer`), readers (`read`), and the bytes themselves
+//! ([`layout`], `block`, `history`, `bytes`).
 //!
 //! Events are acknowledged once they are on the disk. Nothing that is not is ever shown.
 
+mod at;
 mod block;
 mod bytes;
-mod checkpoint;
 mod commit;
 mod damage;
 mod error;
 mod folder;
 mod guard;
-mod index;
-mod keys;
+mod history;
+mod indexer;
 pub mod layout;
+mod live;
+mod log;
 mod open;
 mod read;
+mod rows;
 #[cfg(test)]
 mod testing;
 
 pub use error::OpenError;
 
 use async_trait::async_trait;
-use checkpoint::Checkpoint;
 use commit::{Append, Committer, Job, Kept};
 use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
@@ -33,7 +38,10 @@ use domain::{
 };
 use error::closed;
 use folder::Folder;
-use open::Found;
+use indexer::Indexer;
+use live::Stage;
+use log::Writer;
+use open::{Found, Recovered};
 use read::Shared;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -61,18 +69,27 @@ pub struct SledStore {
 /// What can be chosen when a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// After how many events the index is brought into the store again: 65,536 unless said otherwise. More makes
+    /// After how many events the index on disk is brought up to the log: 65,536 unless said otherwise. More makes
     /// opening after a kill slower, less makes writing slower.
     pub checkpoint_every: u64,
-    /// About how many bytes of memory sled keeps pages in: 256 MiB unless said otherwise.
+    /// About how many bytes of memory the index on disk is cached in: 64 MiB unless said otherwise. Beside it the calls
+    /// that go on are in memory, and nothing else that grows.
     pub cache_bytes: u64,
+    /// How long a file of the log may become before the next one is begun: 64 MiB unless said otherwise. Whole files are
+    /// archived.
+    pub log_file_bytes: u64,
+    /// The unit in which sled writes the index: its own of 2 MiB unless said otherwise. Smaller ones make a store of few
+    /// calls smaller, for tests that damage each byte.
+    pub index_segment_bytes: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             checkpoint_every: 65_536,
-            cache_bytes: 256 * 1024 * 1024,
+            cache_bytes: 64 * 1024 * 1024,
+            log_file_bytes: 64 * 1024 * 1024,
+            index_segment_bytes: None,
         }
     }
 }
@@ -82,7 +99,7 @@ impl Default for Options {
 pub struct Stats {
     /// How often it committed; each commit takes every batch that waits.
     pub commits: u64,
-    /// How often it made the disk keep what was written: once for each commit, and once for the index at the end.
+    /// How often it made the disk keep what was written to the log: once for each commit.
     pub syncs: u64,
     /// How many rows of the index it wrote.
     pub index_rows: u64,
@@ -106,26 +123,45 @@ impl SledStore {
         Self::start(open::open(path, options)?, options)
     }
 
-    fn start(mut found: Found, options: &Options) -> Result<Self, OpenError> {
+    fn start(found: Found, options: &Options) -> Result<Self, OpenError> {
+        let Recovered {
+            rows,
+            live,
+            mark,
+            end,
+            tail,
+        } = found.recovered;
         let (id, path) = (found.id, found.folder.path().to_owned());
-        let recovered = &mut found.recovered;
-        let checkpoint = Checkpoint::new(options.checkpoint_every, recovered);
-        let index = std::mem::take(&mut recovered.index);
-        let shared = Arc::new(Shared::new(found.db.clone(), index, recovered.last));
-        let replayed = recovered.last - recovered.mark;
-        shared.counts.replayed.store(replayed, Relaxed);
+        let completed = live.calls().filter(|(_, entry)| entry.stage == Stage::Completed);
+        let completed: Vec<_> = completed.map(|(call, _)| call.clone()).collect();
+        let shared = Shared::new(Arc::clone(&found.log), rows, live, end.position, end.address);
+        let shared = Arc::new(shared);
+        shared.counts.replayed.store(end.position - mark.position, Relaxed);
+        let (indexer, told) = std::sync::mpsc::sync_channel(indexer::MAX_WAITING);
+        let head = found.folder.head();
+        let index = Indexer::new(Arc::clone(&shared), told, head, mark, completed);
+        let index = spawn("kaigi-index", &path, move || index.run())?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
-        let committer = Committer::new(found, checkpoint, Arc::clone(&shared), waiting);
+        let bytes = options.log_file_bytes;
+        let committer = Committer {
+            log: Writer::new(found.log, tail, found.folder.log(), id, end.address, bytes),
+            folder: found.folder,
+            acknowledged: found.acknowledged,
+            shared: Arc::clone(&shared),
+            jobs: waiting,
+            indexer,
+            thread: index,
+            checkpoint_every: options.checkpoint_every.max(1),
+            due_at: mark.position,
+            last: end.position,
+            stopped: None,
+        };
         let readers = Arc::clone(&shared);
-        let commit = move || {
+        let thread = spawn("kaigi-commit", &path, move || {
             // A panic was reported where it happened; readers and followers must not wait for what never comes.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| committer.run()));
             readers.release();
-        };
-        let thread = thread::Builder::new()
-            .name("kaigi-commit".to_owned())
-            .spawn(commit)
-            .map_err(|error| OpenError::from_io(&path, error))?;
+        })?;
         Ok(Self {
             id,
             path,
@@ -163,6 +199,17 @@ impl SledStore {
     }
 }
 
+fn spawn(
+    name: &str,
+    path: &Path,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread
+        .spawn(work)
+        .map_err(|error| OpenError::from_io(path, error))
+}
+
 /// Like a kill: what is acknowledged is there when the store is opened again, which reads the log behind the index.
 impl Drop for SledStore {
     fn drop(&mut self) {
@@ -179,10 +226,10 @@ impl EventStore for SledStore {
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
         let (answer, answered) = oneshot::channel();
-        let group = block::group_of(batch.events());
+        let groups = block::groups_of(batch.events());
         let append = Append {
             batch,
-            group,
+            groups,
             answer,
         };
         self.ask(Job::Append(append)).await?;
@@ -215,13 +262,16 @@ impl EventStore for SledStore {
     }
 
     async fn info(&self) -> Result<StoreInfo, StoreError> {
-        let last = self.shared.last();
-        self.shared.with_db(|_| Ok(()))?;
+        self.shared.with_rows(|_| Ok(()))?;
+        let (last, calls) = {
+            let live = self.shared.live();
+            (self.shared.last(), live.total)
+        };
         Ok(StoreInfo {
             id: self.id,
             format: format!("sled, format {}", folder::FORMAT),
             events: last,
-            calls: self.shared.index().calls(),
+            calls,
             bytes_on_disk: Some(Folder::bytes_on_disk(&self.path)),
             last: Position(last),
         })
@@ -249,7 +299,8 @@ mod tests {
     /// Syncing a device fails, so this is a store whose disk fails from now on.
     fn store_that_cannot_sync(path: &Path) -> SledStore {
         let mut found = open::open(path, &Options::default()).expect("a store");
-        found.log = File::open("/dev/null").expect("a device");
+        let device = File::options().write(true).open("/dev/null");
+        found.recovered.tail = device.expect("a device");
         SledStore::start(found, &Options::default()).expect("a thread")
     }
 

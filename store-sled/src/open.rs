@@ -1,413 +1,402 @@
-//! Opening: take the folder, let sled recover, and rebuild the index from its rows and the log behind them.
+//! Opening: take the folder, find the end of the log, and read what the index does not know yet.
+//!
+//! The log is the truth. An index that is missing, damaged, or another store's is made anew from it. At the end of the
+//! log a commit that is not there whole was never acknowledged, and is cut off; whatever else does not hold is damage,
+//! and nothing is changed then.
 
-use crate::block::{Groups, Place};
-use crate::checkpoint::{Checkpoint, read_mark};
+use crate::block::{Group, Groups};
 use crate::damage::Damage;
-use crate::folder::{Acknowledged, FORMAT, Folder, Marker};
-use crate::guard::guarded;
-use crate::index::Index;
-use crate::{OpenError, Options, keys};
-use domain::{CallId, Head, Revision, StoreId, Timestamp};
+use crate::folder::{Acknowledged, Folder, Marker};
+use crate::history::{History, gather};
+use crate::live::{Grown, Live, Stage, stage_after};
+use crate::log::frame::HEADER_BYTES;
+use crate::log::{Log, LogError, Segment};
+use crate::read::REBUILD;
+use crate::rows::{Mark, Row, RowBatch, Rows};
+use crate::{OpenError, Options, at};
+use domain::{CallId, Head, Revision, StoreError, StoreId};
+use smol_str::SmolStr;
 use std::fs::File;
 use std::path::Path;
-use uuid::Uuid;
+use std::sync::Arc;
 
-/// Longer values would go to files that sled never syncs, and those are more than a quarter of this.
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// How many completed calls of the log are kept in memory while the index is made from it.
+const ROWS_AT_ONCE: usize = 1024;
 
 /// A store as it was found.
 pub(crate) struct Found {
     pub(crate) folder: Folder,
-    pub(crate) db: sled::Db,
-    pub(crate) log: File,
+    pub(crate) log: Arc<Log>,
     pub(crate) acknowledged: Acknowledged,
     pub(crate) id: StoreId,
     pub(crate) recovered: Recovered,
 }
 
-/// What was read from rows and log.
+/// What was read of it.
 pub(crate) struct Recovered {
-    pub(crate) index: Index,
-    pub(crate) last: u64,
-    /// Up to where the rows in the tree are complete.
-    pub(crate) mark: u64,
-    /// Calls of which the log knows more than the rows.
-    pub(crate) changed: Vec<CallId>,
-    /// The number under which the next rows are written.
-    pub(crate) next_rows: u64,
+    pub(crate) rows: Rows,
+    pub(crate) live: Live,
+    pub(crate) mark: Mark,
+    /// The end of the log, and the file that has it, to write to.
+    pub(crate) end: End,
+    pub(crate) tail: File,
+}
+
+/// Rows, how far they reach, and the calls that go on.
+type Index = (Rows, Mark, Vec<(CallId, History)>);
+
+/// A store on its way to being open.
+struct Store<'a> {
+    folder: &'a Folder,
+    id: StoreId,
+    log: Arc<Log>,
+    /// The last position that was noted as acknowledged.
+    acknowledged: u64,
+    /// The last position that must be there.
+    promised: u64,
+}
+
+/// Why a store cannot be opened, and whether it can with another index.
+enum Unusable {
+    Index(OpenError),
+    Store(OpenError),
+}
+
+impl Store<'_> {
+    fn failed(&self, error: LogError) -> Unusable {
+        Unusable::Store(self.folder.failed(error))
+    }
+
+    fn index(&self, error: IndexError) -> Unusable {
+        match error {
+            IndexError::Log(LogError::Io(path, error)) => {
+                Unusable::Store(OpenError::from_io(&path, error))
+            }
+            IndexError::Log(LogError::Damage(damage)) => {
+                Unusable::Index(self.folder.corrupt(damage.to_string()))
+            }
+            IndexError::Rows(StoreError::Corrupt(what)) => {
+                Unusable::Index(self.folder.corrupt(what))
+            }
+            IndexError::Rows(StoreError::Unavailable(what)) => {
+                let error = std::io::Error::other(what);
+                Unusable::Store(OpenError::from_io(&self.folder.index(), error))
+            }
+        }
+    }
+
+    fn io(&self, error: std::io::Error) -> Unusable {
+        Unusable::Store(OpenError::from_io(self.folder.path(), error))
+    }
+}
+
+/// Why the index cannot be brought up to the log.
+enum IndexError {
+    Log(LogError),
+    Rows(StoreError),
+}
+
+impl From<LogError> for IndexError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<Damage> for IndexError {
+    fn from(damage: Damage) -> Self {
+        Self::Log(damage.into())
+    }
+}
+
+impl From<StoreError> for IndexError {
+    fn from(error: StoreError) -> Self {
+        Self::Rows(error)
+    }
+}
+
+/// Where the log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) position: u64,
+    pub(crate) address: u64,
 }
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     let (folder, marker) = Folder::take(path)?;
-    if marker != Marker::None && !folder.events().join("db").exists() {
-        return Err(folder.corrupt("its events are gone"));
-    }
-    let db = open_sled(&folder, options)?;
-    let recover = || finish(folder, db, marker);
-    guarded(recover).unwrap_or_else(|said| {
-        Err(OpenError::Corrupt {
-            path: path.to_owned(),
-            what: said,
-        })
-    })
-}
-
-fn finish(folder: Folder, db: sled::Db, marker: Marker) -> Result<Found, OpenError> {
-    let (acknowledged, acknowledged_last) = folder.acknowledged()?;
-    let id = identity(&folder, &db, marker)?;
+    let known = match marker {
+        Marker::None => None,
+        Marker::Store(id, _) => Some(id),
+    };
+    let (log, id) = folder.open_log(known)?;
+    let (acknowledged, last) = folder.acknowledged()?;
+    let head = folder.head().read()?.map_or(0, |(position, _)| position);
     let io = |error| OpenError::from_io(folder.path(), error);
-    folder.sync_everything().map_err(io)?;
+    let store = Store {
+        acknowledged: last.unwrap_or(0),
+        promised: last.unwrap_or(0).max(head),
+        folder: &folder,
+        id,
+        log: Arc::new(log),
+    };
+    let recovered = match recover(&store, options) {
+        Err(Unusable::Index(_)) => {
+            folder.put_index_aside().map_err(io)?;
+            recover(&store, options)
+        }
+        recovered => recovered,
+    };
+    let recovered = recovered.map_err(|unusable| match unusable {
+        Unusable::Index(why) | Unusable::Store(why) => why,
+    })?;
     if marker == Marker::None {
         folder.write_marker(id).map_err(io)?;
     }
-    let recovered = recover(&folder, &db)?;
-    let last = recovered.last;
-    if let Some(acknowledged) = acknowledged_last.filter(|acknowledged| *acknowledged > last) {
-        return Err(folder.corrupt(format!(
-            "its events end at position {last}, and {acknowledged} was acknowledged"
-        )));
-    }
+    folder.remove_old_index().map_err(io)?;
     Ok(Found {
-        log: folder.log().map_err(io)?,
+        log: store.log,
         folder,
-        db,
         acknowledged,
         id,
         recovered,
     })
 }
 
-fn open_sled(folder: &Folder, options: &Options) -> Result<sled::Db, OpenError> {
-    // A store that this process had before may still be letting go.
-    folder.await_release();
-    let events = folder.events();
-    let config = sled::Config::new()
-        .path(&events)
-        .cache_capacity(options.cache_bytes)
-        .flush_every_ms(None)
-        .segment_size(SEGMENT_BYTES)
-        .use_compression(false);
-    guarded(|| config.open())
-        .map_err(|said| folder.corrupt(said))?
-        .map_err(|error| OpenError::from_sled(folder.path(), error))
-}
-
-/// The store's identity; a new one if the store is new.
-fn identity(folder: &Folder, db: &sled::Db, marker: Marker) -> Result<StoreId, OpenError> {
-    let sled_error = |error| OpenError::from_sled(folder.path(), error);
-    let meta = db.get(keys::META).map_err(sled_error)?;
-    match (marker, meta) {
-        (Marker::Store(id), Some(meta)) => match read_meta(folder, &meta)? {
-            found if found == id => Ok(id),
-            found => Err(folder.corrupt(format!("its events are of another store, {found}"))),
-        },
-        (Marker::Store(_), None) => Err(folder.corrupt("its events are gone")),
-        (Marker::None, Some(meta)) => read_meta(folder, &meta),
-        (Marker::None, None) if !db.is_empty() || db.tree_names().len() > 1 => {
-            Err(OpenError::NotAStore {
-                path: folder.path().to_owned(),
-                what: "another program's database".to_owned(),
-            })
-        }
-        (Marker::None, None) => {
-            let id = StoreId(Uuid::new_v4());
-            let meta = write_meta(id, Timestamp::now());
-            db.insert(keys::META, &meta[..]).map_err(sled_error)?;
-            db.flush().map_err(sled_error)?;
-            Ok(id)
-        }
+/// The log and the index together, as far as they can be used.
+fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
+    let (rows, mark, going_on) = open_index(store, options)?;
+    let end = find_end(&store.log, &mark, store.promised).map_err(|error| store.failed(error))?;
+    if end.position < store.promised {
+        let (position, promised) = (end.position, store.promised);
+        let what = format!("its events end at position {position}, and {promised} was acknowledged");
+        return Err(Unusable::Store(store.folder.corrupt(what)));
     }
-}
-
-/// Format, identity, when it was made, checksum. The format stands first in every format there will ever be.
-fn write_meta(id: StoreId, made_at: Timestamp) -> Vec<u8> {
-    let mut meta = FORMAT.to_be_bytes().to_vec();
-    meta.extend_from_slice(id.0.as_bytes());
-    meta.extend_from_slice(&made_at.as_millis().to_be_bytes());
-    meta.extend_from_slice(&crc32fast::hash(&meta).to_be_bytes());
-    meta
-}
-
-fn read_meta(folder: &Folder, meta: &[u8]) -> Result<StoreId, OpenError> {
-    let damaged = || folder.corrupt("what the store says of itself is damaged");
-    let (format, fields) = meta.split_first_chunk().ok_or_else(damaged)?;
-    let found = u64::from_be_bytes(*format);
-    if found > FORMAT {
-        return Err(OpenError::NewerFormat {
-            found,
-            known: FORMAT,
-        });
+    let tail = settle(&store.log, end, store.acknowledged);
+    let tail = tail.map_err(|error| store.failed(error))?;
+    store.folder.sync_everything().map_err(|error| store.io(error))?;
+    let mut live = Live::default();
+    live.total = mark.calls;
+    for (call, history) in going_on {
+        live.insert(call, history, Stage::GoesOn);
     }
-    let (covered, checksum) = meta.split_last_chunk().ok_or_else(damaged)?;
-    if u32::from_be_bytes(*checksum) != crc32fast::hash(covered) {
-        return Err(damaged());
-    }
-    let id = fields.first_chunk().ok_or_else(damaged)?;
-    Ok(StoreId(Uuid::from_bytes(*id)))
-}
-
-/// The index as its rows and the log behind its mark tell it.
-fn recover(folder: &Folder, db: &sled::Db) -> Result<Recovered, OpenError> {
-    let sled_error = |error| OpenError::from_sled(folder.path(), error);
-    let damaged = |damage: Damage| folder.corrupt(damage.to_string());
-    let mut recovered = Recovered {
-        index: Index::default(),
-        last: 0,
-        mark: 0,
-        changed: Vec::new(),
-        next_rows: 1,
+    let mut replay = Replay {
+        log: &store.log,
+        end,
+        rows: &rows,
+        live,
+        completed: Vec::new(),
     };
-    for rows in db.range(keys::rows()) {
-        let (key, rows) = rows.map_err(sled_error)?;
-        recovered.read_rows(&key, &rows).map_err(damaged)?;
-    }
-    if let Some(mark) = db.get(keys::MARK).map_err(sled_error)? {
-        let damage = || folder.corrupt("the index's mark is damaged");
-        recovered.mark = read_mark(&mark).ok_or_else(damage)?;
-    }
-    recovered.last = recovered.mark;
-    for block in db.range(keys::block(recovered.mark + 1)..keys::block(u64::MAX)) {
-        let (key, block) = block.map_err(sled_error)?;
-        let first = keys::first_of_block(&key).unwrap_or_default();
-        recovered.replay(first, &block).map_err(damaged)?;
-    }
-    let end = end_of_log(db, sled_error)?.map_err(damaged)?;
-    if end != recovered.last {
-        let (mark, what) = (recovered.mark, "the index reaches to position");
-        return Err(folder.corrupt(format!("{what} {mark}, but the log ends at {end}")));
-    }
-    recovered.index.agrees_with(end).map_err(damaged)?;
-    Ok(recovered)
+    replay.all(&mark).map_err(|error| store.index(error))?;
+    let live = replay.live;
+    Ok(Recovered {
+        rows,
+        live,
+        mark,
+        end,
+        tail,
+    })
 }
 
-impl Recovered {
-    fn read_rows(&mut self, key: &[u8], rows: &[u8]) -> Result<(), Damage> {
-        let number = self.next_rows;
-        if keys::number_of_rows(key) != Some(number) {
-            let what = format!("the rows of the index under number {number} are missing");
-            return Err(Damage::new(what));
-        }
-        self.next_rows += 1;
-        self.index.read_rows(number, rows)
+fn open_index(store: &Store<'_>, options: &Options) -> Result<Index, Unusable> {
+    // A store that this process had before may still be letting go.
+    store.folder.await_release();
+    let path = store.folder.index();
+    if path.join(REBUILD).exists() {
+        let what = store.folder.corrupt("its index is to be made anew");
+        return Err(Unusable::Index(what));
     }
+    let bytes = options.index_segment_bytes;
+    let rows = Rows::open(&path, store.id, options.cache_bytes, bytes);
+    let rows = rows.map_err(|error| match OpenError::from_sled(&path, error) {
+        damaged @ OpenError::Corrupt { .. } => Unusable::Index(damaged),
+        other => Unusable::Store(other),
+    })?;
+    let mark = rows.mark().map_err(|error| store.index(error.into()))?;
+    let mark = mark.unwrap_or_else(|| Mark::at_start(store.log.start()));
+    let going_on = rows.live().map_err(|error| store.index(error.into()))?;
+    Ok((rows, mark, going_on))
+}
 
-    fn replay(&mut self, first: u64, block: &[u8]) -> Result<(), Damage> {
-        if first != self.last + 1 {
-            let damage = Damage::new("the events from there on are missing");
-            return Err(damage.at(self.last + 1));
+/// The end of the last commit that is there whole. What lies behind it is a torn write if no later commit is there:
+/// each is written only once the one before is durable.
+fn find_end(log: &Log, mark: &Mark, promised: u64) -> Result<End, LogError> {
+    let written = written_end(log)?;
+    if mark.address > written {
+        let what = format!("the index reaches to position {}, and the log does not", mark.position);
+        return Err(Damage::new(what).into());
+    }
+    let mut end = End {
+        position: mark.position,
+        address: mark.address,
+    };
+    let mut frames = log.frames(end.address, written);
+    let mut next = end.position + 1;
+    let damage = loop {
+        let framed = match frames.next(next) {
+            Ok(None) => break None,
+            Ok(Some(framed)) => framed,
+            Err(LogError::Damage(damage)) => break Some(damage),
+            Err(error) => return Err(error),
+        };
+        if let Err(damage) = Groups::new(next, framed.block) {
+            break Some(damage);
         }
-        let mut groups = Groups::new(first, block)?;
-        while let Some(group) = groups.next()? {
-            let (call, events) = (group.call, u64::from(group.events));
-            let opened = group.open()?;
-            let first_revision = opened.first_revision();
-            let head = Head {
-                revision: Revision(first_revision + events - 1),
-                hash: opened.last_hash()?,
+        let header = framed.header;
+        next = header.next();
+        if header.behind == 0 {
+            end = End {
+                position: next - 1,
+                address: frames.address(),
             };
-            let place = Place {
-                block: first,
-                events,
-            };
-            let number = Checkpoint::FIRST;
-            let changed = self
-                .index
-                .replay(call, first_revision, head, place, number)?;
-            self.changed.extend(changed);
         }
-        self.last = groups.next_position() - 1;
+    };
+    let Some(damage) = damage else {
+        return Ok(end);
+    };
+    let is_torn = end.position >= promised && !later_commit(log, end, written)?;
+    if is_torn { Ok(end) } else { Err(damage.into()) }
+}
+
+/// Whether a commit that came after the first one behind the end is there, at least in parts.
+fn later_commit(log: &Log, end: End, written: u64) -> Result<bool, LogError> {
+    let mut from = end.address;
+    while let Some((address, header)) = log.find(from, written)? {
+        if header.commit() > end.position + 1 {
+            return Ok(true);
+        }
+        from = address + header.frame_bytes() as u64;
+    }
+    Ok(false)
+}
+
+/// The address behind the last byte of the log's files.
+fn written_end(log: &Log) -> Result<u64, LogError> {
+    let segments = log.segments();
+    segments.last().map_or(Ok(0), |segment| segment.end())
+}
+
+/// Cuts off what was torn, and makes durable what is about to be shown. What was not acknowledged is written once more:
+/// after a failed sync the system may hold it for written although the disk never got it.
+fn settle(log: &Log, end: End, acknowledged: u64) -> Result<File, LogError> {
+    let segments = log.segments();
+    let last = segments.last().expect("a log has at least one");
+    let io = |error| LogError::io(&last.path, error);
+    let file = last.to_write().map_err(io)?;
+    if last.end()? > end.address {
+        file.set_len(last.offset(end.address)).map_err(io)?;
+    }
+    if acknowledged < end.position {
+        write_again(log, last, &file, end, acknowledged)?;
+    }
+    file.sync_all().map_err(io)?;
+    Ok(file)
+}
+
+fn write_again(
+    log: &Log,
+    last: &Segment,
+    file: &File,
+    end: End,
+    acknowledged: u64,
+) -> Result<(), LogError> {
+    let first = acknowledged.saturating_add(1).max(last.first);
+    let (first, address) = log.locate(first, end.address)?;
+    let mut frames = log.frames(address, end.address);
+    let mut next = first;
+    loop {
+        let address = frames.address();
+        let Some(framed) = frames.next(next)? else {
+            return Ok(());
+        };
+        let mut frame = vec![0; HEADER_BYTES];
+        framed.header.write(&mut frame);
+        frame.extend_from_slice(framed.block);
+        let written = at::write_all(file, &frame, last.offset(address));
+        written.map_err(|error| LogError::io(&last.path, error))?;
+        next = framed.header.next();
+    }
+}
+
+/// The log behind the mark on its way into memory, and where a whole index is made, on to the disk.
+struct Replay<'a> {
+    log: &'a Log,
+    end: End,
+    rows: &'a Rows,
+    live: Live,
+    completed: Vec<CallId>,
+}
+
+impl Replay<'_> {
+    fn all(&mut self, mark: &Mark) -> Result<(), IndexError> {
+        let mut frames = self.log.frames(mark.address, self.end.address);
+        let mut next = mark.position + 1;
+        while let Some(framed) = frames.next(next)? {
+            let mut groups = Groups::new(next, framed.block)?;
+            while let Some(group) = groups.next()? {
+                self.take(group)?;
+            }
+            next = framed.header.next();
+            if self.completed.len() >= ROWS_AT_ONCE {
+                self.write_completed()?;
+            }
+        }
         Ok(())
     }
-}
 
-fn end_of_log<E>(
-    db: &sled::Db,
-    sled_error: impl Fn(sled::Error) -> E,
-) -> Result<Result<u64, Damage>, E> {
-    let Some(block) = db.range(keys::blocks()).next_back() else {
-        return Ok(Ok(0));
-    };
-    let (key, block) = block.map_err(sled_error)?;
-    let first = keys::first_of_block(&key).unwrap_or_default();
-    Ok(Groups::new(first, &block).and_then(|mut groups| {
-        while groups.next()?.is_some() {}
-        Ok(groups.next_position() - 1)
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{a_call, block_on};
-    use crate::{SledStore, open};
-    use domain::{EventStore, Position, StoreError};
-    use tempfile::TempDir;
-
-    /// A closed store with three calls, two events each, every event in a block of its own.
-    fn three_calls() -> TempDir {
-        let folder = tempfile::tempdir().expect("a folder");
-        block_on(async {
-            let store = SledStore::open(folder.path()).expect("a store");
-            for call in ["c1", "c2", "c3"] {
-                for batch in a_call(call).await {
-                    store.append(batch).await.expect("kept");
-                }
-            }
-            store.close().await.expect("closed");
-        });
-        folder
-    }
-
-    /// Changes the tree behind the store's back.
-    fn alter(folder: &TempDir, alter: impl FnOnce(&sled::Db)) {
-        let found = open::open(folder.path(), &Options::default()).expect("a store");
-        alter(&found.db);
-        found.db.flush().expect("flushed");
-        drop(found.db);
-        found.folder.await_release();
-    }
-
-    #[track_caller]
-    fn assert_damaged(folder: &TempDir, says: &str) {
-        let error = SledStore::open(folder.path()).err().expect("damaged");
-        let OpenError::Corrupt { what, .. } = error else {
-            panic!("{error}");
+    fn take(&mut self, group: Group<'_>) -> Result<(), IndexError> {
+        let damage = |what: &str| Damage::new(what).at(group.first);
+        let call = CallId::try_from(SmolStr::new(group.call))
+            .map_err(|_| damage("the call's identifier is damaged"))?;
+        let opened = group.open()?;
+        let first_revision = opened.first_revision();
+        let (last, hash) = opened.last()?;
+        let stage = stage_after(last);
+        let grown = Grown {
+            first: group.first,
+            groups: [group.bytes].into_iter(),
+            head: Head {
+                revision: Revision(first_revision + u64::from(group.events) - 1),
+                hash,
+            },
+            stage,
         };
-        assert!(what.contains(says), "{what}");
+        let known = match self.live.get(&call) {
+            Some(_) => None,
+            None => self.known(&call)?,
+        };
+        self.live.replay(&call, known, first_revision, grown)?;
+        if stage == Stage::Completed {
+            self.completed.push(call);
+        }
+        Ok(())
     }
 
-    #[test]
-    fn an_index_that_knows_more_than_the_log_is_damage() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            db.remove(keys::block(6)).expect("removed");
-        });
-        assert_damaged(&folder, "reaches to position 6, but the log ends at 5");
-    }
-
-    #[test]
-    fn a_log_that_knows_more_than_the_index_is_replayed() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            db.remove(keys::MARK).expect("removed");
-            let rows = db.range(keys::rows()).keys();
-            for key in rows.map(|key| key.expect("readable")) {
-                db.remove(key).expect("removed");
+    fn known(&self, call: &CallId) -> Result<Option<History>, IndexError> {
+        Ok(match self.rows.get(call)? {
+            None => None,
+            Some(Row::Whole(history)) => Some(history),
+            Some(Row::Places(head, places)) => {
+                let found = gather(self.log, self.end.address, call, head, &places);
+                Some(found?)
             }
-        });
-        let store = SledStore::open(folder.path()).expect("the log has it all");
-        assert_eq!(store.stats().replayed, 6);
-        let info = block_on(store.info()).expect("it tells");
-        assert_eq!((info.calls, info.events), (3, 6));
+        })
     }
 
-    #[test]
-    fn rows_that_are_newer_than_the_mark_are_not_counted_twice() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            let mark = crate::checkpoint::write_mark(3);
-            db.insert(keys::MARK, &mark[..]).expect("written");
-        });
-        let store = SledStore::open(folder.path()).expect("a store");
-        assert_eq!(store.stats().replayed, 3);
-        let call = "c2".parse().expect("a call");
-        let events = block_on(store.read_call(&call, Revision(0)));
-        assert_eq!(events.expect("readable").len(), 2);
-    }
-
-    #[test]
-    fn missing_rows_are_damage() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            db.remove(keys::some_rows(1)).expect("removed");
-        });
-        assert_damaged(&folder, "the index knows 0 events and the log 6");
-    }
-
-    #[test]
-    fn a_gap_in_the_log_is_damage_for_whoever_reads_it() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            db.remove(keys::block(3)).expect("removed");
-        });
-        let store = SledStore::open(folder.path()).expect("its end is there");
-        let damage = |what: &str| Err(StoreError::Corrupt(what.to_owned()));
-        let all = block_on(store.read_all(Position(0), 10));
-        assert_eq!(
-            all,
-            damage("position 3, the events from there on are missing")
-        );
-        assert_eq!(block_on(store.read_all(Position(2), 10)), all);
-        let read =
-            |call: &str| block_on(store.read_call(&call.parse().expect("a call"), Revision(0)));
-        let place = "position 3, call c2 at revision 1, the events from there on are missing";
-        assert_eq!(read("c2"), damage(place));
-        assert_eq!(read("c1").expect("undamaged").len(), 2);
-        let rest = block_on(store.read_all(Position(3), 10));
-        assert_eq!(rest.expect("undamaged").len(), 3);
-    }
-
-    #[test]
-    fn a_gap_behind_the_mark_is_damage() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            db.remove(keys::MARK).expect("removed");
-            db.remove(keys::block(3)).expect("removed");
-        });
-        assert_damaged(&folder, "position 3, the events from there on are missing");
-    }
-
-    #[test]
-    fn an_altered_block_is_damage_that_names_its_place() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            let block = db.get(keys::block(2)).expect("readable").expect("there");
-            let mut altered = block.to_vec();
-            altered[40] ^= 1;
-            db.insert(keys::block(2), altered).expect("written");
-        });
-        let store = SledStore::open(folder.path()).expect("its end is there");
-        let read = block_on(store.read_call(&"c1".parse().expect("a call"), Revision(0)));
-        let what = "position 2, call c1 at revision 2, the block's checksum does not hold";
-        assert_eq!(read, Err(StoreError::Corrupt(what.to_owned())));
-    }
-
-    #[test]
-    fn a_newer_programs_tree_is_refused() {
-        let folder = three_calls();
-        alter(&folder, |db| {
-            let mut meta = db
-                .get(keys::META)
-                .expect("readable")
-                .expect("there")
-                .to_vec();
-            meta[..8].copy_from_slice(&2_u64.to_be_bytes());
-            db.insert(keys::META, meta).expect("written");
-        });
-        let error = SledStore::open(folder.path()).err().expect("too new");
-        let newer = matches!(error, OpenError::NewerFormat { found: 2, known: 1 });
-        assert!(newer, "{error}");
-    }
-
-    #[test]
-    fn another_programs_database_is_no_store() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let theirs = sled::Config::new()
-            .path(folder.path().join("events"))
-            .segment_size(SEGMENT_BYTES)
-            .open()
-            .expect("a database");
-        theirs.insert("theirs", "theirs").expect("written");
-        drop(theirs);
-        let error = SledStore::open(folder.path()).err().expect("no store");
-        assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
-    }
-
-    #[test]
-    fn the_events_of_another_store_are_not_this_stores() {
-        let (folder, other) = (three_calls(), three_calls());
-        let marker = |folder: &TempDir| folder.path().join("kaigi-store");
-        std::fs::copy(marker(&other), marker(&folder)).expect("copied");
-        assert_damaged(&folder, "its events are of another store");
+    fn write_completed(&mut self) -> Result<(), IndexError> {
+        let mut batch = RowBatch::default();
+        let mut written = Vec::new();
+        for call in self.completed.drain(..) {
+            if let Some(entry) = self.live.entry(&call)
+                && entry.stage == Stage::Completed
+            {
+                let history = &entry.history;
+                self.rows.put(&mut batch, &call, history, entry.stage);
+                written.push((call, history.head));
+            }
+        }
+        self.rows.apply(batch).map_err(StoreError::Unavailable)?;
+        for (call, head) in written {
+            self.live.let_go(&call, head);
+        }
+        Ok(())
     }
 }

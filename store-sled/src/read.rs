@@ -2,21 +2,28 @@
 
 use crate::block::Groups;
 use crate::damage::Damage;
-use crate::error::{closed, failed_read};
-use crate::guard::guarded;
-use crate::index::Index;
-use crate::keys;
-use domain::{CallId, Position, Revision, StoreError, StoredEvent};
+use crate::error::closed;
+use crate::history::{History, gather};
+use crate::live::Live;
+use crate::log::{Frames, Log, LogError};
+use crate::rows::{Row, Rows};
+use domain::{CallId, Head, Position, Revision, StoreError, StoredEvent};
 use std::sync::atomic::AtomicU64;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
-/// What readers see. Only the committing thread changes it, once its commit is durable.
+/// What readers see. Events are added by the committing thread, once its commit is durable.
 pub(crate) struct Shared {
+    pub(crate) log: Arc<Log>,
     /// None once the store is closed.
-    db: RwLock<Option<sled::Db>>,
-    index: RwLock<Index>,
+    rows: RwLock<Option<Rows>>,
+    live: RwLock<Live>,
     pub(crate) progress: watch::Sender<Progress>,
+    /// The address behind the last durable frame.
+    end: AtomicU64,
+    /// Why the index cannot be written any more.
+    index_failed: Mutex<Option<String>>,
     pub(crate) counts: Counts,
 }
 
@@ -37,39 +44,65 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
-    pub(crate) fn new(db: sled::Db, index: Index, last: u64) -> Self {
+    pub(crate) fn new(log: Arc<Log>, rows: Rows, live: Live, last: u64, end: u64) -> Self {
         let closed = false;
         Self {
-            db: RwLock::new(Some(db)),
-            index: RwLock::new(index),
+            log,
+            rows: RwLock::new(Some(rows)),
+            live: RwLock::new(live),
             progress: watch::Sender::new(Progress { last, closed }),
+            end: AtomicU64::new(end),
+            index_failed: Mutex::new(None),
             counts: Counts::default(),
         }
     }
 
-    /// A panic elsewhere leaves the index whole: it changes only where nothing can fail any more.
-    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    /// A panic elsewhere leaves the calls whole: they change only where nothing can fail any more.
+    pub(crate) fn live(&self) -> RwLockReadGuard<'_, Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn live_mut(&self) -> RwLockWriteGuard<'_, Live> {
+        self.live.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn last(&self) -> u64 {
         self.progress.borrow().last
     }
 
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Acquire)
+    }
+
+    /// Shows events up to that position, which end at that address.
+    pub(crate) fn show(&self, last: u64, end: u64) {
+        self.end.store(end, Release);
+        self.progress.send_modify(|progress| progress.last = last);
+    }
+
+    pub(crate) fn index_failed(&self) -> Option<String> {
+        let failed = self.index_failed.lock();
+        failed.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn fail_index(&self, why: String) {
+        let mut failed = self
+            .index_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert(why);
+    }
+
     /// Lets go of the files once nobody reads any more; whoever waits is told.
     pub(crate) fn release(&self) {
-        let db = self
-            .db
+        let rows = self
+            .rows
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         self.progress.send_modify(|progress| progress.closed = true);
-        // Dropping syncs the files; what fails there was acknowledged as durable before.
-        let _ = guarded(|| drop(db));
+        // Dropping lets sled write what it still has; all of it follows from the log.
+        let _ = crate::guard::guarded(|| drop(rows));
     }
 
     /// At most `max` events of the call after that revision.
@@ -79,23 +112,48 @@ impl Shared {
         after: Revision,
         max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let (blocks, head) = {
-            let index = self.index();
-            (index.blocks_after(call, after), index.head(call))
-        };
-        let wanted = wanted(after.0, head.revision.0, max);
-        self.with_db(|db| {
-            let mut of_call = OfCall {
-                call,
-                after,
-                wanted,
-                events: Vec::with_capacity(wanted),
+        self.with_rows(|rows| {
+            let live = self.live().get(call).cloned();
+            let history = match live {
+                Some(history) => Some(history),
+                None => self.from_disk(rows, call)?,
             };
-            for first in blocks {
-                of_call.take(db, first)?;
+            let history = history.unwrap_or(History::NONE);
+            let wanted = wanted(after.0, history.head.revision.0, max);
+            if wanted == 0 {
+                return Ok(Vec::new());
             }
-            of_call.complete()
+            let events = history.events(call, after, wanted);
+            events.map_err(|damage| damaged_index(rows, &damage))
         })
+    }
+
+    /// Where the call stands.
+    pub(crate) fn head(&self, call: &CallId) -> Result<Head, StoreError> {
+        let live = self.live().get(call).map(|history| history.head);
+        match live {
+            Some(head) => Ok(head),
+            None => Ok(self.known(call)?.map_or(Head::NONE, |history| history.head)),
+        }
+    }
+
+    /// What the index on disk knows of a call that is not in memory.
+    pub(crate) fn known(&self, call: &CallId) -> Result<Option<History>, StoreError> {
+        self.with_rows(|rows| self.from_disk(rows, call))
+    }
+
+    fn from_disk(&self, rows: &Rows, call: &CallId) -> Result<Option<History>, StoreError> {
+        let row = rows.get(call).map_err(|error| match error {
+            StoreError::Corrupt(what) => damaged_index(rows, &Damage::new(what)),
+            unavailable @ StoreError::Unavailable(_) => unavailable,
+        })?;
+        match row {
+            None => Ok(None),
+            Some(Row::Whole(history)) => Ok(Some(history)),
+            Some(Row::Places(head, places)) => {
+                Ok(Some(gather(&self.log, self.end(), call, head, &places)?))
+            }
+        }
     }
 
     /// At most `max` events of all calls after that position.
@@ -105,34 +163,53 @@ impl Shared {
         max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let wanted = wanted(after.0, self.last(), max);
-        self.with_db(|db| {
-            if wanted == 0 {
-                return Ok(Vec::new());
-            }
-            let mut between = Between {
-                after: after.0,
-                until: after.0 + wanted as u64,
-                next: first_of_block_with(db, after.0 + 1)?,
-                events: Vec::with_capacity(wanted),
-            };
-            let end = keys::block(between.until + 1);
-            for block in db.range(keys::block(between.next)..end) {
-                let (key, block) = block.map_err(failed_read)?;
-                between.take(keys::first_of_block(&key), &block)?;
-            }
-            between.complete()
-        })
+        // Whoever closed it is told so.
+        self.with_rows(|_| Ok(()))?;
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let end = self.end();
+        let (first, address) = self.log.locate(after.0 + 1, end)?;
+        let mut between = Between {
+            after: after.0,
+            until: after.0 + wanted as u64,
+            next: first,
+            events: Vec::with_capacity(wanted),
+        };
+        let mut frames = self.log.frames(address, end).at_once(wanted * 192);
+        let (mut first, mut address) = (first, address);
+        while between.next <= between.until {
+            (first, address) = (between.next, frames.address());
+            between.take(&mut frames)?;
+        }
+        if between.next == between.until + 1 {
+            (first, address) = (between.next, frames.address());
+        }
+        self.log.remember(first, address);
+        Ok(between.events)
     }
 
-    pub(crate) fn with_db<T>(
+    pub(crate) fn with_rows<T>(
         &self,
-        work: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+        work: impl FnOnce(&Rows) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let db = db.as_ref().ok_or_else(closed)?;
-        guarded(|| work(db)).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        work(rows.as_ref().ok_or_else(closed)?)
     }
 }
+
+/// What is damaged in the index alone is made again from the log when the store is opened the next time.
+fn damaged_index(rows: &Rows, damage: &Damage) -> StoreError {
+    let noted = std::fs::write(rows.path().join(REBUILD), "");
+    let advice = match noted {
+        Ok(()) => "no event is lost: open the store again, and its index is made anew from the log",
+        Err(_) => "no event is lost: remove the store's folder index and open it again",
+    };
+    StoreError::Corrupt(format!("{damage}; {advice}"))
+}
+
+/// Stands in an index that is to be made anew.
+pub(crate) const REBUILD: &str = "make-anew";
 
 /// How many of the events after that place there are to be read.
 fn wanted(after: u64, last: u64, max: usize) -> usize {
@@ -140,89 +217,24 @@ fn wanted(after: u64, last: u64, max: usize) -> usize {
     max.min(usize::try_from(there).unwrap_or(usize::MAX))
 }
 
-/// Where the block begins that holds the position.
-fn first_of_block_with(db: &sled::Db, position: u64) -> Result<u64, StoreError> {
-    let key = keys::block(position);
-    // Readers that read on from where they were mostly stand at a block's end.
-    if db.contains_key(key).map_err(failed_read)? {
-        return Ok(position);
-    }
-    let before = db.get_lt(key).map_err(failed_read)?;
-    let first = before.and_then(|(key, _)| keys::first_of_block(&key));
-    first.ok_or_else(|| missing(position).into())
-}
-
 fn missing(position: u64) -> Damage {
     Damage::new("the events from there on are missing").at(position)
 }
 
-/// Events of one call as they are read, block by block.
-struct OfCall<'a> {
-    call: &'a CallId,
-    after: Revision,
-    wanted: usize,
-    events: Vec<StoredEvent>,
-}
-
-impl OfCall<'_> {
-    fn next_revision(&self) -> u64 {
-        self.after.plus(self.events.len() + 1).0
-    }
-
-    fn damaged(&self, damage: Damage) -> Damage {
-        damage.or_of(self.call.as_str(), self.next_revision())
-    }
-
-    fn take(&mut self, db: &sled::Db, first: u64) -> Result<(), StoreError> {
-        if self.events.len() == self.wanted {
-            return Ok(());
-        }
-        let block = db.get(keys::block(first)).map_err(failed_read)?;
-        let block = block.ok_or_else(|| self.damaged(missing(first)))?;
-        self.take_from(first, &block)
-            .map_err(|damage| self.damaged(damage).into())
-    }
-
-    fn take_from(&mut self, first: u64, block: &[u8]) -> Result<(), Damage> {
-        let mut groups = Groups::new(first, block)?;
-        while let Some(group) = groups.next()? {
-            if group.call != self.call.as_str() {
-                continue;
-            }
-            let (next, last) = (self.next_revision(), self.after.plus(self.wanted).0);
-            let group = group.open()?;
-            if group.first_revision() > next {
-                return Err(Damage::new("the event is missing"));
-            }
-            let wanted = |_, revision: Revision| (next..=last).contains(&revision.0);
-            group.each(wanted, |event| self.events.push(event))?;
-        }
-        Ok(())
-    }
-
-    fn complete(self) -> Result<Vec<StoredEvent>, StoreError> {
-        if self.events.len() == self.wanted {
-            return Ok(self.events);
-        }
-        Err(self.damaged(Damage::new("the event is missing")).into())
-    }
-}
-
-/// Events of all calls as they are read, block by block.
+/// Events of all calls as they are read, frame by frame.
 struct Between {
     after: u64,
     until: u64,
-    /// Where the next block has to begin.
+    /// Where the next frame has to begin.
     next: u64,
     events: Vec<StoredEvent>,
 }
 
 impl Between {
-    fn take(&mut self, first: Option<u64>, block: &[u8]) -> Result<(), Damage> {
-        if first != Some(self.next) {
-            return Err(missing(self.next));
-        }
-        let mut groups = Groups::new(self.next, block)?;
+    fn take(&mut self, frames: &mut Frames<'_>) -> Result<(), LogError> {
+        let framed = frames.next(self.next)?;
+        let framed = framed.ok_or_else(|| missing(self.next))?;
+        let mut groups = Groups::new(self.next, framed.block)?;
         while let Some(group) = groups.next()? {
             if groups.next_position() <= self.after + 1 || group.first > self.until {
                 continue;
@@ -233,12 +245,5 @@ impl Between {
         }
         self.next = groups.next_position();
         Ok(())
-    }
-
-    fn complete(self) -> Result<Vec<StoredEvent>, StoreError> {
-        if self.next > self.until {
-            return Ok(self.events);
-        }
-        Err(missing(self.next).into())
     }
 }

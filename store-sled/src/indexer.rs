@@ -1,0 +1,265 @@
+//! The thread that brings into the index on disk what the log has got: completed calls as they come, and every so
+//! often, little by little, those that go on and a mark. What it has not done yet is read from the log again when the
+//! store is opened.
+
+use crate::folder::HeadFile;
+use crate::history::History;
+use crate::live::Stage;
+use crate::log::LogError;
+use crate::read::Shared;
+use crate::rows::{Mark, RowBatch, Rows};
+use domain::envelope::{Hash, roll};
+use domain::{CallId, StoreError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+/// How many completed calls may wait for their rows; then the committing thread waits, too.
+pub(crate) const MAX_WAITING: usize = 16_384;
+
+/// How many rows of completed calls are written at once.
+const ROWS_AT_ONCE: usize = 128;
+
+/// How many rows of other calls are written at once, and how long to wait before the next: a burst would hold up
+/// whoever writes then.
+const SHARE: usize = 32;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What the thread is told.
+pub(crate) enum Told {
+    /// The call is completed and durable.
+    Completed(CallId),
+    /// So many events are behind the mark that it should move.
+    Due,
+    /// Bring in everything, and say how that went.
+    Finish(SyncSender<Result<(), String>>),
+}
+
+pub(crate) struct Indexer {
+    shared: Arc<Shared>,
+    told: Receiver<Told>,
+    head: HeadFile,
+    mark: Mark,
+    completed: Vec<CallId>,
+    /// What was told already and comes after what is being done.
+    later: Option<Told>,
+    checkpoint: Option<Checkpoint>,
+}
+
+/// Rows that are still to be written before the mark can move.
+struct Checkpoint {
+    due: VecDeque<CallId>,
+    position: u64,
+    address: u64,
+    calls: u64,
+}
+
+impl Indexer {
+    /// Of a store in which those calls are completed already, and have no row yet.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        told: Receiver<Told>,
+        head: HeadFile,
+        mark: Mark,
+        completed: Vec<CallId>,
+    ) -> Self {
+        Self {
+            shared,
+            told,
+            head,
+            mark,
+            completed,
+            later: None,
+            checkpoint: None,
+        }
+    }
+
+    /// Works until the store is closed, or dropped, which leaves the rest to the next opening.
+    pub(crate) fn run(mut self) {
+        if let Err(why) = self.write_completed() {
+            return self.shared.fail_index(why);
+        }
+        loop {
+            let told = match self.next() {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => None,
+                Ok(told) => Some(told),
+            };
+            if let Some(Told::Finish(answer)) = told {
+                // Whoever closes the store may not have waited.
+                let _ = answer.send(self.finish());
+                return;
+            }
+            if let Err(why) = self.work(told) {
+                self.shared.fail_index(why);
+                return;
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Told, RecvTimeoutError> {
+        if let Some(told) = self.later.take() {
+            return Ok(told);
+        }
+        if self.checkpoint.is_some() {
+            return self.told.recv_timeout(PAUSE);
+        }
+        self.told.recv().map_err(|_| RecvTimeoutError::Disconnected)
+    }
+
+    fn work(&mut self, told: Option<Told>) -> Result<(), String> {
+        match told {
+            Some(Told::Completed(call)) => {
+                self.completed.push(call);
+                self.take_waiting();
+                self.write_completed()
+            }
+            Some(Told::Due) => {
+                self.begin();
+                Ok(())
+            }
+            Some(Told::Finish(_)) | None => self.write_share(SHARE),
+        }
+    }
+
+    /// Takes what else is completed, to write it at once.
+    fn take_waiting(&mut self) {
+        while self.completed.len() < ROWS_AT_ONCE {
+            match self.told.try_recv() {
+                Ok(Told::Completed(call)) => self.completed.push(call),
+                Ok(Told::Due) => self.begin(),
+                Ok(finish @ Told::Finish(_)) => {
+                    self.later = Some(finish);
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.checkpoint.is_some() {
+            return;
+        }
+        let mut live = self.shared.live_mut();
+        self.checkpoint = Some(Checkpoint {
+            due: live.take_changed().into(),
+            position: self.shared.last(),
+            address: self.shared.end(),
+            calls: live.total,
+        });
+    }
+
+    fn write_completed(&mut self) -> Result<(), String> {
+        let calls = std::mem::take(&mut self.completed);
+        let written = self.write(&calls)?;
+        let mut live = self.shared.live_mut();
+        for (call, history) in written {
+            live.let_go(&call, history.head);
+        }
+        Ok(())
+    }
+
+    fn write_share(&mut self, most: usize) -> Result<(), String> {
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return Ok(());
+        };
+        let share = most.min(checkpoint.due.len());
+        let calls: Vec<_> = checkpoint.due.drain(..share).collect();
+        self.write(&calls)?;
+        match self.checkpoint.take_if(|checkpoint| checkpoint.due.is_empty()) {
+            Some(checkpoint) => self.move_mark(&checkpoint),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the rows of calls as they are now; one that is gone from memory has its row.
+    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, History)>, String> {
+        let entries = {
+            let live = self.shared.live();
+            let entry = |call: &CallId| {
+                let entry = live.entry(call)?;
+                Some((call.clone(), entry.history.clone(), entry.stage))
+            };
+            calls.iter().filter_map(entry).collect::<Vec<_>>()
+        };
+        self.apply(|rows, batch| {
+            for (call, history, stage) in &entries {
+                rows.put(batch, call, history, *stage);
+            }
+        })?;
+        let completed = entries.into_iter().filter_map(|(call, history, stage)| match stage {
+            Stage::Completed => Some((call, history)),
+            Stage::GoesOn => None,
+        });
+        Ok(completed.collect())
+    }
+
+    fn apply(&self, fill: impl FnOnce(&Rows, &mut RowBatch)) -> Result<(), String> {
+        let mut batch = RowBatch::default();
+        let apply = |rows: &Rows| {
+            fill(rows, &mut batch);
+            let written = batch.rows;
+            rows.apply(std::mem::take(&mut batch)).map_err(StoreError::Unavailable)?;
+            self.shared.counts.index_rows.fetch_add(written, Relaxed);
+            Ok(())
+        };
+        self.shared.with_rows(apply).map_err(|error| error.to_string())
+    }
+
+    /// Everything up to the checkpoint is in rows now.
+    fn move_mark(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
+        if checkpoint.position == self.mark.position {
+            return Ok(());
+        }
+        let digest = self
+            .digest(checkpoint)
+            .map_err(|error| StoreError::from(error).to_string())?;
+        let mark = Mark {
+            position: checkpoint.position,
+            address: checkpoint.address,
+            calls: checkpoint.calls,
+            digest,
+        };
+        self.apply(|_, batch| Rows::put_mark(batch, &mark))?;
+        let sync = |rows: &Rows| rows.sync().map_err(StoreError::Unavailable);
+        self.shared.with_rows(sync).map_err(|error| error.to_string())?;
+        self.head
+            .write(mark.position, mark.digest)
+            .map_err(|error| crate::error::failed_write(&error))?;
+        self.mark = mark;
+        Ok(())
+    }
+
+    fn digest(&self, checkpoint: &Checkpoint) -> Result<Hash, LogError> {
+        let Mark { position, address, digest, .. } = self.mark;
+        roll_over(&self.shared.log, (position, address, digest), checkpoint.address)
+    }
+
+    /// Everything that waits, and a mark behind it.
+    fn finish(&mut self) -> Result<(), String> {
+        self.write_share(usize::MAX)?;
+        self.begin();
+        self.write_share(usize::MAX)
+    }
+}
+
+/// The digest of all events up to an address, from what it was at an earlier one.
+pub(crate) fn roll_over(
+    log: &crate::log::Log,
+    (position, address, digest): (u64, u64, Hash),
+    until: u64,
+) -> Result<Hash, LogError> {
+    let (mut next, mut digest) = (position + 1, digest);
+    let mut frames = log.frames(address, until);
+    while let Some(framed) = frames.next(next)? {
+        let mut groups = crate::block::Groups::new(next, framed.block)?;
+        while let Some(group) = groups.next()? {
+            group.open()?.hashes(|hash| digest = roll(digest, hash))?;
+        }
+        next = framed.header.next();
+    }
+    Ok(digest)
+}

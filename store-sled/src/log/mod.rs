@@ -1,0 +1,165 @@
+//! The log: every event there ever was, in the order of commits, in files that are only ever appended to.
+//!
+//! A segment is a file named by the position of its first event. It begins with a header (magic, the store's identity,
+//! the first position, the address of the first frame, a checksum), then frames. An **address** is a place in the log
+//! as if it were one file without segment headers: it stays the same when segments are cut or moved.
+
+pub(crate) mod frame;
+mod read;
+mod search;
+mod segment;
+mod write;
+
+pub(crate) use read::Frames;
+pub(crate) use segment::{Segment, SegmentHeader, segments_in};
+pub(crate) use write::Writer;
+
+use crate::damage::Damage;
+use domain::{StoreError, StoreId};
+use search::Hints;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Why the log cannot be read.
+#[derive(Debug)]
+pub(crate) enum LogError {
+    Io(PathBuf, io::Error),
+    Damage(Damage),
+}
+
+/// The segments in order. The last one grows.
+pub(crate) struct Log {
+    segments: RwLock<Vec<Arc<Segment>>>,
+    hints: Mutex<Hints>,
+}
+
+impl Log {
+    pub(crate) fn new(segments: Vec<Segment>) -> Self {
+        let segments = segments.into_iter().map(Arc::new).collect();
+        Self {
+            segments: RwLock::new(segments),
+            hints: Mutex::new(Hints::default()),
+        }
+    }
+
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read();
+        segments.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn push(&self, segment: Arc<Segment>) {
+        let segments = self.segments.write();
+        segments
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(segment);
+    }
+
+    /// Puts other files in the place of segments, which hold the same frames at the same addresses.
+    pub(crate) fn replace(&self, segments: Vec<Arc<Segment>>) {
+        let mut current = self
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = segments;
+    }
+
+    /// The address of the first frame.
+    pub(crate) fn start(&self) -> u64 {
+        self.segments().first().map_or(0, |segment| segment.start)
+    }
+
+    /// The segment that holds the address, and the address where it ends, unless it is the one that grows.
+    fn segment_at(&self, address: u64) -> Option<(Arc<Segment>, Option<u64>)> {
+        let segments = self.segments();
+        let behind = segments.partition_point(|segment| segment.start <= address);
+        let segment = segments.get(behind.checked_sub(1)?)?;
+        let end = segments.get(behind).map(|next| next.start);
+        Some((Arc::clone(segment), end))
+    }
+
+    /// Frames from that address on, which must be where one begins, up to another.
+    pub(crate) fn frames(&self, from: u64, until: u64) -> Frames<'_> {
+        Frames::new(self, from, until)
+    }
+}
+
+impl LogError {
+    pub(crate) fn io(path: &Path, error: io::Error) -> Self {
+        Self::Io(path.to_owned(), error)
+    }
+}
+
+impl From<Damage> for LogError {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
+
+impl From<LogError> for StoreError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Io(path, error) => {
+                let what = format!("reading {} failed: {error}", path.display());
+                StoreError::Unavailable(what)
+            }
+            LogError::Damage(damage) => damage.into(),
+        }
+    }
+}
+
+/// Opens the log whose files lie in these folders, if there are any, and answers whose it is. A last file that is
+/// shorter than its header was being made when the process died; it is passed over.
+pub(crate) fn open(folders: &[PathBuf]) -> Result<Option<(Log, StoreId)>, LogError> {
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut store = None;
+    for folder in folders {
+        let paths = segments_in(folder).map_err(|error| LogError::io(folder, error))?;
+        let last = paths.len().saturating_sub(1);
+        for (number, path) in paths.into_iter().enumerate() {
+            match Segment::open(&path)? {
+                Some((segment, header)) => {
+                    continues(segments.last(), &header)?;
+                    if *store.get_or_insert(header.store) != header.store {
+                        let what = format!("{} is of another store", path.display());
+                        return Err(Damage::new(what).into());
+                    }
+                    segments.push(segment);
+                }
+                // It will be made anew when there is something to write to it.
+                None if number == last => {}
+                None => {
+                    let what = format!("{} is cut off", path.display());
+                    return Err(Damage::new(what).into());
+                }
+            }
+        }
+    }
+    let store = store.filter(|_| !segments.is_empty());
+    Ok(store.map(|store| (Log::new(segments), store)))
+}
+
+/// Segments are whole: each ends where the next begins.
+fn continues(before: Option<&Segment>, header: &SegmentHeader) -> Result<(), LogError> {
+    let missing = |position: u64| {
+        let damage = Damage::new("the log's file that holds the events from there on is missing");
+        LogError::from(damage.at(position))
+    };
+    let Some(before) = before else {
+        return match header.first {
+            1 => Ok(()),
+            _ => Err(missing(1)),
+        };
+    };
+    let end = before.end()?;
+    if end == header.start {
+        return Ok(());
+    }
+    let name = before.path.file_name().unwrap_or_default().to_string_lossy();
+    let what = format!(
+        "the log's file {name} ends {} bytes too {}",
+        end.abs_diff(header.start),
+        if end < header.start { "early" } else { "late" }
+    );
+    Err(Damage::new(what).into())
+}

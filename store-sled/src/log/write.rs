@@ -1,0 +1,75 @@
+//! Writing at the end of the log. One thread does.
+
+use super::{Log, Segment, SegmentHeader};
+use crate::at;
+use domain::StoreId;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The end of the log.
+pub(crate) struct Writer {
+    log: Arc<Log>,
+    folder: PathBuf,
+    store: StoreId,
+    segment: Arc<Segment>,
+    file: File,
+    /// Where the next frame goes.
+    address: u64,
+    /// A segment that is longer is followed by another.
+    segment_bytes: u64,
+}
+
+impl Writer {
+    /// Goes on at that address of the last segment, behind the last whole commit.
+    pub(crate) fn new(
+        log: Arc<Log>,
+        file: File,
+        folder: PathBuf,
+        store: StoreId,
+        address: u64,
+        segment_bytes: u64,
+    ) -> Self {
+        let segment = log.segments().pop().expect("a log has at least one");
+        Self {
+            log,
+            folder,
+            store,
+            segment,
+            file,
+            address,
+            segment_bytes,
+        }
+    }
+
+    /// Where the next frame goes.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Writes a commit and makes the disk keep it.
+    pub(crate) fn append(&mut self, first: u64, frames: &[u8]) -> io::Result<()> {
+        if self.address - self.segment.start >= self.segment_bytes {
+            self.begin_segment(first)?;
+        }
+        at::write_all(&self.file, frames, self.segment.offset(self.address))?;
+        self.file.sync_data()?;
+        self.address += frames.len() as u64;
+        Ok(())
+    }
+
+    /// What is written from now on goes to a file of its own.
+    pub(crate) fn begin_segment(&mut self, first: u64) -> io::Result<()> {
+        let header = SegmentHeader {
+            store: self.store,
+            first,
+            start: self.address,
+        };
+        let segment = Segment::create(&self.folder, &header)?;
+        self.file = segment.to_write()?;
+        self.segment = Arc::new(segment);
+        self.log.push(Arc::clone(&self.segment));
+        Ok(())
+    }
+}

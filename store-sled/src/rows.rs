@@ -1,0 +1,392 @@
+//! The index on disk, in sled: a row for each call, and how far they reach. All of it follows from the log, so what is
+//! lost or damaged here costs the time to make it again, and no event.
+//!
+//! A row is its layout's version (1 byte), a checksum (4) that covers its key, too, where the call stands, and its
+//! events; what is longer than one value goes on in further ones. Keys are told apart by their first byte: `c` calls
+//! that are completed, `l` calls that go on, `mark` how far all this reaches, `meta` of which store it is.
+
+use crate::bytes::{Cursor, write_varint};
+use crate::damage::Damage;
+use crate::error::{failed_read, failed_sled_write};
+use crate::guard::guarded;
+use crate::history::History;
+use crate::live::Stage;
+use domain::envelope::Hash;
+use domain::{CallId, Head, Revision, StoreError, StoreId};
+use smol_str::SmolStr;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+/// The version of the rows' layout, the first byte of every value.
+const LAYOUT: u8 = 1;
+
+/// What precedes what a value holds: layout and checksum.
+const HEADER_BYTES: usize = 5;
+
+/// Sled puts what is longer than a quarter of this into files of its own.
+const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+
+const META: &[u8] = b"meta";
+const MARK: &[u8] = b"mark";
+
+/// How far the rows reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The last position they know.
+    pub(crate) position: u64,
+    /// Where the log goes on behind it.
+    pub(crate) address: u64,
+    /// How many calls there are up to it.
+    pub(crate) calls: u64,
+    /// The digest of all events up to it.
+    pub(crate) digest: Hash,
+}
+
+/// What a row tells of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// Where it stands, and its events.
+    Whole(History),
+    /// Where it stands, and which events of the log are its own: those that were archived.
+    Places(Head, Vec<(u64, u64)>),
+}
+
+/// The rows, open.
+pub(crate) struct Rows {
+    db: sled::Db,
+    path: PathBuf,
+    /// Our own handle on sled's file, because sled's flush makes nothing durable on Linux.
+    file: File,
+    /// No value is longer.
+    value_bytes: usize,
+}
+
+/// Rows on their way to the disk, written at once or not at all.
+#[derive(Default)]
+pub(crate) struct RowBatch {
+    batch: sled::Batch,
+    pub(crate) rows: u64,
+}
+
+impl Mark {
+    /// Of an index that knows nothing yet.
+    pub(crate) fn at_start(address: u64) -> Self {
+        Self {
+            position: 0,
+            address,
+            calls: 0,
+            digest: Head::NONE.hash,
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn head(&self) -> Head {
+        match self {
+            Row::Whole(history) => history.head,
+            Row::Places(head, _) => *head,
+        }
+    }
+}
+
+impl Rows {
+    /// Opens the index of that store, which is made if it is missing. One that cannot be read, or is another store's,
+    /// is an error that says why; whoever asked may remove it and ask again.
+    pub(crate) fn open(
+        path: &Path,
+        store: StoreId,
+        cache_bytes: u64,
+        segment_bytes: Option<usize>,
+    ) -> Result<Self, sled::Error> {
+        let segment_bytes = segment_bytes.unwrap_or(SEGMENT_BYTES);
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(None)
+            .segment_size(segment_bytes)
+            .use_compression(false);
+        guarded(|| {
+            let db = config.open()?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(path.join("db"))?;
+            let rows = Self {
+                db,
+                path: path.to_owned(),
+                file,
+                value_bytes: segment_bytes / 32,
+            };
+            rows.identify(store)?;
+            Ok(rows)
+        })
+        .unwrap_or_else(|said| Err(sled::Error::ReportableBug(said)))
+    }
+
+    fn identify(&self, store: StoreId) -> Result<(), sled::Error> {
+        let is = store.0.as_bytes();
+        match self.db.get(META)? {
+            Some(meta) if meta.as_ref() == is => Ok(()),
+            None if self.db.is_empty() => self.db.insert(META, is).map(|_| ()),
+            Some(_) | None => {
+                let what = "it is another store's, or of an older program";
+                Err(sled::Error::Unsupported(what.to_owned()))
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The row of a call that is not in memory.
+    pub(crate) fn get(&self, call: &CallId) -> Result<Option<Row>, StoreError> {
+        self.row(b'c', call)
+    }
+
+    fn row(&self, kind: u8, call: &CallId) -> Result<Option<Row>, StoreError> {
+        let damaged = |what: &str| StoreError::from(Damage::new(what).of(call.as_str(), 1));
+        let read = || {
+            let Some(row) = self.value(kind, call, 0)? else {
+                return Ok(None);
+            };
+            let mut row = Cursor::new(&row[HEADER_BYTES..]);
+            let (is_whole, head, length) =
+                read_start(&mut row).ok_or_else(|| damaged("its row in the index is damaged"))?;
+            let mut bytes = row.rest().to_vec();
+            let mut number = 1;
+            while bytes.len() < length {
+                let more = self.value(kind, call, number)?;
+                let more = more.ok_or_else(|| damaged("a part of its row in the index is missing"))?;
+                bytes.extend_from_slice(&more[HEADER_BYTES..]);
+                number += 1;
+            }
+            if is_whole {
+                return Ok(Some(Row::Whole(History { head, bytes })));
+            }
+            let places = read_places(&bytes);
+            let places = places.ok_or_else(|| damaged("its row in the index is damaged"))?;
+            Ok(Some(Row::Places(head, places)))
+        };
+        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+    }
+
+    /// One value of a row, its checksum verified.
+    fn value(&self, kind: u8, call: &CallId, number: u16) -> Result<Option<sled::IVec>, StoreError> {
+        let key = key(kind, call.as_str(), number);
+        let Some(value) = self.db.get(&key).map_err(failed_read)? else {
+            return Ok(None);
+        };
+        let holds = value.first() == Some(&LAYOUT)
+            && value.get(1..HEADER_BYTES)
+                == Some(&checksum(&key, value.get(HEADER_BYTES..).unwrap_or_default()).to_be_bytes());
+        if holds {
+            return Ok(Some(value));
+        }
+        let damage = Damage::new("its row in the index is damaged");
+        Err(damage.of(call.as_str(), 1).into())
+    }
+
+    /// The calls that go on, as far as the rows know them.
+    pub(crate) fn live(&self) -> Result<Vec<(CallId, History)>, StoreError> {
+        self.of_kind(b'l')?
+            .into_iter()
+            .filter_map(|(call, row)| match row {
+                Ok(Row::Whole(history)) => Some(Ok((call, history))),
+                Ok(Row::Places(..)) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .collect()
+    }
+
+    fn of_kind(&self, kind: u8) -> Result<Vec<(CallId, Result<Row, StoreError>)>, StoreError> {
+        let calls = self.calls_of_kind(kind)?;
+        let rows = calls.into_iter().filter_map(|call| match self.row(kind, &call) {
+            Ok(None) => None,
+            Ok(Some(row)) => Some((call, Ok(row))),
+            Err(error) => Some((call, Err(error))),
+        });
+        Ok(rows.collect())
+    }
+
+    fn calls_of_kind(&self, kind: u8) -> Result<Vec<CallId>, StoreError> {
+        let read = || {
+            let mut calls = Vec::new();
+            for key in self.db.range([kind]..[kind + 1]).keys() {
+                let key = key.map_err(failed_read)?;
+                if let Some(call) = call_of_key(&key) {
+                    calls.push(call);
+                }
+            }
+            Ok(calls)
+        };
+        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+    }
+
+    /// The calls that are completed, by bytes; with many of them this takes a while.
+    pub(crate) fn completed(&self) -> Result<Vec<CallId>, StoreError> {
+        self.calls_of_kind(b'c')
+    }
+
+    /// How far the rows reach; nothing if they are new.
+    pub(crate) fn mark(&self) -> Result<Option<Mark>, StoreError> {
+        let read = || self.db.get(MARK).map_err(failed_read);
+        let mark = guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))?;
+        let Some(mark) = mark else {
+            return Ok(None);
+        };
+        let damaged = || StoreError::Corrupt("the index's mark is damaged".to_owned());
+        read_mark(&mark).map(Some).ok_or_else(damaged)
+    }
+
+    pub(crate) fn put(&self, batch: &mut RowBatch, call: &CallId, history: &History, stage: Stage) {
+        match stage {
+            Stage::GoesOn => self.write(batch, b'l', call, &Row::Whole(history.clone())),
+            Stage::Completed => {
+                self.write(batch, b'c', call, &Row::Whole(history.clone()));
+                let values = history.bytes.len() / self.value_bytes + 1;
+                for number in 0..u16::try_from(values).unwrap_or(u16::MAX) {
+                    batch.batch.remove(key(b'l', call.as_str(), number));
+                }
+            }
+        }
+    }
+
+    /// Replaces the row of a completed call by one that says only where in the log its events are.
+    pub(crate) fn put_places(&self, batch: &mut RowBatch, call: &CallId, history: &History, places: Vec<(u64, u64)>) {
+        self.write(batch, b'c', call, &Row::Places(history.head, places));
+        let values = history.bytes.len() / self.value_bytes + 1;
+        for number in 1..u16::try_from(values).unwrap_or(u16::MAX) {
+            batch.batch.remove(key(b'c', call.as_str(), number));
+        }
+    }
+
+    fn write(&self, batch: &mut RowBatch, kind: u8, call: &CallId, row: &Row) {
+        let mut start = Vec::with_capacity(64);
+        let places;
+        let (is_whole, bytes) = match row {
+            Row::Whole(history) => (1, &history.bytes),
+            Row::Places(_, at) => {
+                places = write_places(at);
+                (0, &places)
+            }
+        };
+        let head = row.head();
+        start.push(is_whole);
+        write_varint(&mut start, head.revision.0);
+        start.extend_from_slice(&head.hash.0);
+        write_varint(&mut start, bytes.len() as u64);
+        let (here, rest) = bytes.split_at(bytes.len().min(self.value_bytes));
+        start.extend_from_slice(here);
+        batch.insert(kind, call, 0, &start);
+        for (more, number) in rest.chunks(self.value_bytes).zip(1..) {
+            batch.insert(kind, call, number, more);
+        }
+        batch.rows += 1;
+    }
+
+    pub(crate) fn put_mark(batch: &mut RowBatch, mark: &Mark) {
+        batch.batch.insert(MARK, write_mark(mark));
+    }
+
+    /// Hands the rows to the operating system, or to sled at least.
+    pub(crate) fn apply(&self, batch: RowBatch) -> Result<(), String> {
+        let apply = || self.db.apply_batch(batch.batch);
+        guarded(apply)?.map_err(|error| failed_sled_write(&error))
+    }
+
+    /// Makes the disk keep all that was applied.
+    pub(crate) fn sync(&self) -> Result<(), String> {
+        guarded(|| self.db.flush())?.map_err(|error| failed_sled_write(&error))?;
+        self.file
+            .sync_data()
+            .map_err(|error| crate::error::failed_write(&error))
+    }
+}
+
+impl RowBatch {
+    fn insert(&mut self, kind: u8, call: &CallId, number: u16, bytes: &[u8]) {
+        let key = key(kind, call.as_str(), number);
+        let mut value = Vec::with_capacity(HEADER_BYTES + bytes.len());
+        value.push(LAYOUT);
+        value.extend_from_slice(&checksum(&key, bytes).to_be_bytes());
+        value.extend_from_slice(bytes);
+        self.batch.insert(key, value);
+    }
+}
+
+/// No identifier holds a zero, so no call's key is the beginning of another's.
+fn key(kind: u8, call: &str, number: u16) -> Vec<u8> {
+    let mut key = Vec::with_capacity(call.len() + 4);
+    key.push(kind);
+    key.extend_from_slice(call.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The call of the key of a row's first value.
+fn call_of_key(key: &[u8]) -> Option<CallId> {
+    let call = key.get(1..)?.strip_suffix(&[0, 0, 0])?;
+    CallId::try_from(SmolStr::new(str::from_utf8(call).ok()?)).ok()
+}
+
+fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+fn read_start(row: &mut Cursor<'_>) -> Option<(bool, Head, usize)> {
+    let is_whole = row.byte()? == 1;
+    let head = Head {
+        revision: Revision(row.varint()?),
+        hash: Hash(row.array()?),
+    };
+    Some((is_whole, head, usize::try_from(row.varint()?).ok()?))
+}
+
+fn write_places(places: &[(u64, u64)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (first, events) in places {
+        write_varint(&mut bytes, *first);
+        write_varint(&mut bytes, *events);
+    }
+    bytes
+}
+
+fn read_places(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let mut left = Cursor::new(bytes);
+    let mut places = Vec::new();
+    while !left.is_empty() {
+        places.push((left.varint()?, left.varint()?));
+    }
+    Some(places)
+}
+
+fn write_mark(mark: &Mark) -> Vec<u8> {
+    let mut bytes = vec![LAYOUT];
+    for number in [mark.position, mark.address, mark.calls] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes.extend_from_slice(&mark.digest.0);
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+    bytes
+}
+
+fn read_mark(bytes: &[u8]) -> Option<Mark> {
+    let (covered, checksum) = bytes.split_last_chunk()?;
+    let holds = u32::from_be_bytes(*checksum) == crc32fast::hash(covered);
+    let mut left = Cursor::new(covered.strip_prefix(&[LAYOUT]).filter(|_| holds)?);
+    let mut number = || left.array().map(u64::from_be_bytes);
+    let (position, address, calls) = (number()?, number()?, number()?);
+    let digest = Hash(left.array()?);
+    left.is_empty().then_some(Mark {
+        position,
+        address,
+        calls,
+        digest,
+    })
+}
+
