@@ -335,6 +335,17 @@ impl<'a> Groups<'a> {
         self.next
     }
 
+    /// All events of the block.
+    pub(crate) fn events(mut self) -> Result<Vec<StoredEvent>, Damage> {
+        let mut events = Vec::new();
+        while let Some(group) = self.next()? {
+            group
+                .open()?
+                .each(|_, _| true, |event| events.push(event))?;
+        }
+        Ok(events)
+    }
+
     pub(crate) fn next(&mut self) -> Result<Option<Group<'a>>, Damage> {
         if self.left.is_empty() {
             return Ok(None);
@@ -345,6 +356,21 @@ impl<'a> Groups<'a> {
         self.next += u64::from(group.events);
         Ok(Some(group))
     }
+}
+
+/// The events of a block as far as they can be read, whether or not its checksum holds. Whoever asks verifies each
+/// by its hash.
+pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
+    let mut events = Vec::new();
+    let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
+    let mut next = first;
+    while let Some(group) = read_group(&mut left, next) {
+        next += u64::from(group.events);
+        let read = group.open();
+        // What stands before the damage in a group was handed over.
+        let _ = read.and_then(|group| group.each(|_, _| true, |event| events.push(event)));
+    }
+    events
 }
 
 fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {

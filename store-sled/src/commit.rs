@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many batches one commit takes: enough for every writer there is, few enough to keep each one's wait short.
@@ -24,6 +25,10 @@ const MAX_BATCHES: usize = 1024;
 
 /// How many bytes of blocks one commit takes; a longer batch is committed alone.
 const MAX_BYTES: usize = 1024 * 1024;
+
+/// How many checkpoints the index may be behind before writing waits for it, each of at least so many events.
+const MAX_BEHIND: u64 = 8;
+const LEAST_EVENTS: u64 = 4096;
 
 /// What the thread is asked to do.
 pub(crate) enum Job {
@@ -260,6 +265,16 @@ impl Committer {
         if self.last - self.due_at >= self.checkpoint_every {
             self.due_at = self.last;
             let _ = self.indexer.send(Told::Due);
+            self.let_index_catch_up();
+        }
+    }
+
+    /// What is behind the mark is read again when the store is opened, so that must not become much.
+    fn let_index_catch_up(&self) {
+        let most = MAX_BEHIND * self.checkpoint_every.max(LEAST_EVENTS);
+        let behind = || self.last - self.shared.mark.load(Relaxed);
+        while behind() > most && !self.thread.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

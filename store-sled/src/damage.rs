@@ -20,6 +20,11 @@ impl Damage {
         }
     }
 
+    /// The position, the call and its revision, and what is wrong.
+    pub(crate) fn into_parts(self) -> (Option<u64>, Option<(String, u64)>, String) {
+        (self.position, self.call, self.what)
+    }
+
     #[must_use]
     pub(crate) fn at(mut self, position: u64) -> Self {
         self.position = Some(position);

@@ -11,7 +11,9 @@
 //! read-models/    the program's, not the store's
 //! ```
 
+use crate::guard::guarded;
 use crate::log::{Log, Segment, SegmentHeader};
+use crate::rows::Rows;
 use crate::{OpenError, at};
 use domain::StoreId;
 use domain::envelope::Hash;
@@ -88,6 +90,14 @@ impl Folder {
         Ok((folder, marker))
     }
 
+    /// Takes the folder of a store that is there; nothing is made.
+    pub(crate) fn take_existing(path: &Path) -> Result<(Self, Marker), OpenError> {
+        match fs::metadata(path) {
+            Ok(_) => Self::take(path),
+            Err(error) => Err(OpenError::from_io(path, error)),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -154,15 +164,15 @@ impl Folder {
     pub(crate) fn open_log(&self, id: Option<StoreId>) -> Result<(Log, StoreId), OpenError> {
         let folder = self.log();
         let failed = |error| OpenError::from_io(&folder, error);
-        if id.is_none() {
-            fs::create_dir_all(&folder).map_err(failed)?;
+        match id {
+            None => fs::create_dir_all(&folder).map_err(failed)?,
+            Some(_) if !folder.exists() => return Err(self.corrupt("its events are gone")),
+            Some(_) => {}
         }
         let found = crate::log::open(&[folder.clone()]).map_err(|error| self.failed(error))?;
         match (found, id) {
-            (Some((log, of)), Some(id)) if of != id => {
-                let what = format!("its log is of another store, {of}");
-                let _ = log;
-                Err(self.corrupt(what))
+            (Some((_, of)), Some(id)) if of != id => {
+                Err(self.corrupt(format!("its log is of another store, {of}")))
             }
             (Some(found), _) => Ok(found),
             (None, Some(_)) => Err(self.corrupt("its events are gone")),
@@ -255,6 +265,33 @@ impl Folder {
         };
         remove().map_err(|error| OpenError::from_io(&events, error))
     }
+}
+
+/// What can be read of a copy of a store's index: sled changes what it opens, and the store is not to be changed.
+/// Nothing if it cannot be read at all.
+pub(crate) fn read_only_index<T>(store: &Path, read: impl FnOnce(&Rows) -> T) -> Option<T> {
+    let copy = std::env::temp_dir().join(format!("kaigi-index-{}", uuid::Uuid::new_v4()));
+    let copied = copy_files(&store.join(INDEX), &copy);
+    let rows = copied
+        .ok()
+        .and_then(|()| Rows::open_any(&copy, 64 * 1024 * 1024).ok());
+    let answer = rows.and_then(|rows| guarded(|| read(&rows)).ok());
+    let _ = fs::remove_dir_all(&copy);
+    answer
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a store was made in that folder.

@@ -229,6 +229,7 @@ impl Indexer {
         self.head
             .write(mark.position, mark.digest)
             .map_err(|error| crate::error::failed_write(&error))?;
+        self.shared.mark.store(mark.position, Relaxed);
         self.mark = mark;
         Ok(())
     }

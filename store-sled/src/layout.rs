@@ -28,12 +28,5 @@ fn sealed(after: Position, calls: &[Vec<RecordedEvent>]) -> crate::block::Sealed
 
 /// The events of the block that begins at that position.
 pub fn events_of(first: Position, block: &[u8]) -> Result<Vec<StoredEvent>, StoreError> {
-    let mut events = Vec::new();
-    let mut groups = Groups::new(first.0, block)?;
-    while let Some(group) = groups.next()? {
-        group
-            .open()?
-            .each(|_, _| true, |event| events.push(event))?;
-    }
-    Ok(events)
+    Ok(Groups::new(first.0, block)?.events()?)
 }

@@ -12,6 +12,7 @@
 mod at;
 mod block;
 mod bytes;
+pub mod check;
 mod commit;
 mod damage;
 mod error;
@@ -24,6 +25,7 @@ mod live;
 mod log;
 mod open;
 mod read;
+pub mod repair;
 mod rows;
 #[cfg(test)]
 mod testing;
@@ -78,8 +80,8 @@ pub struct Options {
     /// How long a file of the log may become before the next one is begun: 64 MiB unless said otherwise. Whole files are
     /// archived.
     pub log_file_bytes: u64,
-    /// The unit in which sled writes the index: its own of 2 MiB unless said otherwise. Smaller ones make a store of few
-    /// calls smaller, for tests that damage each byte.
+    /// The unit in which sled writes a new index: 2 MiB unless said otherwise. Smaller ones make a store of few calls
+    /// smaller, for tests that damage each byte.
     pub index_segment_bytes: Option<usize>,
 }
 
@@ -134,7 +136,8 @@ impl SledStore {
         let (id, path) = (found.id, found.folder.path().to_owned());
         let completed = live.calls().filter(|(_, entry)| entry.stage == Stage::Completed);
         let completed: Vec<_> = completed.map(|(call, _)| call.clone()).collect();
-        let shared = Shared::new(Arc::clone(&found.log), rows, live, end.position, end.address);
+        let (log, reaches) = (Arc::clone(&found.log), mark.position);
+        let shared = Shared::new(log, rows, live, reaches, end.position, end.address);
         let shared = Arc::new(shared);
         shared.counts.replayed.store(end.position - mark.position, Relaxed);
         let (indexer, told) = std::sync::mpsc::sync_channel(indexer::MAX_WAITING);

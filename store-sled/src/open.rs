@@ -49,7 +49,7 @@ type Index = (Rows, Mark, Vec<(CallId, History)>);
 struct Store<'a> {
     folder: &'a Folder,
     id: StoreId,
-    log: Arc<Log>,
+    log: &'a Log,
     /// The last position that was noted as acknowledged.
     acknowledged: u64,
     /// The last position that must be there.
@@ -136,7 +136,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
         promised: last.unwrap_or(0).max(head),
         folder: &folder,
         id,
-        log: Arc::new(log),
+        log: &log,
     };
     let recovered = match recover(&store, options) {
         Err(Unusable::Index(_)) => {
@@ -153,7 +153,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     }
     folder.remove_old_index().map_err(io)?;
     Ok(Found {
-        log: store.log,
+        log: Arc::new(log),
         folder,
         acknowledged,
         id,
@@ -164,29 +164,16 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
 /// The log and the index together, as far as they can be used.
 fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
     let (rows, mark, going_on) = open_index(store, options)?;
-    let end = find_end(&store.log, &mark, store.promised).map_err(|error| store.failed(error))?;
+    let end = find_end(store.log, &mark, store.promised).map_err(|error| store.failed(error))?;
     if end.position < store.promised {
         let (position, promised) = (end.position, store.promised);
         let what = format!("its events end at position {position}, and {promised} was acknowledged");
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
-    let tail = settle(&store.log, end, store.acknowledged);
+    let tail = settle(store.log, end, store.acknowledged);
     let tail = tail.map_err(|error| store.failed(error))?;
     store.folder.sync_everything().map_err(|error| store.io(error))?;
-    let mut live = Live::default();
-    live.total = mark.calls;
-    for (call, history) in going_on {
-        live.insert(call, history, Stage::GoesOn);
-    }
-    let mut replay = Replay {
-        log: &store.log,
-        end,
-        rows: &rows,
-        live,
-        completed: Vec::new(),
-    };
-    replay.all(&mark).map_err(|error| store.index(error))?;
-    let live = replay.live;
+    let live = replay(store, &rows, &mark, going_on, end)?;
     Ok(Recovered {
         rows,
         live,
@@ -194,6 +181,54 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
         end,
         tail,
     })
+}
+
+/// The index of a log that ends there, as opening the store would have it.
+pub(crate) fn index_of(
+    folder: &Folder,
+    log: &Log,
+    id: StoreId,
+    end: End,
+    options: &Options,
+) -> Result<(Rows, Live), OpenError> {
+    let store = Store {
+        folder,
+        id,
+        log,
+        acknowledged: 0,
+        promised: 0,
+    };
+    let indexed = open_index(&store, options).and_then(|(rows, mark, going_on)| {
+        let live = replay(&store, &rows, &mark, going_on, end)?;
+        Ok((rows, live))
+    });
+    indexed.map_err(|unusable| match unusable {
+        Unusable::Index(why) | Unusable::Store(why) => why,
+    })
+}
+
+/// The calls that go on, or are not on disk yet, as rows and the log behind the mark tell them.
+fn replay(
+    store: &Store<'_>,
+    rows: &Rows,
+    mark: &Mark,
+    going_on: Vec<(CallId, History)>,
+    end: End,
+) -> Result<Live, Unusable> {
+    let mut live = Live::default();
+    live.total = mark.calls;
+    for (call, history) in going_on {
+        live.insert(call, history, Stage::GoesOn);
+    }
+    let mut replay = Replay {
+        log: store.log,
+        end,
+        rows,
+        live,
+        completed: Vec::new(),
+    };
+    replay.all(mark).map_err(|error| store.index(error))?;
+    Ok(replay.live)
 }
 
 fn open_index(store: &Store<'_>, options: &Options) -> Result<Index, Unusable> {
@@ -221,13 +256,24 @@ fn open_index(store: &Store<'_>, options: &Options) -> Result<Index, Unusable> {
 fn find_end(log: &Log, mark: &Mark, promised: u64) -> Result<End, LogError> {
     let written = written_end(log)?;
     if mark.address > written {
-        let what = format!("the index reaches to position {}, and the log does not", mark.position);
+        let position = mark.position;
+        let what = format!("the index reaches to position {position}, and the log does not");
         return Err(Damage::new(what).into());
     }
-    let mut end = End {
+    let from = End {
         position: mark.position,
         address: mark.address,
     };
+    find_end_from(log, from, promised, written)
+}
+
+pub(crate) fn find_end_from(
+    log: &Log,
+    from: End,
+    promised: u64,
+    written: u64,
+) -> Result<End, LogError> {
+    let mut end = from;
     let mut frames = log.frames(end.address, written);
     let mut next = end.position + 1;
     let damage = loop {
@@ -269,7 +315,7 @@ fn later_commit(log: &Log, end: End, written: u64) -> Result<bool, LogError> {
 }
 
 /// The address behind the last byte of the log's files.
-fn written_end(log: &Log) -> Result<u64, LogError> {
+pub(crate) fn written_end(log: &Log) -> Result<u64, LogError> {
     let segments = log.segments();
     segments.last().map_or(Ok(0), |segment| segment.end())
 }

@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) progress: watch::Sender<Progress>,
     /// The address behind the last durable frame.
     end: AtomicU64,
+    /// The position up to which the index on disk is complete.
+    pub(crate) mark: AtomicU64,
     /// Why the index cannot be written any more.
     index_failed: Mutex<Option<String>>,
     pub(crate) counts: Counts,
@@ -44,7 +46,7 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
-    pub(crate) fn new(log: Arc<Log>, rows: Rows, live: Live, last: u64, end: u64) -> Self {
+    pub(crate) fn new(log: Arc<Log>, rows: Rows, live: Live, mark: u64, last: u64, end: u64) -> Self {
         let closed = false;
         Self {
             log,
@@ -52,6 +54,7 @@ impl Shared {
             live: RwLock::new(live),
             progress: watch::Sender::new(Progress { last, closed }),
             end: AtomicU64::new(end),
+            mark: AtomicU64::new(mark),
             index_failed: Mutex::new(None),
             counts: Counts::default(),
         }

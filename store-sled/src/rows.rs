@@ -98,7 +98,23 @@ impl Rows {
         cache_bytes: u64,
         segment_bytes: Option<usize>,
     ) -> Result<Self, sled::Error> {
-        let segment_bytes = segment_bytes.unwrap_or(SEGMENT_BYTES);
+        let rows = Self::open_tree(path, cache_bytes, segment_bytes.unwrap_or(SEGMENT_BYTES))?;
+        guarded(|| rows.identify(store))
+            .unwrap_or_else(|said| Err(sled::Error::ReportableBug(said)))?;
+        Ok(rows)
+    }
+
+    /// Opens the index of whatever store it is, in the units it was made with.
+    pub(crate) fn open_any(path: &Path, cache_bytes: u64) -> Result<Self, sled::Error> {
+        Self::open_tree(path, cache_bytes, SEGMENT_BYTES)
+    }
+
+    fn open_tree(
+        path: &Path,
+        cache_bytes: u64,
+        segment_bytes: usize,
+    ) -> Result<Self, sled::Error> {
+        let segment_bytes = segment_bytes_of(path).unwrap_or(segment_bytes);
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(cache_bytes)
@@ -111,14 +127,12 @@ impl Rows {
                 .read(true)
                 .write(true)
                 .open(path.join("db"))?;
-            let rows = Self {
+            Ok(Self {
                 db,
                 path: path.to_owned(),
                 file,
                 value_bytes: segment_bytes / 32,
-            };
-            rows.identify(store)?;
-            Ok(rows)
+            })
         })
         .unwrap_or_else(|said| Err(sled::Error::ReportableBug(said)))
     }
@@ -313,6 +327,15 @@ impl RowBatch {
         value.extend_from_slice(bytes);
         self.batch.insert(key, value);
     }
+}
+
+/// The unit an index was made with, which sled insists on.
+fn segment_bytes_of(path: &Path) -> Option<usize> {
+    let text = std::fs::read(path.join("conf")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let bytes = text.split_once("segment_size: ")?.1.lines().next()?;
+    let is_sane = |bytes: &usize| (1024..=64 * 1024 * 1024).contains(bytes);
+    bytes.trim().parse().ok().filter(is_sane)
 }
 
 /// No identifier holds a zero, so no call's key is the beginning of another's.

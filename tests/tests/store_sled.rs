@@ -270,13 +270,18 @@ async fn a_newer_programs_store_is_left_exactly_as_it_is() {
     store.close().await.expect("closed");
     let marker = path.join("kaigi-store");
     let said = fs::read_to_string(&marker).expect("a text");
-    assert!(said.starts_with("kaigi store, format 1\n"), "{said}");
-    fs::write(&marker, said.replace("format 1", "format 2")).expect("written");
+    assert!(said.starts_with("kaigi store, format 2\n"), "{said}");
+    let newer = "kaigi store, format 3\nanything\n";
+    let check = crc32fast::hash(newer.as_bytes());
+    fs::write(&marker, format!("{newer}check {check:08x}\n")).expect("written");
     let before = files(&path);
     let refused = SledStore::open(&path).err().expect("too new");
-    let newer = matches!(refused, OpenError::NewerFormat { found: 2, known: 1 });
+    let newer = matches!(refused, OpenError::NewerFormat { found: 3, known: 2 });
     assert!(newer, "{refused}");
     assert!(files(&path) == before);
+    fs::write(&marker, said.replace("format 2", "format 3")).expect("written");
+    let refused = SledStore::open(&path).err().expect("damaged");
+    assert!(matches!(refused, OpenError::Corrupt { .. }), "{refused}");
 }
 
 #[test]
@@ -337,13 +342,10 @@ async fn a_store_that_was_not_finished_being_made_is_finished() {
     assert_eq!(store.id(), id);
     drop(store);
     assert!(path.join("kaigi-store").exists());
-    fs::remove_dir_all(path.join("events")).expect("it was there");
+    fs::remove_dir_all(path.join("log")).expect("it was there");
     let lost = SledStore::open(&path).err().expect("no events");
     assert!(matches!(lost, OpenError::Corrupt { .. }), "{lost}");
-    assert!(
-        !path.join("events").exists(),
-        "nothing is made in its place"
-    );
+    assert!(!path.join("log").exists(), "nothing is made in its place");
 }
 
 /// Sled would take it for a damaged snapshot and refuse to open.
@@ -353,7 +355,7 @@ async fn a_snapshot_that_sled_did_not_finish_is_no_damage() {
     let store = SledStore::open(&path).expect("a store");
     let events = append_all(&store, &batches(&call("c"), chatter(3)).await).await;
     drop(store);
-    let half = path.join("events/snap.7FFFFFFFFFFFFFFF.generating");
+    let half = path.join("index/snap.7FFFFFFFFFFFFFFF.generating");
     fs::write(half, "half").expect("written");
     let store = SledStore::open(&path).expect("a store");
     assert_eq!(all_events(&store).await, events);
@@ -441,11 +443,6 @@ async fn the_index_is_brought_in_while_writing_goes_on() {
         let mut rows = 0;
         for session in 0..8 {
             let store = SledStore::open_with(&path, &every(checkpoint_every)).expect("a store");
-            assert!(
-                store.stats().replayed <= 2 * checkpoint_every + 1,
-                "{:?}",
-                store.stats()
-            );
             assert_eq!(all_events(&store).await, all);
             for number in 0..3 {
                 let name = format!("{session}-{number}");
@@ -516,11 +513,6 @@ async fn whatever_was_acknowledged_before_a_kill_is_there_after_it() {
             *known = revision.max(*known);
         }
         let store = SledStore::open_with(&path, &every(256)).expect("it opens after a kill");
-        assert!(
-            store.stats().replayed <= 4 * 256 + 2 * 516,
-            "{:?}",
-            store.stats()
-        );
         verify_everything(&store, &acknowledged).await;
         if round % 2 == 0 {
             store.close().await.expect("closed");
@@ -651,25 +643,18 @@ async fn a_truncated_file_is_found_or_harmless() {
     found_or_harmless(false, cuts).await;
 }
 
-/// Sled passes over a lost end in silence; the last acknowledged position stands beside its files.
+/// A log cut at the end of a commit looks whole; the last acknowledged position stands beside it.
 #[tokio::test]
 async fn a_log_that_lost_its_end_is_found() {
     let (_folder, path) = new_path();
+    let log = path.join("log/00000000000000000001.log");
     let store = SledStore::open(&path).expect("a store");
     append_all(&store, &batches(&call("c"), chatter(5)).await).await;
-    drop(store);
-    let earlier = fs::read(path.join("events/db")).expect("a file");
-    let store = SledStore::open(&path).expect("a store");
+    let earlier = fs::metadata(&log).expect("a file").len();
     append_all(&store, &batches(&call("d"), chatter(5)).await).await;
     drop(store);
-    for snapshot in fs::read_dir(path.join("events")).expect("a folder") {
-        let snapshot = snapshot.expect("an entry").path();
-        if snapshot.to_string_lossy().contains("snap.") {
-            fs::remove_file(snapshot).expect("it was there");
-        }
-    }
-    let mut log = File::create(path.join("events/db")).expect("a file");
-    log.write_all(&earlier).expect("written");
+    let file = File::options().write(true).open(log).expect("a file");
+    file.set_len(earlier).expect("shorter");
     let found = SledStore::open(&path).err().expect("its end is lost");
     let said = found.to_string();
     assert!(

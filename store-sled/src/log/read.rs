@@ -24,6 +24,21 @@ pub(crate) struct Frames<'a> {
     until: u64,
 }
 
+impl Log {
+    /// The bytes between two addresses of one segment, as far as they are there.
+    pub(crate) fn bytes(&self, from: u64, until: u64) -> Result<Vec<u8>, LogError> {
+        let Some((segment, end)) = self.segment_at(from) else {
+            return Ok(Vec::new());
+        };
+        let until = end.map_or(until, |end| end.min(until));
+        let length = usize::try_from(until.saturating_sub(from)).unwrap_or(0);
+        let mut bytes = vec![0; length];
+        let read = segment.read_at(from, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
 /// A frame where it was read.
 #[derive(Clone, Copy)]
 pub(crate) struct Framed<'b> {

@@ -1,0 +1,363 @@
+//! Reading everything, to find damage: frames, blocks, the order of events, the hash chain of every call, the digest
+//! noted in `head`, and the index against the log. Nothing of the log is changed.
+
+use crate::block::{Groups, intact_events};
+use crate::damage::Damage;
+use crate::folder::{Folder, Marker};
+use crate::live::Live;
+use crate::log::{Frames, Log, LogError};
+use crate::open::{self, End};
+use crate::rows::{Row, Rows};
+use crate::{OpenError, Options};
+use domain::envelope::{Hash, roll, verify};
+use domain::{CallId, Head, StoreError, StoreId, StoredEvent};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// After so many events progress is told.
+const TELL_EVERY: u64 = 16_384;
+
+/// What a store holds of which everything was read and nothing is damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Its identity.
+    pub id: StoreId,
+    /// How many events it holds, which is the last position, too.
+    pub events: u64,
+    /// How many calls they are of.
+    pub calls: u64,
+    /// The digest of all events in their order (see [`roll`]).
+    pub digest: Hash,
+    /// The last position up to which damage is certain to be found, whatever it is.
+    pub certain_to: u64,
+    /// Bytes behind the last event, of a commit that was never acknowledged.
+    pub torn_bytes: u64,
+    /// How many rows of the index were compared.
+    pub index_rows: u64,
+}
+
+/// Why a store was not found whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// It cannot be opened, for reasons that are no damage.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(StoreError),
+    /// The first damage; nothing was changed.
+    #[error(
+        "damaged: {0}; keep a copy of the store, then `kaigi store repair` salvages what is whole"
+    )]
+    Damaged(FirstDamage),
+    /// Only what follows from the log is damaged.
+    #[error("no event is damaged, but the index is: {0}; remove the store's folder index, and it is made anew")]
+    Index(FirstDamage),
+}
+
+/// What is damaged first, and where, as far as it can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstDamage {
+    /// The position of the first event that is not as it was written.
+    pub position: Option<u64>,
+    /// Its call.
+    pub call: Option<String>,
+    /// Its revision.
+    pub revision: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for FirstDamage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut damage = Damage::new(self.what.clone());
+        if let Some(position) = self.position {
+            damage = damage.at(position);
+        }
+        if let (Some(call), Some(revision)) = (&self.call, self.revision) {
+            damage = damage.of(call, revision);
+        }
+        damage.fmt(f)
+    }
+}
+
+impl From<Damage> for FirstDamage {
+    fn from(damage: Damage) -> Self {
+        let (position, call, what) = damage.into_parts();
+        let (call, revision) = call.unzip();
+        Self {
+            position,
+            call,
+            revision,
+            what,
+        }
+    }
+}
+
+impl From<LogError> for CheckError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Damage(damage) => CheckError::Damaged(damage.into()),
+            other => CheckError::Read(other.into()),
+        }
+    }
+}
+
+impl From<Damage> for CheckError {
+    fn from(damage: Damage) -> Self {
+        CheckError::Damaged(damage.into())
+    }
+}
+
+/// Reads everything in the store in that folder, and tells `progress` how many events it has read of how many bytes'
+/// worth; another process must not have it. Needs about 150 bytes of memory for each call.
+pub fn check(
+    path: &Path,
+    options: &Options,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Checked, CheckError> {
+    let corrupt = |error: OpenError| match error {
+        OpenError::Corrupt { what, .. } => CheckError::from(Damage::new(what)),
+        other => CheckError::Open(other),
+    };
+    let (folder, marker) = Folder::take_existing(path).map_err(corrupt)?;
+    let Marker::Store(id, _) = marker else {
+        return Err(Damage::new("its file kaigi-store is gone").into());
+    };
+    let (_, acknowledged) = folder.acknowledged().map_err(corrupt)?;
+    let head = folder.head().read().map_err(corrupt)?;
+    let promised = acknowledged.unwrap_or(0).max(head.map_or(0, |(position, _)| position));
+    let (log, _) = folder.open_log(Some(id)).map_err(corrupt)?;
+    let written = open::written_end(&log)?;
+    let mut reading = Reading::new(&log, head);
+    let torn = reading.to_the_end(promised, written, &mut progress)?;
+    if reading.end.position < promised {
+        let what = format!("its events end before position {promised}, which was acknowledged");
+        return Err(Damage::new(what).at(reading.end.position + 1).into());
+    }
+    let index_rows = index_against(&folder, &log, id, &reading, options)?;
+    Ok(Checked {
+        id,
+        events: reading.end.position,
+        calls: reading.heads.len() as u64,
+        digest: reading.digest,
+        certain_to: promised,
+        torn_bytes: torn,
+        index_rows,
+    })
+}
+
+/// Where each call stands, and a checksum over the positions of its events.
+pub(crate) type Heads = HashMap<CallId, (Head, u32), RandomState>;
+
+/// The log as far as it was read.
+struct Reading<'a> {
+    log: &'a Log,
+    head: Option<(u64, Hash)>,
+    heads: Heads,
+    digest: Hash,
+    end: End,
+    told: u64,
+}
+
+impl<'a> Reading<'a> {
+    fn new(log: &'a Log, head: Option<(u64, Hash)>) -> Self {
+        Self {
+            log,
+            head,
+            heads: Heads::default(),
+            digest: Head::NONE.hash,
+            end: End {
+                position: 0,
+                address: log.start(),
+            },
+            told: 0,
+        }
+    }
+
+    /// Answers how many bytes behind the last whole commit were torn.
+    fn to_the_end(
+        &mut self,
+        promised: u64,
+        written: u64,
+        progress: &mut impl FnMut(u64, u64),
+    ) -> Result<u64, CheckError> {
+        let end = open::find_end_from(self.log, self.end, promised, written);
+        let until = match &end {
+            Ok(end) => end.address,
+            Err(_) => written,
+        };
+        let mut frames = self.log.frames(self.end.address, until);
+        while self.frame(&mut frames)? {
+            if self.end.position - self.told >= TELL_EVERY {
+                self.told = self.end.position;
+                progress(self.end.address, until);
+            }
+        }
+        Ok(written - end?.address)
+    }
+
+    fn frame(&mut self, frames: &mut Frames<'_>) -> Result<bool, CheckError> {
+        let next = self.end.position + 1;
+        let address = frames.address();
+        let framed = match frames.next(next) {
+            Ok(None) => return Ok(false),
+            Ok(Some(framed)) => framed,
+            Err(LogError::Damage(damage)) => return Err(self.locate(address, damage).into()),
+            Err(error) => return Err(error.into()),
+        };
+        let events = match Groups::new(next, framed.block).and_then(Groups::events) {
+            Ok(events) => events,
+            Err(damage) => return Err(self.within(next, framed.block, damage).into()),
+        };
+        let header = framed.header;
+        for event in &events {
+            self.event(event)?;
+        }
+        self.end.address = frames.address();
+        if self.end.position + 1 == header.next() {
+            return Ok(true);
+        }
+        let what = "the frame's header counts other events than its block holds";
+        Err(Damage::new(what).at(next).into())
+    }
+
+    fn event(&mut self, event: &StoredEvent) -> Result<(), Damage> {
+        let (position, recorded) = (event.position.0, &event.recorded);
+        let call = &recorded.cause.call;
+        let known = self.heads.get(call).copied();
+        let (head, positions) = known.unwrap_or((Head::NONE, 0));
+        let head = verify(head, [recorded]).map_err(|altered| {
+            Damage::new(altered.what)
+                .at(position)
+                .of(call.as_str(), recorded.revision.0)
+        })?;
+        let positions = with_position(positions, position);
+        match self.heads.get_mut(call) {
+            Some(known) => *known = (head, positions),
+            None => {
+                self.heads.insert(call.clone(), (head, positions));
+            }
+        }
+        self.digest = roll(self.digest, recorded.hash);
+        self.end.position = position;
+        match self.head {
+            Some((at, digest)) if at == position && digest != self.digest => {
+                let what = "the digest of the events up to there is not the one that was noted";
+                Err(Damage::new(what).at(position))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where within a block the first event is that is not as it was written.
+    fn within(&self, first: u64, block: &[u8], damage: Damage) -> Damage {
+        let mut heads = Heads::default();
+        let mut next = first;
+        for event in intact_events(first, block) {
+            if event.position.0 != next {
+                break;
+            }
+            let recorded = &event.recorded;
+            let call = &recorded.cause.call;
+            let known = heads.get(call).or_else(|| self.heads.get(call)).copied();
+            let head = known.map_or(Head::NONE, |(head, _)| head);
+            let Ok(head) = verify(head, [recorded]) else {
+                return damage.at(next).of(call.as_str(), recorded.revision.0);
+            };
+            heads.insert(call.clone(), (head, 0));
+            next += 1;
+        }
+        damage.at(next)
+    }
+
+    /// What a damaged header stood before, if the next frame tells where its block ends.
+    fn locate(&self, address: u64, damage: Damage) -> Damage {
+        let written = open::written_end(self.log).unwrap_or(address);
+        let start = address + crate::log::frame::HEADER_BYTES as u64;
+        let next = self.log.find(start, written).ok().flatten();
+        let end = next.map_or(written, |(next, _)| next);
+        let bytes = self.log.bytes(start, end.min(start + 64 * 1024));
+        let bytes = bytes.unwrap_or_default();
+        let first = self.end.position + 1;
+        match intact_events(first, &bytes).first() {
+            Some(event) => {
+                let recorded = &event.recorded;
+                damage.of(recorded.cause.call.as_str(), recorded.revision.0)
+            }
+            None => damage,
+        }
+    }
+}
+
+fn with_position(positions: u32, position: u64) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(positions);
+    hasher.update(&position.to_be_bytes());
+    hasher.finalize()
+}
+
+/// Compares the index with the calls of the log; answers how many rows it has.
+fn index_against(
+    folder: &Folder,
+    log: &Log,
+    id: StoreId,
+    reading: &Reading<'_>,
+    options: &Options,
+) -> Result<u64, CheckError> {
+    let damaged = |damage: Damage| CheckError::Index(damage.into());
+    let (rows, live) = open::index_of(folder, log, id, reading.end, options)
+        .map_err(|error| match error {
+            OpenError::Corrupt { what, .. } => damaged(Damage::new(what)),
+            other => CheckError::Open(other),
+        })?;
+    let mut compared = 0;
+    for (call, (head, positions)) in &reading.heads {
+        let told = told_of(&rows, &live, log, reading.end, call).map_err(damaged)?;
+        if told != Some((*head, *positions)) {
+            let damage = Damage::new("the index and the log do not tell the same of the call");
+            return Err(damaged(damage.of(call.as_str(), head.revision.0)));
+        }
+        compared += 1;
+    }
+    let on_disk = rows.completed();
+    let on_disk = on_disk.map_err(|error| damaged(Damage::new(error.to_string())))?;
+    match on_disk.iter().find(|call| !reading.heads.contains_key(call)) {
+        None => Ok(compared),
+        Some(call) => {
+            let damage = Damage::new("the index knows a call that is not in the log");
+            Err(damaged(damage.of(call.as_str(), 1)))
+        }
+    }
+}
+
+/// What the index tells of a call: where it stands by its verified events, and where they are.
+fn told_of(
+    rows: &Rows,
+    live: &Live,
+    log: &Log,
+    end: End,
+    call: &CallId,
+) -> Result<Option<(Head, u32)>, Damage> {
+    let text = |error: StoreError| Damage::new(error.to_string());
+    let history = match live.get(call) {
+        Some(history) => history.clone(),
+        None => match rows.get(call).map_err(text)? {
+            None => return Ok(None),
+            Some(Row::Whole(history)) => history,
+            Some(Row::Places(head, places)) => {
+                let gathered = crate::history::gather(log, end.address, call, head, &places);
+                gathered.map_err(|error| text(error.into()))?
+            }
+        },
+    };
+    let wanted = usize::try_from(history.head.revision.0).unwrap_or(usize::MAX);
+    let events = history.events(call, domain::Revision(0), wanted)?;
+    let recorded = events.iter().map(|event| &event.recorded);
+    let head = verify(Head::NONE, recorded).map_err(|altered| {
+        Damage::new(altered.what).of(call.as_str(), altered.revision.0)
+    })?;
+    let positions = events.iter().map(|event| event.position.0);
+    Ok(Some((head, positions.fold(0, with_position))))
+}

@@ -1,0 +1,438 @@
+//! Salvaging: every event of a damaged store that is whole goes into a new one. The damaged store is only read.
+//!
+//! What is damaged in the log is looked for in two more places: among the events of a damaged block one by one, each
+//! verified by its hash, and in a copy of the index, which holds every call's events together.
+
+use crate::block::{Blocks, Groups, groups_of, intact_events};
+use crate::folder::{Folder, read_only_index};
+use crate::log::frame::{HEADER_BYTES, Header};
+use crate::log::{Log, LogError, Segment, Writer, segments_in};
+use crate::rows::{Row, Rows};
+use crate::{OpenError, Options};
+use domain::envelope::verify;
+use domain::{CallId, Head, RecordedEvent, Revision, StoreError, StoreId, StoredEvent};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+
+/// How many bytes of frames the new store gets at once.
+const COMMIT_BYTES: usize = 1024 * 1024;
+
+/// What was salvaged, and what was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// The new store.
+    pub id: StoreId,
+    /// How many events it has.
+    pub events: u64,
+    /// How many calls they are of.
+    pub calls: u64,
+    /// How many of them came from the index, or from damaged blocks.
+    pub recovered: u64,
+    /// The calls that lost something, by name.
+    pub losses: Vec<Loss>,
+    /// Positions whose events are lost, and whose calls nothing tells, unless the losses above account for them.
+    pub unknown: Vec<Range<u64>>,
+    /// Events that are whole, but cannot follow because others before them are lost.
+    pub stranded: Vec<StoredEvent>,
+}
+
+/// What a call lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The call.
+    pub call: CallId,
+    /// Its last revision in the new store; 0 if it is not there at all.
+    pub kept_to: u64,
+    /// The last revision anything knows of.
+    pub known_to: u64,
+    /// How many of the events in between are whole, and in [`Repaired::stranded`].
+    pub stranded: u64,
+}
+
+/// Why nothing could be salvaged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// One of the two cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The damaged one cannot be read, or the new one not written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new store's place is taken.
+    #[error("{0} is not empty; name a new folder for what is salvaged")]
+    Taken(String),
+    /// There is no log to salvage from.
+    #[error("{0} has no log; it is no store of this kind")]
+    NoLog(String),
+}
+
+impl From<LogError> for RepairError {
+    fn from(error: LogError) -> Self {
+        RepairError::Store(error.into())
+    }
+}
+
+/// Salvages what is whole of the store in one folder into a new store in another. The damaged store's folder is only
+/// read; another process must not have it.
+pub fn repair(
+    damaged: &Path,
+    into: &Path,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Repaired, RepairError> {
+    let log = damaged.join("log");
+    let files = segments_in(&log).unwrap_or_default();
+    if files.is_empty() {
+        return Err(RepairError::NoLog(damaged.display().to_string()));
+    }
+    let is_taken = into.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if is_taken {
+        return Err(RepairError::Taken(into.display().to_string()));
+    }
+    let mut files = files.iter().map(|path| RawFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    files.sort_by_key(|file| file.first);
+    let total: u64 = files.iter().map(|file| file.length).sum();
+    let (mut whole, mut spare) = (Vec::new(), BTreeMap::new());
+    for file in &files {
+        file.scan(&mut whole, &mut spare)?;
+    }
+    let copies = read_only_index(damaged, |rows| copies(rows, &whole)).unwrap_or_default();
+    let known = copies.heads;
+    // The index's copies passed their checksums; a damaged block's events did not, so they come second.
+    let mut spare = spare;
+    spare.extend(copies.events);
+    let mut salvage = Salvage::into(into)?;
+    let mut next = 1;
+    let mut read = 0;
+    for file in &files {
+        next = salvage.take_file(file, next, &spare)?;
+        read += file.length;
+        progress(read, total);
+    }
+    salvage.take_spare(next..u64::MAX, &spare)?;
+    salvage.finish(&known, next)
+}
+
+/// A file of the log as it is, whatever its header says.
+struct RawFile {
+    log: Log,
+    first: u64,
+    length: u64,
+}
+
+impl RawFile {
+    fn open(path: &Path) -> Result<Self, LogError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let first = name.parse().unwrap_or(u64::MAX);
+        let segment = Segment {
+            path: path.to_owned(),
+            file: File::open(path).map_err(|error| LogError::io(path, error))?,
+            first,
+            start: 0,
+        };
+        let length = segment.end()?;
+        let log = Log::new(vec![segment]);
+        Ok(Self { log, first, length })
+    }
+
+    /// Notes which positions are in whole frames, and what can be read of others.
+    fn scan(
+        &self,
+        whole: &mut Vec<Range<u64>>,
+        spare: &mut BTreeMap<u64, StoredEvent>,
+    ) -> Result<(), LogError> {
+        let mut address = 0;
+        while address < self.length {
+            let frame = self.frame(address)?;
+            match frame {
+                Piece::Whole { header, .. } => {
+                    note(whole, header.first..header.next());
+                    address += header.frame_bytes() as u64;
+                }
+                Piece::Damaged { header, block } => {
+                    let next = whole.last().map_or(1, |range| range.end);
+                    let first = header.map_or(next, |header| header.first);
+                    let events = intact_events(first, &block);
+                    spare.extend(events.into_iter().map(|event| (event.position.0, event)));
+                    address += (HEADER_BYTES + block.len()).max(1) as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&self, address: u64) -> Result<Piece, LogError> {
+        let start = self.log.bytes(address, address + HEADER_BYTES as u64)?;
+        let header = Header::read(&start);
+        if let Some(header) = header {
+            let end = address + header.frame_bytes() as u64;
+            let block = self.log.bytes(address + HEADER_BYTES as u64, end)?;
+            let is_whole = Groups::new(header.first, &block)
+                .and_then(Groups::events)
+                .is_ok_and(|events| events.len() == header.events as usize);
+            if is_whole {
+                return Ok(Piece::Whole { header, block });
+            }
+            if block.len() == header.length() {
+                let header = Some(header);
+                return Ok(Piece::Damaged { header, block });
+            }
+        }
+        let next = self.log.find(address + 1, self.length)?;
+        let end = next.map_or(self.length, |(next, _)| next);
+        let block = self.log.bytes(address + HEADER_BYTES as u64, end)?;
+        let header = None;
+        Ok(Piece::Damaged { header, block })
+    }
+}
+
+/// What stands at an address of a log file.
+enum Piece {
+    Whole { header: Header, block: Vec<u8> },
+    Damaged { header: Option<Header>, block: Vec<u8> },
+}
+
+fn note(whole: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match whole.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        Some(_) | None => whole.push(range),
+    }
+}
+
+/// What the index knows that the log has lost.
+#[derive(Default)]
+struct Copies {
+    events: BTreeMap<u64, StoredEvent>,
+    heads: BTreeMap<CallId, u64>,
+}
+
+fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
+    let mut copies = Copies::default();
+    let calls = rows.completed().unwrap_or_default();
+    let completed = calls.into_iter().filter_map(|call| match rows.get(&call) {
+        Ok(Some(Row::Whole(history))) => Some((call, history)),
+        _ => None,
+    });
+    let going_on = rows.live().unwrap_or_default();
+    for (call, history) in completed.chain(going_on) {
+        let revision = history.head.revision.0;
+        let events = usize::try_from(revision).unwrap_or(usize::MAX);
+        let events = history.events(&call, Revision(0), events).unwrap_or_default();
+        let lost = events.into_iter().filter(|event| !holds(whole, event.position.0));
+        copies.events.extend(lost.map(|event| (event.position.0, event)));
+        copies.heads.insert(call, revision);
+    }
+    copies
+}
+
+fn holds(whole: &[Range<u64>], position: u64) -> bool {
+    let behind = whole.partition_point(|range| range.end <= position);
+    whole.get(behind).is_some_and(|range| range.contains(&position))
+}
+
+/// A new store on its way.
+struct Salvage {
+    folder: Folder,
+    id: StoreId,
+    writer: Writer,
+    blocks: Blocks,
+    last: u64,
+    /// Events of one call that follow each other, not written yet.
+    run: Vec<RecordedEvent>,
+    calls: HashMap<CallId, Salvaged, RandomState>,
+    recovered: u64,
+    unknown: Vec<Range<u64>>,
+    stranded: Vec<StoredEvent>,
+}
+
+#[derive(Clone, Copy)]
+struct Salvaged {
+    head: Head,
+    known_to: u64,
+    stranded: u64,
+}
+
+impl Salvage {
+    fn into(path: &Path) -> Result<Self, RepairError> {
+        let (folder, _) = Folder::take(path)?;
+        let (log, id) = folder.open_log(None)?;
+        let log = std::sync::Arc::new(log);
+        let failed = |error| OpenError::from_io(folder.path(), error);
+        let first = log.segments().pop().expect("it was made with one");
+        let file = first.to_write().map_err(failed)?;
+        let bytes = Options::default().log_file_bytes;
+        let writer = Writer::new(log, file, folder.log(), id, 0, bytes);
+        Ok(Self {
+            folder,
+            id,
+            writer,
+            blocks: Blocks::after(0),
+            last: 0,
+            run: Vec::new(),
+            calls: HashMap::default(),
+            recovered: 0,
+            unknown: Vec::new(),
+            stranded: Vec::new(),
+        })
+    }
+
+    /// Takes a file's whole frames in, and where some are damaged what else there is. Answers the next position.
+    fn take_file(
+        &mut self,
+        file: &RawFile,
+        mut next: u64,
+        spare: &BTreeMap<u64, StoredEvent>,
+    ) -> Result<u64, RepairError> {
+        let mut address = 0;
+        while address < file.length {
+            match file.frame(address)? {
+                Piece::Damaged { block, .. } => {
+                    address += (HEADER_BYTES + block.len()).max(1) as u64;
+                }
+                Piece::Whole { header, block } => {
+                    address += header.frame_bytes() as u64;
+                    // A frame that is there twice was taken in once.
+                    if header.first < next {
+                        continue;
+                    }
+                    self.take_spare(next..header.first, spare)?;
+                    let events = Groups::new(header.first, &block).and_then(Groups::events);
+                    for event in events.map_err(LogError::from)? {
+                        self.take(event)?;
+                    }
+                    next = header.next();
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    fn take_spare(
+        &mut self,
+        lost: Range<u64>,
+        spare: &BTreeMap<u64, StoredEvent>,
+    ) -> Result<(), RepairError> {
+        let mut unknown = lost.start;
+        for (position, event) in spare.range(lost.clone()) {
+            if self.take(event.clone())? {
+                self.recovered += 1;
+                self.note_unknown(unknown..*position);
+                unknown = position + 1;
+            }
+        }
+        if lost.end < u64::MAX {
+            self.note_unknown(unknown..lost.end);
+        }
+        Ok(())
+    }
+
+    fn note_unknown(&mut self, range: Range<u64>) {
+        if !range.is_empty() {
+            self.unknown.push(range);
+        }
+    }
+
+    /// Takes an event in, if it follows what is there of its call; answers whether it did.
+    fn take(&mut self, event: StoredEvent) -> Result<bool, RepairError> {
+        let recorded = &event.recorded;
+        let call = recorded.cause.call.clone();
+        let revision = recorded.revision.0;
+        let state = self.calls.entry(call).or_insert(Salvaged {
+            head: Head::NONE,
+            known_to: 0,
+            stranded: 0,
+        });
+        if revision <= state.head.revision.0 {
+            return Ok(false);
+        }
+        let Ok(head) = verify(state.head, [recorded]) else {
+            if revision > state.head.revision.0 + 1 {
+                state.stranded += 1;
+                state.known_to = state.known_to.max(revision);
+                self.stranded.push(event);
+            }
+            return Ok(false);
+        };
+        state.head = head;
+        state.known_to = state.known_to.max(revision);
+        self.push(event.recorded)?;
+        Ok(true)
+    }
+
+    fn push(&mut self, event: RecordedEvent) -> Result<(), RepairError> {
+        let follows = self.run.last().is_none_or(|last| {
+            last.cause.call == event.cause.call && last.revision.plus(1) == event.revision
+        });
+        if !follows {
+            self.write_run()?;
+        }
+        self.run.push(event);
+        Ok(())
+    }
+
+    fn write_run(&mut self) -> Result<(), RepairError> {
+        for group in groups_of(&self.run) {
+            self.blocks.push(&group);
+        }
+        self.run.clear();
+        if self.blocks.bytes() > COMMIT_BYTES {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), RepairError> {
+        let first = self.last + 1;
+        let sealed = std::mem::replace(&mut self.blocks, Blocks::after(self.last)).finish();
+        if sealed.last < first {
+            return Ok(());
+        }
+        let written = self.writer.append(first, &sealed.bytes);
+        written.map_err(|error| OpenError::from_io(self.folder.path(), error))?;
+        self.last = sealed.last;
+        self.blocks = Blocks::after(self.last);
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        known: &BTreeMap<CallId, u64>,
+        next: u64,
+    ) -> Result<Repaired, RepairError> {
+        self.write_run()?;
+        self.commit()?;
+        let _ = next;
+        let failed = |error| OpenError::from_io(self.folder.path(), error);
+        self.folder.write_marker(self.id).map_err(failed)?;
+        let known_to = |call: &CallId| known.get(call).copied().unwrap_or(0);
+        let of_log = self.calls.iter().map(|(call, state)| Loss {
+            call: call.clone(),
+            kept_to: state.head.revision.0,
+            known_to: state.known_to.max(known_to(call)),
+            stranded: state.stranded,
+        });
+        let of_index = known.iter().filter(|(call, _)| !self.calls.contains_key(*call));
+        let of_index = of_index.map(|(call, revision)| Loss {
+            call: call.clone(),
+            kept_to: 0,
+            known_to: *revision,
+            stranded: 0,
+        });
+        let all = of_log.chain(of_index);
+        let mut losses: Vec<_> = all.filter(|loss| loss.known_to > loss.kept_to).collect();
+        losses.sort_by(|one, other| one.call.cmp(&other.call));
+        let there = self.calls.values().filter(|state| state.head != Head::NONE);
+        Ok(Repaired {
+            id: self.id,
+            events: self.last,
+            calls: there.count() as u64,
+            recovered: self.recovered,
+            losses,
+            unknown: self.unknown,
+            stranded: self.stranded,
+        })
+    }
+}
