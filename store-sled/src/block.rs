@@ -380,11 +380,7 @@ fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {
 }
 
 /// A group without its call's name, as a call's history holds it.
-pub(crate) fn read_part<'a>(
-    left: &mut Cursor<'a>,
-    first: u64,
-    call: &'a str,
-) -> Option<Group<'a>> {
+pub(crate) fn read_part<'a>(left: &mut Cursor<'a>, first: u64, call: &'a str) -> Option<Group<'a>> {
     let all = left.rest();
     let length = left.u16()?;
     let events = left.u16()?;
@@ -414,7 +410,10 @@ pub(crate) fn groups_of(events: &[RecordedEvent]) -> Vec<Vec<u8>> {
     let mut before: Option<&RecordedEvent> = None;
     for event in events {
         let mut last = groups.last_mut();
-        if let Some(group) = last.as_mut().filter(|_| before.is_some_and(|before| continues(before, event))) {
+        if let Some(group) = last
+            .as_mut()
+            .filter(|_| before.is_some_and(|before| continues(before, event)))
+        {
             let length = group.len();
             write_event(group, event);
             if HEADER_BYTES + group.len() <= MAX_BLOCK_BYTES {

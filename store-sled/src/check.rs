@@ -53,7 +53,9 @@ pub enum CheckError {
     )]
     Damaged(FirstDamage),
     /// Only what follows from the log is damaged.
-    #[error("no event is damaged, but the index is: {0}; remove the store's folder index, and it is made anew")]
+    #[error(
+        "no event is damaged, but the index is: {0}; remove the store's folder index, and it is made anew"
+    )]
     Index(FirstDamage),
 }
 
@@ -128,7 +130,9 @@ pub fn check(
     };
     let (_, acknowledged) = folder.acknowledged().map_err(corrupt)?;
     let head = folder.head().read().map_err(corrupt)?;
-    let promised = acknowledged.unwrap_or(0).max(head.map_or(0, |(position, _)| position));
+    let promised = acknowledged
+        .unwrap_or(0)
+        .max(head.map_or(0, |(position, _)| position));
     let (log, _) = folder.open_log(Some(id)).map_err(corrupt)?;
     let written = open::written_end(&log)?;
     let mut reading = Reading::new(&log, head);
@@ -307,8 +311,8 @@ fn index_against(
     options: &Options,
 ) -> Result<u64, CheckError> {
     let damaged = |damage: Damage| CheckError::Index(damage.into());
-    let (rows, live) = open::index_of(folder, log, id, reading.end, options)
-        .map_err(|error| match error {
+    let (rows, live) =
+        open::index_of(folder, log, id, reading.end, options).map_err(|error| match error {
             OpenError::Corrupt { what, .. } => damaged(Damage::new(what)),
             other => CheckError::Open(other),
         })?;
@@ -323,7 +327,10 @@ fn index_against(
     }
     let on_disk = rows.completed();
     let on_disk = on_disk.map_err(|error| damaged(Damage::new(error.to_string())))?;
-    match on_disk.iter().find(|call| !reading.heads.contains_key(call)) {
+    match on_disk
+        .iter()
+        .find(|call| !reading.heads.contains_key(call))
+    {
         None => Ok(compared),
         Some(call) => {
             let damage = Damage::new("the index knows a call that is not in the log");
@@ -355,9 +362,8 @@ fn told_of(
     let wanted = usize::try_from(history.head.revision.0).unwrap_or(usize::MAX);
     let events = history.events(call, domain::Revision(0), wanted)?;
     let recorded = events.iter().map(|event| &event.recorded);
-    let head = verify(Head::NONE, recorded).map_err(|altered| {
-        Damage::new(altered.what).of(call.as_str(), altered.revision.0)
-    })?;
+    let head = verify(Head::NONE, recorded)
+        .map_err(|altered| Damage::new(altered.what).of(call.as_str(), altered.revision.0))?;
     let positions = events.iter().map(|event| event.position.0);
     Ok(Some((head, positions.fold(0, with_position))))
 }

@@ -385,10 +385,15 @@ fn read_marker(path: &Path) -> Result<Marker, OpenError> {
             known: FORMAT,
         });
     }
-    let id = said.lines().next().and_then(|line| line.strip_prefix("id "));
+    let id = said
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("id "));
     let id = StoreId(id.and_then(|id| id.parse().ok()).ok_or_else(damaged)?);
     let is_whole = text == marker_text(found, id);
-    is_whole.then_some(Marker::Store(id, found)).ok_or_else(damaged)
+    is_whole
+        .then_some(Marker::Store(id, found))
+        .ok_or_else(damaged)
 }
 
 /// The marker of a format. In every one but the first, now and later, the last line is the checksum of those before.

@@ -169,7 +169,10 @@ impl Indexer {
         let share = most.min(checkpoint.due.len());
         let calls: Vec<_> = checkpoint.due.drain(..share).collect();
         self.write(&calls)?;
-        match self.checkpoint.take_if(|checkpoint| checkpoint.due.is_empty()) {
+        match self
+            .checkpoint
+            .take_if(|checkpoint| checkpoint.due.is_empty())
+        {
             Some(checkpoint) => self.move_mark(&checkpoint),
             None => Ok(()),
         }
@@ -190,10 +193,12 @@ impl Indexer {
                 rows.put(batch, call, history, *stage);
             }
         })?;
-        let completed = entries.into_iter().filter_map(|(call, history, stage)| match stage {
-            Stage::Completed => Some((call, history)),
-            Stage::GoesOn => None,
-        });
+        let completed = entries
+            .into_iter()
+            .filter_map(|(call, history, stage)| match stage {
+                Stage::Completed => Some((call, history)),
+                Stage::GoesOn => None,
+            });
         Ok(completed.collect())
     }
 
@@ -202,11 +207,14 @@ impl Indexer {
         let apply = |rows: &Rows| {
             fill(rows, &mut batch);
             let written = batch.rows;
-            rows.apply(std::mem::take(&mut batch)).map_err(StoreError::Unavailable)?;
+            rows.apply(std::mem::take(&mut batch))
+                .map_err(StoreError::Unavailable)?;
             self.shared.counts.index_rows.fetch_add(written, Relaxed);
             Ok(())
         };
-        self.shared.with_rows(apply).map_err(|error| error.to_string())
+        self.shared
+            .with_rows(apply)
+            .map_err(|error| error.to_string())
     }
 
     /// Everything up to the checkpoint is in rows now.
@@ -225,7 +233,9 @@ impl Indexer {
         };
         self.apply(|_, batch| Rows::put_mark(batch, &mark))?;
         let sync = |rows: &Rows| rows.sync().map_err(StoreError::Unavailable);
-        self.shared.with_rows(sync).map_err(|error| error.to_string())?;
+        self.shared
+            .with_rows(sync)
+            .map_err(|error| error.to_string())?;
         self.head
             .write(mark.position, mark.digest)
             .map_err(|error| crate::error::failed_write(&error))?;
@@ -235,8 +245,17 @@ impl Indexer {
     }
 
     fn digest(&self, checkpoint: &Checkpoint) -> Result<Hash, LogError> {
-        let Mark { position, address, digest, .. } = self.mark;
-        roll_over(&self.shared.log, (position, address, digest), checkpoint.address)
+        let Mark {
+            position,
+            address,
+            digest,
+            ..
+        } = self.mark;
+        roll_over(
+            &self.shared.log,
+            (position, address, digest),
+            checkpoint.address,
+        )
     }
 
     /// Everything that waits, and a mark behind it.

@@ -134,12 +134,17 @@ impl SledStore {
             tail,
         } = found.recovered;
         let (id, path) = (found.id, found.folder.path().to_owned());
-        let completed = live.calls().filter(|(_, entry)| entry.stage == Stage::Completed);
+        let completed = live
+            .calls()
+            .filter(|(_, entry)| entry.stage == Stage::Completed);
         let completed: Vec<_> = completed.map(|(call, _)| call.clone()).collect();
         let (log, reaches) = (Arc::clone(&found.log), mark.position);
         let shared = Shared::new(log, rows, live, reaches, end.position, end.address);
         let shared = Arc::new(shared);
-        shared.counts.replayed.store(end.position - mark.position, Relaxed);
+        shared
+            .counts
+            .replayed
+            .store(end.position - mark.position, Relaxed);
         let (indexer, told) = std::sync::mpsc::sync_channel(indexer::MAX_WAITING);
         let head = found.folder.head();
         let index = Indexer::new(Arc::clone(&shared), told, head, mark, completed);

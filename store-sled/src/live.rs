@@ -114,9 +114,8 @@ impl Live {
 
     /// Lets go of a completed call whose row is on disk, unless somebody wrote to it meanwhile.
     pub(crate) fn let_go(&mut self, call: &CallId, written: Head) {
-        let is_written = |entry: &Entry| {
-            entry.history.head == written && entry.stage == Stage::Completed
-        };
+        let is_written =
+            |entry: &Entry| entry.history.head == written && entry.stage == Stage::Completed;
         if self.calls.get(call).is_some_and(is_written) {
             self.calls.remove(call);
         }

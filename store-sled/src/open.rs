@@ -167,12 +167,16 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
     let end = find_end(store.log, &mark, store.promised).map_err(|error| store.failed(error))?;
     if end.position < store.promised {
         let (position, promised) = (end.position, store.promised);
-        let what = format!("its events end at position {position}, and {promised} was acknowledged");
+        let what =
+            format!("its events end at position {position}, and {promised} was acknowledged");
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
     let tail = settle(store.log, end, store.acknowledged);
     let tail = tail.map_err(|error| store.failed(error))?;
-    store.folder.sync_everything().map_err(|error| store.io(error))?;
+    store
+        .folder
+        .sync_everything()
+        .map_err(|error| store.io(error))?;
     let live = replay(store, &rows, &mark, going_on, end)?;
     Ok(Recovered {
         rows,

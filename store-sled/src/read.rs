@@ -46,7 +46,14 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
-    pub(crate) fn new(log: Arc<Log>, rows: Rows, live: Live, mark: u64, last: u64, end: u64) -> Self {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        rows: Rows,
+        live: Live,
+        mark: u64,
+        last: u64,
+        end: u64,
+    ) -> Self {
         let closed = false;
         Self {
             log,

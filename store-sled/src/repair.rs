@@ -88,11 +88,16 @@ pub fn repair(
     if files.is_empty() {
         return Err(RepairError::NoLog(damaged.display().to_string()));
     }
-    let is_taken = into.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    let is_taken = into
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some());
     if is_taken {
         return Err(RepairError::Taken(into.display().to_string()));
     }
-    let mut files = files.iter().map(|path| RawFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut files = files
+        .iter()
+        .map(|path| RawFile::open(path))
+        .collect::<Result<Vec<_>, _>>()?;
     files.sort_by_key(|file| file.first);
     let total: u64 = files.iter().map(|file| file.length).sum();
     let (mut whole, mut spare) = (Vec::new(), BTreeMap::new());
@@ -191,8 +196,14 @@ impl RawFile {
 
 /// What stands at an address of a log file.
 enum Piece {
-    Whole { header: Header, block: Vec<u8> },
-    Damaged { header: Option<Header>, block: Vec<u8> },
+    Whole {
+        header: Header,
+        block: Vec<u8>,
+    },
+    Damaged {
+        header: Option<Header>,
+        block: Vec<u8>,
+    },
 }
 
 fn note(whole: &mut Vec<Range<u64>>, range: Range<u64>) {
@@ -220,9 +231,15 @@ fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
     for (call, history) in completed.chain(going_on) {
         let revision = history.head.revision.0;
         let events = usize::try_from(revision).unwrap_or(usize::MAX);
-        let events = history.events(&call, Revision(0), events).unwrap_or_default();
-        let lost = events.into_iter().filter(|event| !holds(whole, event.position.0));
-        copies.events.extend(lost.map(|event| (event.position.0, event)));
+        let events = history
+            .events(&call, Revision(0), events)
+            .unwrap_or_default();
+        let lost = events
+            .into_iter()
+            .filter(|event| !holds(whole, event.position.0));
+        copies
+            .events
+            .extend(lost.map(|event| (event.position.0, event)));
         copies.heads.insert(call, revision);
     }
     copies
@@ -230,7 +247,9 @@ fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
 
 fn holds(whole: &[Range<u64>], position: u64) -> bool {
     let behind = whole.partition_point(|range| range.end <= position);
-    whole.get(behind).is_some_and(|range| range.contains(&position))
+    whole
+        .get(behind)
+        .is_some_and(|range| range.contains(&position))
 }
 
 /// A new store on its way.
@@ -397,11 +416,7 @@ impl Salvage {
         Ok(())
     }
 
-    fn finish(
-        mut self,
-        known: &BTreeMap<CallId, u64>,
-        next: u64,
-    ) -> Result<Repaired, RepairError> {
+    fn finish(mut self, known: &BTreeMap<CallId, u64>, next: u64) -> Result<Repaired, RepairError> {
         self.write_run()?;
         self.commit()?;
         let _ = next;
@@ -414,7 +429,9 @@ impl Salvage {
             known_to: state.known_to.max(known_to(call)),
             stranded: state.stranded,
         });
-        let of_index = known.iter().filter(|(call, _)| !self.calls.contains_key(*call));
+        let of_index = known
+            .iter()
+            .filter(|(call, _)| !self.calls.contains_key(*call));
         let of_index = of_index.map(|(call, revision)| Loss {
             call: call.clone(),
             kept_to: 0,

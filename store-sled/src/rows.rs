@@ -109,11 +109,7 @@ impl Rows {
         Self::open_tree(path, cache_bytes, SEGMENT_BYTES)
     }
 
-    fn open_tree(
-        path: &Path,
-        cache_bytes: u64,
-        segment_bytes: usize,
-    ) -> Result<Self, sled::Error> {
+    fn open_tree(path: &Path, cache_bytes: u64, segment_bytes: usize) -> Result<Self, sled::Error> {
         let segment_bytes = segment_bytes_of(path).unwrap_or(segment_bytes);
         let config = sled::Config::new()
             .path(path)
@@ -171,7 +167,8 @@ impl Rows {
             let mut number = 1;
             while bytes.len() < length {
                 let more = self.value(kind, call, number)?;
-                let more = more.ok_or_else(|| damaged("a part of its row in the index is missing"))?;
+                let more =
+                    more.ok_or_else(|| damaged("a part of its row in the index is missing"))?;
                 bytes.extend_from_slice(&more[HEADER_BYTES..]);
                 number += 1;
             }
@@ -186,14 +183,21 @@ impl Rows {
     }
 
     /// One value of a row, its checksum verified.
-    fn value(&self, kind: u8, call: &CallId, number: u16) -> Result<Option<sled::IVec>, StoreError> {
+    fn value(
+        &self,
+        kind: u8,
+        call: &CallId,
+        number: u16,
+    ) -> Result<Option<sled::IVec>, StoreError> {
         let key = key(kind, call.as_str(), number);
         let Some(value) = self.db.get(&key).map_err(failed_read)? else {
             return Ok(None);
         };
         let holds = value.first() == Some(&LAYOUT)
             && value.get(1..HEADER_BYTES)
-                == Some(&checksum(&key, value.get(HEADER_BYTES..).unwrap_or_default()).to_be_bytes());
+                == Some(
+                    &checksum(&key, value.get(HEADER_BYTES..).unwrap_or_default()).to_be_bytes(),
+                );
         if holds {
             return Ok(Some(value));
         }
@@ -215,11 +219,13 @@ impl Rows {
 
     fn of_kind(&self, kind: u8) -> Result<Vec<(CallId, Result<Row, StoreError>)>, StoreError> {
         let calls = self.calls_of_kind(kind)?;
-        let rows = calls.into_iter().filter_map(|call| match self.row(kind, &call) {
-            Ok(None) => None,
-            Ok(Some(row)) => Some((call, Ok(row))),
-            Err(error) => Some((call, Err(error))),
-        });
+        let rows = calls
+            .into_iter()
+            .filter_map(|call| match self.row(kind, &call) {
+                Ok(None) => None,
+                Ok(Some(row)) => Some((call, Ok(row))),
+                Err(error) => Some((call, Err(error))),
+            });
         Ok(rows.collect())
     }
 
@@ -267,7 +273,13 @@ impl Rows {
     }
 
     /// Replaces the row of a completed call by one that says only where in the log its events are.
-    pub(crate) fn put_places(&self, batch: &mut RowBatch, call: &CallId, history: &History, places: Vec<(u64, u64)>) {
+    pub(crate) fn put_places(
+        &self,
+        batch: &mut RowBatch,
+        call: &CallId,
+        history: &History,
+        places: Vec<(u64, u64)>,
+    ) {
         self.write(batch, b'c', call, &Row::Places(history.head, places));
         let values = history.bytes.len() / self.value_bytes + 1;
         for number in 1..u16::try_from(values).unwrap_or(u16::MAX) {
@@ -412,4 +424,3 @@ fn read_mark(bytes: &[u8]) -> Option<Mark> {
         digest,
     })
 }
-

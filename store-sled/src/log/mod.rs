@@ -155,7 +155,11 @@ fn continues(before: Option<&Segment>, header: &SegmentHeader) -> Result<(), Log
     if end == header.start {
         return Ok(());
     }
-    let name = before.path.file_name().unwrap_or_default().to_string_lossy();
+    let name = before
+        .path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let what = format!(
         "the log's file {name} ends {} bytes too {}",
         end.abs_diff(header.start),

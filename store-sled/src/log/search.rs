@@ -68,7 +68,9 @@ impl Log {
         while high.saturating_sub(low.1) > NEAR {
             let middle = low.1 + (high - low.1) / 2;
             match self.find(middle, high)? {
-                Some((address, header)) if header.first <= position => low = (header.first, address),
+                Some((address, header)) if header.first <= position => {
+                    low = (header.first, address)
+                }
                 Some(_) | None => high = middle,
             }
         }
@@ -85,14 +87,19 @@ impl Log {
             let end = end.unwrap_or(until).min(until);
             // A frame may begin at the chunk's last byte.
             let mut chunk = vec![0; 4 * (MAX_BLOCK_BYTES + HEADER_BYTES)];
-            let bytes = usize::try_from(end - from).map_or(chunk.len(), |left| left.min(chunk.len()));
+            let bytes =
+                usize::try_from(end - from).map_or(chunk.len(), |left| left.min(chunk.len()));
             let read = segment.read_at(from, &mut chunk[..bytes])?;
             let chunk = &chunk[..read];
             if let Some((at, header)) = first_frame(chunk) {
                 return Ok(Some((from + at as u64, header)));
             }
             let passed = read.saturating_sub(2 * MAX_BLOCK_BYTES).max(1) as u64;
-            from = if from + read as u64 >= end { end.max(from + 1) } else { from + passed };
+            from = if from + read as u64 >= end {
+                end.max(from + 1)
+            } else {
+                from + passed
+            };
         }
         Ok(None)
     }

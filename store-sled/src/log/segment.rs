@@ -110,7 +110,9 @@ impl Segment {
     /// The address behind its last byte.
     pub(crate) fn end(&self) -> Result<u64, LogError> {
         let about = self.file.metadata();
-        let length = about.map_err(|error| LogError::io(&self.path, error))?.len();
+        let length = about
+            .map_err(|error| LogError::io(&self.path, error))?
+            .len();
         Ok(self.start + length.saturating_sub(HEADER_BYTES as u64))
     }
 

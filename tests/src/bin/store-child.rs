@@ -1,5 +1,6 @@
 //! Another process at a store, for the tests of what a kill or damaged files leave:
-//! `append PATH CHECKPOINT_EVERY` appends for ever and prints what was acknowledged, `read PATH` prints what is there.
+//! `append PATH CHECKPOINT_EVERY` appends for ever and prints what was acknowledged, `read PATH` prints what is there,
+//! `examine PATH` checks the store, and prints what is there unless an event is damaged.
 
 use domain::{Batch, EventStore, Handler, Head, Position, Revision, StoreError};
 use std::error::Error;
@@ -7,6 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use store_sled::check::{CheckError, check};
 use store_sled::{Options, SledStore};
 use tests::contract::{batches, chatter, request};
 
@@ -19,7 +21,8 @@ async fn main() -> ExitCode {
     let done = match arguments[..] {
         ["append", path, every] => append(Path::new(path), every).await,
         ["read", path] => read(Path::new(path)).await,
-        _ => Err("append PATH CHECKPOINT_EVERY or read PATH".into()),
+        ["examine", path] => examine(Path::new(path)).await,
+        _ => Err("append PATH CHECKPOINT_EVERY, read PATH or examine PATH".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +72,15 @@ async fn append_long_batches(store: Arc<SledStore>) -> Result<(), Box<dyn Error>
         println!("{call} {}", stored.len());
     }
     Ok(())
+}
+
+async fn examine(path: &Path) -> Result<(), Box<dyn Error>> {
+    match check(path, &Options::default(), |_, _| {}) {
+        Ok(_) => println!("whole"),
+        Err(CheckError::Index(damage)) => println!("index: {damage}"),
+        Err(error) => return Err(error.into()),
+    }
+    read(path).await
 }
 
 async fn read(path: &Path) -> Result<(), Box<dyn Error>> {
