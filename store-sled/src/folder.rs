@@ -280,6 +280,15 @@ pub(crate) fn read_only_index<T>(store: &Path, read: impl FnOnce(&Rows) -> T) ->
     answer
 }
 
+/// The last position the store is known to have had, as far as what stands beside the log can be read.
+pub(crate) fn promised(store: &Path) -> u64 {
+    let acknowledged = fs::read(store.join(ACKNOWLEDGED)).unwrap_or_default();
+    let acknowledged = read_acknowledged(&acknowledged).ok().flatten();
+    let head = HeadFile(store.join(HEAD)).read().ok().flatten();
+    let head = head.map_or(0, |(position, _)| position);
+    acknowledged.unwrap_or(0).max(head)
+}
+
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

@@ -4,7 +4,7 @@
 //! verified by its hash, and in a copy of the index, which holds every call's events together.
 
 use crate::block::{Blocks, Groups, groups_of, intact_events};
-use crate::folder::{Folder, read_only_index};
+use crate::folder::{Folder, promised, read_only_index};
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, Writer, segments_in};
 use crate::rows::{Row, Rows};
@@ -117,8 +117,10 @@ pub fn repair(
         read += file.length;
         progress(read, total);
     }
-    salvage.take_spare(next..u64::MAX, &spare)?;
-    salvage.finish(&known, next)
+    let end = spare.last_key_value().map_or(next, |(last, _)| last + 1);
+    let end = end.max(promised(damaged) + 1).max(next);
+    salvage.take_spare(next..end, &spare)?;
+    salvage.finish(&known)
 }
 
 /// A file of the log as it is, whatever its header says.
@@ -267,6 +269,16 @@ struct Salvage {
     stranded: Vec<StoredEvent>,
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Follows,
+    /// It is whole, but events before it are lost.
+    Stranded,
+    /// It is there already, or not as it was written.
+    Not,
+}
+
 #[derive(Clone, Copy)]
 struct Salvaged {
     head: Head,
@@ -336,15 +348,15 @@ impl Salvage {
     ) -> Result<(), RepairError> {
         let mut unknown = lost.start;
         for (position, event) in spare.range(lost.clone()) {
-            if self.take(event.clone())? {
-                self.recovered += 1;
-                self.note_unknown(unknown..*position);
-                unknown = position + 1;
+            let taken = self.take(event.clone())?;
+            if taken == Taken::Not {
+                continue;
             }
+            self.recovered += u64::from(taken == Taken::Follows);
+            self.note_unknown(unknown..*position);
+            unknown = position + 1;
         }
-        if lost.end < u64::MAX {
-            self.note_unknown(unknown..lost.end);
-        }
+        self.note_unknown(unknown..lost.end);
         Ok(())
     }
 
@@ -354,8 +366,8 @@ impl Salvage {
         }
     }
 
-    /// Takes an event in, if it follows what is there of its call; answers whether it did.
-    fn take(&mut self, event: StoredEvent) -> Result<bool, RepairError> {
+    /// Takes an event in, if it follows what is there of its call.
+    fn take(&mut self, event: StoredEvent) -> Result<Taken, RepairError> {
         let recorded = &event.recorded;
         let call = recorded.cause.call.clone();
         let revision = recorded.revision.0;
@@ -365,20 +377,21 @@ impl Salvage {
             stranded: 0,
         });
         if revision <= state.head.revision.0 {
-            return Ok(false);
+            return Ok(Taken::Not);
         }
         let Ok(head) = verify(state.head, [recorded]) else {
-            if revision > state.head.revision.0 + 1 {
-                state.stranded += 1;
-                state.known_to = state.known_to.max(revision);
-                self.stranded.push(event);
+            if revision == state.head.revision.0 + 1 {
+                return Ok(Taken::Not);
             }
-            return Ok(false);
+            state.stranded += 1;
+            state.known_to = state.known_to.max(revision);
+            self.stranded.push(event);
+            return Ok(Taken::Stranded);
         };
         state.head = head;
         state.known_to = state.known_to.max(revision);
         self.push(event.recorded)?;
-        Ok(true)
+        Ok(Taken::Follows)
     }
 
     fn push(&mut self, event: RecordedEvent) -> Result<(), RepairError> {
