@@ -429,10 +429,9 @@ impl Salvage {
         Ok(())
     }
 
-    fn finish(mut self, known: &BTreeMap<CallId, u64>, next: u64) -> Result<Repaired, RepairError> {
+    fn finish(mut self, known: &BTreeMap<CallId, u64>) -> Result<Repaired, RepairError> {
         self.write_run()?;
         self.commit()?;
-        let _ = next;
         let failed = |error| OpenError::from_io(self.folder.path(), error);
         self.folder.write_marker(self.id).map_err(failed)?;
         let known_to = |call: &CallId| known.get(call).copied().unwrap_or(0);
