@@ -531,6 +531,14 @@ struct RawPersonal<'a> {
 }
 
 impl Opened<'_> {
+    pub(crate) fn call(&self) -> &CallId {
+        &self.cause.call
+    }
+
+    pub(crate) fn recorded_at(&self) -> Timestamp {
+        self.cause.recorded_at
+    }
+
     pub(crate) fn first_revision(&self) -> u64 {
         self.first_revision
     }

@@ -3,9 +3,10 @@
 
 use crate::block::{Groups, intact_events};
 use crate::damage::Damage;
-use crate::folder::{Folder, Marker};
+use crate::folder::Folder;
 use crate::live::Live;
 use crate::log::{Frames, Log, LogError};
+use crate::notes::Marker;
 use crate::open::{self, End};
 use crate::rows::{Row, Rows};
 use crate::{OpenError, Options};
@@ -134,6 +135,9 @@ pub fn check(
         .unwrap_or(0)
         .max(head.map_or(0, |(position, _)| position));
     let (log, _) = folder.open_log(Some(id)).map_err(corrupt)?;
+    if let Some(away) = log.lacks(0) {
+        return Err(away.into());
+    }
     let written = open::written_end(&log)?;
     let mut reading = Reading::new(&log, head);
     let torn = reading.to_the_end(promised, written, &mut progress)?;

@@ -3,11 +3,12 @@
 
 use crate::block::{Blocks, MAX_EVENT_BYTES, Sealed, longest};
 use crate::error::failed_write;
-use crate::folder::{Acknowledged, Folder};
+use crate::folder::Folder;
 use crate::history::History;
 use crate::indexer::Told;
 use crate::live::{Grown, Live, Stage, stage_of};
 use crate::log::Writer;
+use crate::notes::{Acknowledged, Purpose};
 use crate::read::Shared;
 use domain::memory::head_differs;
 use domain::{AppendError, Batch, CallId, Head, Position, StoreError, StoredEvent};
@@ -30,11 +31,15 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_BEHIND: u64 = 8;
 const LEAST_EVENTS: u64 = 4096;
 
+const ARCHIVE: &str = "it is an archive, which nobody writes to; use the store it belongs to";
+
 /// What the thread is asked to do.
 pub(crate) enum Job {
     Append(Append),
     /// What is written from now on goes to a file of its own.
     BeginSegment(oneshot::Sender<Result<(), StoreError>>),
+    /// Something for the indexer.
+    Index(Told),
     /// Everything that was asked before is done first; answered once the files are let go.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -85,6 +90,7 @@ pub(crate) struct Committer {
     pub(crate) last: u64,
     /// Why nothing is written any more.
     pub(crate) stopped: Option<String>,
+    pub(crate) purpose: Purpose,
 }
 
 /// What one commit is made of.
@@ -122,6 +128,7 @@ enum Admission {
 enum Gathered {
     Appends,
     BeginSegment(oneshot::Sender<Result<(), StoreError>>),
+    Index(Told),
     Close(oneshot::Sender<Result<(), StoreError>>),
     /// Everybody dropped the store without closing it.
     Dropped,
@@ -139,6 +146,10 @@ impl Committer {
                 Gathered::BeginSegment(answer) => {
                     self.settle(std::mem::take(&mut waiting));
                     let _ = answer.send(self.begin_segment());
+                }
+                Gathered::Index(told) => {
+                    // Whoever waits is told by what is dropped.
+                    let _ = self.indexer.send(told);
                 }
                 Gathered::Close(answer) => {
                     self.settle(waiting);
@@ -169,6 +180,7 @@ impl Committer {
             match self.jobs.blocking_recv() {
                 Some(Job::Append(append)) => waiting.push(append),
                 Some(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
+                Some(Job::Index(told)) => return Gathered::Index(told),
                 Some(Job::Close(answer)) => return Gathered::Close(answer),
                 None => return Gathered::Dropped,
             }
@@ -177,6 +189,7 @@ impl Committer {
             match self.jobs.try_recv() {
                 Ok(Job::Append(append)) => waiting.push(append),
                 Ok(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
+                Ok(Job::Index(told)) => return Gathered::Index(told),
                 Ok(Job::Close(answer)) => return Gathered::Close(answer),
                 Err(_) => break,
             }
@@ -188,6 +201,10 @@ impl Committer {
     fn round(&mut self, waiting: Vec<Append>) -> Vec<Append> {
         if let Some(why) = &self.stopped {
             refuse(waiting, why);
+            return Vec::new();
+        }
+        if self.purpose == Purpose::Archive {
+            refuse(waiting, ARCHIVE);
             return Vec::new();
         }
         let mut round = Round::after(self.last, waiting.len());
@@ -279,6 +296,9 @@ impl Committer {
     }
 
     fn begin_segment(&mut self) -> Result<(), StoreError> {
+        if self.purpose == Purpose::Archive {
+            return Err(StoreError::Unavailable(ARCHIVE.to_owned()));
+        }
         if let Some(why) = &self.stopped {
             return Err(StoreError::Unavailable(why.clone()));
         }

@@ -59,6 +59,14 @@ pub enum OpenError {
         /// What, and where as far as it is known.
         what: String,
     },
+    /// A part of it is in an archive that is not there.
+    #[error("the store {} cannot do without its archive: {what}", path.display())]
+    Away {
+        /// The store.
+        path: PathBuf,
+        /// Which.
+        what: String,
+    },
     /// Something else about the files.
     #[error("{} cannot be used", path.display())]
     Io {

@@ -12,23 +12,20 @@
 //! ```
 
 use crate::guard::guarded;
-use crate::log::{Log, Segment, SegmentHeader};
+use crate::log::{Log, LogError, Segment, SegmentHeader};
+use crate::notes::{
+    ACKNOWLEDGED, ARCHIVES, Acknowledged, Archives, HEAD, HeadFile, MARKER, Marker, Purpose,
+    read_marker, write_marker,
+};
 use crate::rows::Rows;
-use crate::{OpenError, at};
+use crate::{OpenError, archive, log};
 use domain::StoreId;
-use domain::envelope::Hash;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The version of everything in the folder together.
-pub(crate) const FORMAT: u64 = 2;
-
-const MARKER: &str = "kaigi-store";
 const LOCK: &str = "lock";
-const ACKNOWLEDGED: &str = "acknowledged";
-const HEAD: &str = "head";
 const LOG: &str = "log";
 const INDEX: &str = "index";
 const ASIDE: &str = "index.old";
@@ -59,15 +56,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
-}
-
-/// What the marker says the folder is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Marker {
-    /// Nothing yet.
-    None,
-    /// A store that was made completely, in that format.
-    Store(StoreId, u64),
 }
 
 impl Folder {
@@ -134,14 +122,9 @@ impl Folder {
         }
     }
 
-    /// Says for ever after that the store was made completely. Written beside and moved, so that it is whole or absent.
+    /// Says for ever after that the store was made completely.
     pub(crate) fn write_marker(&self, id: StoreId) -> io::Result<()> {
-        let beside = self.path.join("kaigi-store.new");
-        let mut file = File::create(&beside)?;
-        file.write_all(marker_text(FORMAT, id).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, self.path.join(MARKER))?;
-        sync_folder(&self.path)
+        write_marker(&self.path, Purpose::Calls, id)
     }
 
     /// Makes sure that everything in the folder, and that it is there, outlives a power cut. Sled syncs neither its
@@ -157,19 +140,21 @@ impl Folder {
     }
 
     pub(crate) fn head(&self) -> HeadFile {
-        HeadFile(self.path.join(HEAD))
+        HeadFile::of(&self.path)
     }
 
     /// The log as it is found; a new store's is made. Also answers whose it is.
     pub(crate) fn open_log(&self, id: Option<StoreId>) -> Result<(Log, StoreId), OpenError> {
         let folder = self.log();
+        let archives = Archives::read(&self.path)?;
         let failed = |error| OpenError::from_io(&folder, error);
         match id {
             None => fs::create_dir_all(&folder).map_err(failed)?,
             Some(_) if !folder.exists() => return Err(self.corrupt("its events are gone")),
             Some(_) => {}
         }
-        let found = crate::log::open(&[folder.clone()]).map_err(|error| self.failed(error))?;
+        archive::tidy(&self.path, &archives).map_err(failed)?;
+        let found = log::open(&archives, &folder).map_err(|error| self.failed(error))?;
         match (found, id) {
             (Some((_, of)), Some(id)) if of != id => {
                 Err(self.corrupt(format!("its log is of another store, {of}")))
@@ -190,27 +175,19 @@ impl Folder {
         }
     }
 
-    pub(crate) fn failed(&self, error: crate::log::LogError) -> OpenError {
+    pub(crate) fn failed(&self, error: LogError) -> OpenError {
         match error {
-            crate::log::LogError::Io(path, error) => OpenError::from_io(&path, error),
-            crate::log::LogError::Damage(damage) => self.corrupt(damage.to_string()),
+            LogError::Io(path, error) => OpenError::from_io(&path, error),
+            LogError::Damage(damage) => self.corrupt(damage.to_string()),
+            away @ LogError::Away(_) => OpenError::Away {
+                path: self.path.clone(),
+                what: domain::StoreError::from(away).to_string(),
+            },
         }
     }
 
     pub(crate) fn acknowledged(&self) -> Result<(Acknowledged, Option<u64>), OpenError> {
-        let path = self.path.join(ACKNOWLEDGED);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| OpenError::from_io(&path, error))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|error| OpenError::from_io(&path, error))?;
-        let last = read_acknowledged(&bytes).map_err(|what| self.corrupt(what))?;
-        Ok((Acknowledged(file), last))
+        Acknowledged::open(&self.path)
     }
 
     pub(crate) fn corrupt(&self, what: impl Into<String>) -> OpenError {
@@ -225,7 +202,7 @@ impl Folder {
         let files = [MARKER, ACKNOWLEDGED].map(|name| path.join(name));
         files
             .iter()
-            .chain([&path.join(LOG), &path.join(INDEX), &path.join(HEAD)])
+            .chain(&[LOG, INDEX, HEAD, ARCHIVES].map(|name| path.join(name)))
             .map(|path| bytes_of(path))
             .sum()
     }
@@ -278,15 +255,6 @@ pub(crate) fn read_only_index<T>(store: &Path, read: impl FnOnce(&Rows) -> T) ->
     let answer = rows.and_then(|rows| guarded(|| read(&rows)).ok());
     let _ = fs::remove_dir_all(&copy);
     answer
-}
-
-/// The last position the store is known to have had, as far as what stands beside the log can be read.
-pub(crate) fn promised(store: &Path) -> u64 {
-    let acknowledged = fs::read(store.join(ACKNOWLEDGED)).unwrap_or_default();
-    let acknowledged = read_acknowledged(&acknowledged).ok().flatten();
-    let head = HeadFile(store.join(HEAD)).read().ok().flatten();
-    let head = head.map_or(0, |(position, _)| position);
-    acknowledged.unwrap_or(0).max(head)
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
@@ -364,131 +332,6 @@ fn lock(path: &Path) -> Result<File, OpenError> {
             path: path.to_owned(),
         }),
         Err(TryLockError::Error(error)) => Err(OpenError::from_io(&file, error)),
-    }
-}
-
-/// How the marker begins in every format there will ever be.
-const MARKER_FIRST_WORDS: &str = "kaigi store, format ";
-
-fn read_marker(path: &Path) -> Result<Marker, OpenError> {
-    let text = match fs::read(path.join(MARKER)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Marker::None),
-        Err(error) => return Err(OpenError::from_io(&path.join(MARKER), error)),
-    };
-    let damaged = || OpenError::Corrupt {
-        path: path.to_owned(),
-        what: format!("its file {MARKER} is not as a store's is"),
-    };
-    let text = str::from_utf8(&text).map_err(|_| damaged())?;
-    let said = text.strip_prefix(MARKER_FIRST_WORDS).ok_or_else(damaged)?;
-    let (format, said) = said.split_once('\n').ok_or_else(damaged)?;
-    let found = format.parse().map_err(|_| damaged())?;
-    // A flipped digit is no newer program.
-    if found != 1 && !check_holds(text) {
-        return Err(damaged());
-    }
-    if found > FORMAT {
-        return Err(OpenError::NewerFormat {
-            found,
-            known: FORMAT,
-        });
-    }
-    let id = said
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix("id "));
-    let id = StoreId(id.and_then(|id| id.parse().ok()).ok_or_else(damaged)?);
-    let is_whole = text == marker_text(found, id);
-    is_whole
-        .then_some(Marker::Store(id, found))
-        .ok_or_else(damaged)
-}
-
-/// The marker of a format. In every one but the first, now and later, the last line is the checksum of those before.
-fn marker_text(format: u64, id: StoreId) -> String {
-    let text = format!("{MARKER_FIRST_WORDS}{format}\nid {id}\n");
-    match format {
-        1 => text,
-        _ => format!("{text}{CHECK}{:08x}\n", crc32fast::hash(text.as_bytes())),
-    }
-}
-
-const CHECK: &str = "check ";
-
-fn check_holds(text: &str) -> bool {
-    let Some((covered, check)) = text.rsplit_once(CHECK) else {
-        return false;
-    };
-    check == format!("{:08x}\n", crc32fast::hash(covered.as_bytes()))
-}
-
-/// A position and the digest of all events up to it, replaced whole and durably: damage before it is found for certain.
-pub(crate) struct HeadFile(PathBuf);
-
-impl HeadFile {
-    pub(crate) fn write(&self, position: u64, digest: Hash) -> io::Result<()> {
-        let text = format!("{HEAD_FIRST_WORDS}{position}\ndigest {digest}\n");
-        let check = crc32fast::hash(text.as_bytes());
-        let beside = self.0.with_extension("new");
-        let mut file = File::create(&beside)?;
-        write!(file, "{text}{CHECK}{check:08x}\n")?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.0)?;
-        sync_folder(self.0.parent().unwrap_or(Path::new("")))
-    }
-
-    /// What was written last; nothing before the first checkpoint.
-    pub(crate) fn read(&self) -> Result<Option<(u64, Hash)>, OpenError> {
-        let text = match fs::read_to_string(&self.0) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::InvalidData => String::new(),
-            Err(error) => return Err(OpenError::from_io(&self.0, error)),
-        };
-        let what = format!(
-            "its file {HEAD} is damaged; if everything else is whole, the store opens without that file"
-        );
-        let path = self.0.parent().unwrap_or(Path::new("")).to_owned();
-        let head = read_head(&text).filter(|_| check_holds(&text));
-        head.map(Some).ok_or(OpenError::Corrupt { path, what })
-    }
-}
-
-const HEAD_FIRST_WORDS: &str = "kaigi head 1\nposition ";
-
-fn read_head(text: &str) -> Option<(u64, Hash)> {
-    let (position, rest) = text.strip_prefix(HEAD_FIRST_WORDS)?.split_once('\n')?;
-    let digest = rest.strip_prefix("digest ")?.lines().next()?;
-    Some((position.parse().ok()?, Hash::from_hex(digest)?))
-}
-
-/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end. It is written behind the log's sync and is not synced itself, so it is never ahead
-/// of the log, and after a power cut at most behind.
-pub(crate) struct Acknowledged(File);
-
-impl Acknowledged {
-    pub(crate) fn write(&self, last: u64) -> io::Result<()> {
-        let mut bytes = [0; 12];
-        let position = last.to_be_bytes();
-        bytes[..8].copy_from_slice(&position);
-        bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
-        at::write_all(&self.0, &bytes, 0)
-    }
-}
-
-fn read_acknowledged(bytes: &[u8]) -> Result<Option<u64>, String> {
-    match bytes {
-        [] => Ok(None),
-        [position @ .., _, _, _, _]
-            if bytes.len() == 12 && bytes[8..] == crc32fast::hash(position).to_be_bytes() =>
-        {
-            let position = position.first_chunk().expect("12 bytes less 4 are 8");
-            Ok(Some(u64::from_be_bytes(*position)))
-        }
-        _ => Err(format!(
-            "its file {ACKNOWLEDGED} is damaged; without that file it opens, and nobody can tell whether its end is there"
-        )),
     }
 }
 

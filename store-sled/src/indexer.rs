@@ -2,12 +2,13 @@
 //! often, little by little, those that go on and a mark. What it has not done yet is read from the log again when the
 //! store is opened.
 
-use crate::folder::HeadFile;
+use crate::archive;
 use crate::history::History;
 use crate::live::Stage;
 use crate::log::LogError;
+use crate::notes::HeadFile;
 use crate::read::Shared;
-use crate::rows::{Mark, RowBatch, Rows};
+use crate::rows::{Mark, Row, RowBatch, Rows};
 use domain::envelope::{Hash, roll};
 use domain::{CallId, StoreError};
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How many completed calls may wait for their rows; then the committing thread waits, too.
 pub(crate) const MAX_WAITING: usize = 16_384;
@@ -33,6 +35,8 @@ pub(crate) enum Told {
     Completed(CallId),
     /// So many events are behind the mark that it should move.
     Due,
+    /// Events up to that position are archived: rows whose calls have no others need not hold them.
+    Shrink(u64, oneshot::Sender<Result<u64, StoreError>>),
     /// Bring in everything, and say how that went.
     Finish(SyncSender<Result<(), String>>),
 }
@@ -120,6 +124,11 @@ impl Indexer {
                 self.begin();
                 Ok(())
             }
+            Some(Told::Shrink(up_to, answer)) => {
+                // Whoever archives may not have waited.
+                let _ = answer.send(self.shrink(up_to));
+                Ok(())
+            }
             Some(Told::Finish(_)) | None => self.write_share(SHARE),
         }
     }
@@ -130,8 +139,8 @@ impl Indexer {
             match self.told.try_recv() {
                 Ok(Told::Completed(call)) => self.completed.push(call),
                 Ok(Told::Due) => self.begin(),
-                Ok(finish @ Told::Finish(_)) => {
-                    self.later = Some(finish);
+                Ok(later @ (Told::Finish(_) | Told::Shrink(..))) => {
+                    self.later = Some(later);
                     return;
                 }
                 Err(_) => return,
@@ -256,6 +265,28 @@ impl Indexer {
             (position, address, digest),
             checkpoint.address,
         )
+    }
+
+    fn shrink(&mut self, up_to: u64) -> Result<u64, StoreError> {
+        self.shared.with_rows(|rows| {
+            let mut shrunk = 0;
+            for calls in rows.completed()?.chunks(ROWS_AT_ONCE) {
+                let mut batch = RowBatch::default();
+                for call in calls {
+                    let row = rows.get(call)?;
+                    let places = row
+                        .as_ref()
+                        .and_then(|row| archive::shrunk(call, row, up_to));
+                    if let (Some(Row::Whole(history)), Some(places)) = (row, places) {
+                        rows.put_places(&mut batch, call, &history, places);
+                    }
+                }
+                shrunk += batch.rows;
+                rows.apply(batch).map_err(StoreError::Unavailable)?;
+            }
+            rows.sync().map_err(StoreError::Unavailable)?;
+            Ok(shrunk)
+        })
     }
 
     /// Everything that waits, and a mark behind it.

@@ -9,6 +9,7 @@
 //!
 //! Events are acknowledged once they are on the disk. Nothing that is not is ever shown.
 
+pub mod archive;
 mod at;
 mod block;
 mod bytes;
@@ -23,6 +24,7 @@ mod indexer;
 pub mod layout;
 mod live;
 mod log;
+mod notes;
 mod open;
 mod read;
 pub mod repair;
@@ -163,6 +165,7 @@ impl SledStore {
             due_at: mark.position,
             last: end.position,
             stopped: None,
+            purpose: found.purpose,
         };
         let readers = Arc::clone(&shared);
         let thread = spawn("kaigi-commit", &path, move || {
@@ -277,7 +280,7 @@ impl EventStore for SledStore {
         };
         Ok(StoreInfo {
             id: self.id,
-            format: format!("sled, format {}", folder::FORMAT),
+            format: format!("sled, format {}", notes::FORMAT),
             events: last,
             calls,
             bytes_on_disk: Some(Folder::bytes_on_disk(&self.path)),

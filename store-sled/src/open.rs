@@ -6,11 +6,12 @@
 
 use crate::block::{Group, Groups};
 use crate::damage::Damage;
-use crate::folder::{Acknowledged, Folder, Marker};
+use crate::folder::Folder;
 use crate::history::{History, gather};
 use crate::live::{Grown, Live, Stage, stage_after};
 use crate::log::frame::HEADER_BYTES;
 use crate::log::{Log, LogError, Segment};
+use crate::notes::{Acknowledged, Marker, Purpose};
 use crate::read::REBUILD;
 use crate::rows::{Mark, Row, RowBatch, Rows};
 use crate::{OpenError, Options, at};
@@ -29,6 +30,7 @@ pub(crate) struct Found {
     pub(crate) log: Arc<Log>,
     pub(crate) acknowledged: Acknowledged,
     pub(crate) id: StoreId,
+    pub(crate) purpose: Purpose,
     pub(crate) recovered: Recovered,
 }
 
@@ -72,6 +74,7 @@ impl Store<'_> {
             IndexError::Log(LogError::Io(path, error)) => {
                 Unusable::Store(OpenError::from_io(&path, error))
             }
+            IndexError::Log(away @ LogError::Away(_)) => self.failed(away),
             IndexError::Log(LogError::Damage(damage)) => {
                 Unusable::Index(self.folder.corrupt(damage.to_string()))
             }
@@ -123,9 +126,9 @@ pub(crate) struct End {
 
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     let (folder, marker) = Folder::take(path)?;
-    let known = match marker {
-        Marker::None => None,
-        Marker::Store(id, _) => Some(id),
+    let (known, purpose) = match marker {
+        Marker::None => (None, Purpose::Calls),
+        Marker::Store(id, purpose) => (Some(id), purpose),
     };
     let (log, id) = folder.open_log(known)?;
     let (acknowledged, last) = folder.acknowledged()?;
@@ -157,6 +160,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
         folder,
         acknowledged,
         id,
+        purpose,
         recovered,
     })
 }
@@ -164,6 +168,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
 /// The log and the index together, as far as they can be used.
 fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
     let (rows, mark, going_on) = open_index(store, options)?;
+    if let Some(away) = store.log.lacks(mark.address) {
+        return Err(store.failed(away));
+    }
     let end = find_end(store.log, &mark, store.promised).map_err(|error| store.failed(error))?;
     if end.position < store.promised {
         let (position, promised) = (end.position, store.promised);
@@ -250,7 +257,7 @@ fn open_index(store: &Store<'_>, options: &Options) -> Result<Index, Unusable> {
         other => Unusable::Store(other),
     })?;
     let mark = rows.mark().map_err(|error| store.index(error.into()))?;
-    let mark = mark.unwrap_or_else(|| Mark::at_start(store.log.start()));
+    let mark = mark.unwrap_or_else(Mark::at_start);
     let going_on = rows.live().map_err(|error| store.index(error.into()))?;
     Ok((rows, mark, going_on))
 }

@@ -4,9 +4,10 @@
 //! verified by its hash, and in a copy of the index, which holds every call's events together.
 
 use crate::block::{Blocks, Groups, groups_of, intact_events};
-use crate::folder::{Folder, promised, read_only_index};
+use crate::folder::{Folder, read_only_index};
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, Writer, segments_in};
+use crate::notes::{Archives, promised};
 use crate::rows::{Row, Rows};
 use crate::{OpenError, Options};
 use domain::envelope::verify;
@@ -84,7 +85,12 @@ pub fn repair(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, RepairError> {
     let log = damaged.join("log");
-    let files = segments_in(&log).unwrap_or_default();
+    let archives = Archives::read(damaged).unwrap_or_default().folders;
+    let archived = archives.iter().map(|folder| folder.join("log"));
+    let folders = archived.chain([log]);
+    let files: Vec<_> = folders
+        .flat_map(|folder| segments_in(&folder).unwrap_or_default())
+        .collect();
     if files.is_empty() {
         return Err(RepairError::NoLog(damaged.display().to_string()));
     }

@@ -70,10 +70,10 @@ pub(crate) struct RowBatch {
 
 impl Mark {
     /// Of an index that knows nothing yet.
-    pub(crate) fn at_start(address: u64) -> Self {
+    pub(crate) fn at_start() -> Self {
         Self {
             position: 0,
-            address,
+            address: 0,
             calls: 0,
             digest: Head::NONE.hash,
         }

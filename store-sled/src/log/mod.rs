@@ -15,6 +15,7 @@ pub(crate) use segment::{Segment, SegmentHeader, segments_in};
 pub(crate) use write::Writer;
 
 use crate::damage::Damage;
+use crate::notes::Archives;
 use domain::{StoreError, StoreId};
 use search::Hints;
 use std::io;
@@ -26,12 +27,16 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub(crate) enum LogError {
     Io(PathBuf, io::Error),
     Damage(Damage),
+    /// It is in an archive that is not there.
+    Away(PathBuf),
 }
 
 /// The segments in order. The last one grows.
 pub(crate) struct Log {
     segments: RwLock<Vec<Arc<Segment>>>,
     hints: Mutex<Hints>,
+    /// The archive that holds what is before the first segment, if it is not there.
+    away: Option<PathBuf>,
 }
 
 impl Log {
@@ -40,6 +45,24 @@ impl Log {
         Self {
             segments: RwLock::new(segments),
             hints: Mutex::new(Hints::default()),
+            away: None,
+        }
+    }
+
+    /// Why what is at that address cannot be read, if it was archived.
+    pub(crate) fn lacks(&self, address: u64) -> Option<LogError> {
+        let away = self.away.as_ref().filter(|_| address < self.start());
+        away.map(|folder| LogError::Away(folder.clone()))
+    }
+
+    /// Why there is nothing before the first segment.
+    fn before_the_first(&self, position: u64) -> LogError {
+        match &self.away {
+            Some(folder) => LogError::Away(folder.clone()),
+            None => {
+                let damage = Damage::new("the events from there on are missing");
+                damage.at(position).into()
+            }
         }
     }
 
@@ -104,27 +127,67 @@ impl From<LogError> for StoreError {
                 StoreError::Unavailable(what)
             }
             LogError::Damage(damage) => damage.into(),
+            LogError::Away(folder) => StoreError::Unavailable(format!(
+                "those events were archived to {}, which is not there; bring it back and try again",
+                folder.display()
+            )),
         }
     }
 }
 
-/// Opens the log whose files lie in these folders, if there are any, and answers whose it is. A last file that is
-/// shorter than its header was being made when the process died; it is passed over.
-pub(crate) fn open(folders: &[PathBuf]) -> Result<Option<(Log, StoreId)>, LogError> {
-    let mut segments: Vec<Segment> = Vec::new();
-    let mut store = None;
-    for folder in folders {
+/// Opens the log whose files lie in a folder and in archives, if there are any, and answers whose it is. A last file
+/// that is shorter than its header was being made when the process died; it is passed over. Archives may be away.
+pub(crate) fn open(archives: &Archives, own: &Path) -> Result<Option<(Log, StoreId)>, LogError> {
+    let mut folders = archives.folders.iter();
+    let away = folders.find(|folder| !folder.join("log").is_dir());
+    let mut found = Found::default();
+    if away.is_none() {
+        for folder in &archives.folders {
+            found.take(&folder.join("log"))?;
+        }
+    } else {
+        found.from = archives.up_to + 1;
+    }
+    found.take(own)?;
+    let Some(store) = found.store.filter(|_| !found.segments.is_empty()) else {
+        return Ok(None);
+    };
+    let mut log = Log::new(found.segments);
+    log.away = away.cloned();
+    Ok(Some((log, store)))
+}
+
+/// Segments as they are found.
+struct Found {
+    segments: Vec<Segment>,
+    store: Option<StoreId>,
+    /// The position of the first event.
+    from: u64,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            segments: Vec::new(),
+            store: None,
+            from: 1,
+        }
+    }
+}
+
+impl Found {
+    fn take(&mut self, folder: &Path) -> Result<(), LogError> {
         let paths = segments_in(folder).map_err(|error| LogError::io(folder, error))?;
         let last = paths.len().saturating_sub(1);
         for (number, path) in paths.into_iter().enumerate() {
             match Segment::open(&path)? {
                 Some((segment, header)) => {
-                    continues(segments.last(), &header)?;
-                    if *store.get_or_insert(header.store) != header.store {
+                    continues(self.segments.last(), self.from, &header)?;
+                    if *self.store.get_or_insert(header.store) != header.store {
                         let what = format!("{} is of another store", path.display());
                         return Err(Damage::new(what).into());
                     }
-                    segments.push(segment);
+                    self.segments.push(segment);
                 }
                 // It will be made anew when there is something to write to it.
                 None if number == last => {}
@@ -134,21 +197,21 @@ pub(crate) fn open(folders: &[PathBuf]) -> Result<Option<(Log, StoreId)>, LogErr
                 }
             }
         }
+        Ok(())
     }
-    let store = store.filter(|_| !segments.is_empty());
-    Ok(store.map(|store| (Log::new(segments), store)))
 }
 
 /// Segments are whole: each ends where the next begins.
-fn continues(before: Option<&Segment>, header: &SegmentHeader) -> Result<(), LogError> {
+fn continues(before: Option<&Segment>, from: u64, header: &SegmentHeader) -> Result<(), LogError> {
     let missing = |position: u64| {
         let damage = Damage::new("the log's file that holds the events from there on is missing");
         LogError::from(damage.at(position))
     };
     let Some(before) = before else {
-        return match header.first {
-            1 => Ok(()),
-            _ => Err(missing(1)),
+        return if header.first == from {
+            Ok(())
+        } else {
+            Err(missing(from))
         };
     };
     let end = before.end()?;

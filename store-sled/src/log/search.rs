@@ -60,7 +60,7 @@ impl Log {
         let segments = self.segments();
         let behind = segments.partition_point(|segment| segment.first <= position);
         let Some(segment) = behind.checked_sub(1).and_then(|at| segments.get(at)) else {
-            return Ok((1, self.start()));
+            return Err(self.before_the_first(position));
         };
         let end = segments.get(behind).map_or(until, |next| next.start);
         let mut low = (segment.first, segment.start);

@@ -61,6 +61,9 @@ impl Writer {
 
     /// What is written from now on goes to a file of its own.
     pub(crate) fn begin_segment(&mut self, first: u64) -> io::Result<()> {
+        if self.address == self.segment.start {
+            return Ok(());
+        }
         let header = SegmentHeader {
             store: self.store,
             first,

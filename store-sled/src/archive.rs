@@ -1,0 +1,366 @@
+//! Archiving: the files of the log in which every call is completed move to another folder, and what the index keeps of
+//! those calls shrinks to where their events are. They are read as before, as long as that folder is there.
+//!
+//! The file `archives` says which folders hold what comes before the log's own files. It is replaced whole once the
+//! copies are durable and verified; before that nothing has changed, and after it what was copied is only waste.
+
+use crate::block::Groups;
+use crate::commit::Job;
+use crate::folder::sync_folder;
+use crate::indexer::Told;
+use crate::live::Stage;
+use crate::log::{Log, LogError, Segment, SegmentHeader};
+use crate::notes::{Archives, Purpose, write_marker};
+use crate::read::Shared;
+use crate::rows::Row;
+use crate::{OpenError, SledStore};
+use domain::envelope::Hash;
+use domain::{CallId, Position, StoreError, Timestamp};
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// How many events were moved now.
+    pub events: u64,
+    /// How many bytes of the log that were.
+    pub bytes: u64,
+    /// How many completed calls shrank in the index.
+    pub calls: u64,
+    /// The last position that is in an archive.
+    pub up_to: Position,
+    /// Why no more was moved.
+    pub because: Because,
+}
+
+/// Why no more was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Because {
+    /// There is no more.
+    End,
+    /// The next event was recorded then, which is not before the date.
+    Newer(Timestamp),
+    /// The next event is of a call that is not completed, of which the last event was recorded then.
+    GoesOn(CallId),
+}
+
+/// Why nothing was moved; the store is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The store cannot be read, or has stopped.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive's folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+    /// It is the store's own folder, or within it.
+    #[error("{0} is in the store itself; name a folder elsewhere")]
+    InTheStore(String),
+    /// What was copied is not what was read.
+    #[error("the copy in {0} does not hold what the log holds; check that disk")]
+    NotTheSame(String),
+}
+
+impl From<LogError> for ArchiveError {
+    fn from(error: LogError) -> Self {
+        ArchiveError::Store(error.into())
+    }
+}
+
+impl SledStore {
+    /// Moves completed calls out: the log from its beginning up to the first event that was recorded at or after that
+    /// time, or is of a call that is not completed. Commands go on meanwhile. It reads and writes on the caller's
+    /// thread, for as long as that takes.
+    pub async fn archive(&self, before: Timestamp, to: &Path) -> Result<Archived, ArchiveError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Job::BeginSegment(answer)).await?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(crate::error::closed()))?;
+        let to = archive_folder(&self.path, to)?;
+        let moving = Moving {
+            shared: &self.shared,
+            folder: &self.path,
+            to: &to,
+        };
+        let cut = moving.cut(before)?;
+        let (files, bytes) = moving.copy(self.id, &cut)?;
+        moving.commit(&cut, files)?;
+        let calls = self.shrink(&cut).await?;
+        Ok(Archived {
+            events: cut.position - cut.from,
+            bytes,
+            calls,
+            up_to: Position(cut.position),
+            because: cut.because,
+        })
+    }
+
+    /// Has the rows of calls whose events are all archived say only where they are.
+    async fn shrink(&self, cut: &Cut) -> Result<u64, ArchiveError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Job::Index(Told::Shrink(cut.position, answer)))
+            .await?;
+        let shrunk = answered
+            .await
+            .unwrap_or_else(|_| Err(crate::error::closed()));
+        Ok(shrunk?)
+    }
+}
+
+fn archive_folder(store: &Path, to: &Path) -> Result<PathBuf, ArchiveError> {
+    let failed = |error| OpenError::from_io(to, error);
+    fs::create_dir_all(to.join("log")).map_err(failed)?;
+    let to = to.canonicalize().map_err(failed)?;
+    let store = store.canonicalize().map_err(failed)?;
+    if to.starts_with(&store) {
+        return Err(ArchiveError::InTheStore(to.display().to_string()));
+    }
+    Ok(to)
+}
+
+/// Where the archive is to end, behind a whole commit.
+struct Cut {
+    /// The last position that is archived already.
+    from: u64,
+    position: u64,
+    address: u64,
+    because: Because,
+}
+
+struct Moving<'a> {
+    shared: &'a Shared,
+    folder: &'a Path,
+    to: &'a Path,
+}
+
+impl Moving<'_> {
+    fn log(&self) -> &Log {
+        &self.shared.log
+    }
+
+    /// The segments that are the store's own.
+    fn own(&self) -> Vec<Arc<Segment>> {
+        let mut own = self.log().segments();
+        own.retain(|segment| segment.path.starts_with(self.folder));
+        own
+    }
+
+    fn cut(&self, before: Timestamp) -> Result<Cut, ArchiveError> {
+        let own = self.own();
+        let (first, start) = own
+            .first()
+            .map_or((1, 0), |segment| (segment.first, segment.start));
+        // The file that grows stays.
+        let end = own.last().map_or(start, |segment| segment.start);
+        let mut cut = Cut {
+            from: first - 1,
+            position: first - 1,
+            address: start,
+            because: Because::End,
+        };
+        let mut completed = HashSet::new();
+        let mut frames = self.log().frames(start, end);
+        let mut next = first;
+        while let Some(framed) = frames.next(next)? {
+            let header = framed.header;
+            let mut groups = Groups::new(next, framed.block).map_err(LogError::from)?;
+            while let Some(group) = groups.next().map_err(LogError::from)? {
+                let opened = group.open().map_err(LogError::from)?;
+                let call = opened.call();
+                let at = opened.recorded_at();
+                if at >= before {
+                    cut.because = Because::Newer(at);
+                    return Ok(cut);
+                }
+                if !completed.contains(call) {
+                    if !self.is_completed(call)? {
+                        cut.because = Because::GoesOn(call.clone());
+                        return Ok(cut);
+                    }
+                    completed.insert(call.clone());
+                }
+            }
+            next = header.next();
+            if header.behind == 0 {
+                cut.position = next - 1;
+                cut.address = frames.address();
+            }
+        }
+        Ok(cut)
+    }
+
+    fn is_completed(&self, call: &CallId) -> Result<bool, StoreError> {
+        let stage = self.shared.live().entry(call).map(|entry| entry.stage);
+        match stage {
+            Some(stage) => Ok(stage == Stage::Completed),
+            None => Ok(self.shared.known(call)?.is_some()),
+        }
+    }
+
+    /// Copies what is before the cut to the archive, and what is behind it of the file that holds both to another.
+    fn copy(&self, id: domain::StoreId, cut: &Cut) -> Result<(Vec<PathBuf>, u64), ArchiveError> {
+        let mut copied = Vec::new();
+        let mut bytes = 0;
+        let own = self.own();
+        let ends = own.iter().skip(1).map(|segment| segment.start);
+        for (segment, end) in own.iter().zip(ends) {
+            if segment.start >= cut.address {
+                break;
+            }
+            let upto = end.min(cut.address);
+            let header = SegmentHeader {
+                store: id,
+                first: segment.first,
+                start: segment.start,
+            };
+            let to = Segment::path(&self.to.join("log"), segment.first);
+            self.copy_between(&header, upto, &to)?;
+            bytes += upto - segment.start;
+            copied.push(to);
+            if cut.address < end {
+                let header = SegmentHeader {
+                    store: id,
+                    first: cut.position + 1,
+                    start: cut.address,
+                };
+                self.copy_between(&header, end, &part(self.folder, cut.position + 1))?;
+            }
+        }
+        if !copied.is_empty() {
+            write_marker(self.to, Purpose::Archive, id)
+                .map_err(|error| OpenError::from_io(self.to, error))?;
+        }
+        Ok((copied, bytes))
+    }
+
+    /// Writes a file of the log anew that holds what is between two addresses, durably, and reads it once more.
+    fn copy_between(
+        &self,
+        header: &SegmentHeader,
+        until: u64,
+        to: &Path,
+    ) -> Result<(), ArchiveError> {
+        let failed = |error| ArchiveError::Folder(OpenError::from_io(to, error));
+        let beside = to.with_extension("new");
+        let write = || -> io::Result<Result<(), LogError>> {
+            let mut file = File::create(&beside)?;
+            file.write_all(&header.bytes())?;
+            let mut at = header.start;
+            while at < until {
+                let bytes = match self.log().bytes(at, until.min(at + 1024 * 1024)) {
+                    Ok(bytes) if bytes.is_empty() => break,
+                    Ok(bytes) => bytes,
+                    Err(error) => return Ok(Err(error)),
+                };
+                file.write_all(&bytes)?;
+                at += bytes.len() as u64;
+            }
+            file.sync_all()?;
+            fs::rename(&beside, to)?;
+            sync_folder(to.parent().unwrap_or(Path::new("")))?;
+            Ok(Ok(()))
+        };
+        write().map_err(failed)??;
+        let Some((copy, found)) = Segment::open(to)? else {
+            return Err(ArchiveError::NotTheSame(to.display().to_string()));
+        };
+        let copy = Log::new(vec![copy]);
+        let rolled = |log: &Log| {
+            let before = (header.first - 1, header.start, Hash([0; 32]));
+            crate::indexer::roll_over(log, before, until)
+        };
+        if found != *header || rolled(&copy)? != rolled(self.log())? {
+            return Err(ArchiveError::NotTheSame(to.display().to_string()));
+        }
+        Ok(())
+    }
+
+    /// From here on the archive holds what was copied; the store's own copies are taken away.
+    fn commit(&self, cut: &Cut, copied: Vec<PathBuf>) -> Result<(), ArchiveError> {
+        if copied.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| ArchiveError::Folder(OpenError::from_io(self.folder, error));
+        let mut archives = Archives::read(self.folder)?;
+        archives.up_to = cut.position;
+        if !archives.folders.iter().any(|folder| folder == self.to) {
+            archives.folders.push(self.to.to_owned());
+        }
+        archives.write(self.folder).map_err(failed)?;
+        let moved = |segment: &Arc<Segment>| {
+            segment.path.starts_with(self.folder) && segment.start < cut.address
+        };
+        let (old, rest): (Vec<_>, Vec<_>) = self.log().segments().into_iter().partition(moved);
+        let (archived, own): (Vec<_>, Vec<_>) = rest
+            .into_iter()
+            .partition(|segment| !segment.path.starts_with(self.folder));
+        let mut segments = archived;
+        for path in copied {
+            segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
+        }
+        let split = settle_part(self.folder, cut.position + 1).map_err(failed)?;
+        if let Some(path) = split {
+            segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
+        }
+        segments.extend(own);
+        self.log().replace(segments);
+        for segment in old {
+            // Whoever reads it still has it open; what cannot be removed now is when the store is opened.
+            let _ = fs::remove_file(&segment.path);
+        }
+        Ok(())
+    }
+}
+
+fn part(store: &Path, first: u64) -> PathBuf {
+    Segment::path(&store.join("log"), first).with_extension("part")
+}
+
+/// Gives the rest of a file that was cut its name.
+pub(crate) fn settle_part(store: &Path, first: u64) -> io::Result<Option<PathBuf>> {
+    let (from, to) = (part(store, first), Segment::path(&store.join("log"), first));
+    if !from.exists() {
+        return Ok(None);
+    }
+    fs::rename(&from, &to)?;
+    sync_folder(&store.join("log"))?;
+    Ok(Some(to))
+}
+
+/// Takes away what is in an archive, and what was copied for one that was never finished.
+pub(crate) fn tidy(store: &Path, archives: &Archives) -> io::Result<()> {
+    if archives.up_to > 0 {
+        settle_part(store, archives.up_to + 1)?;
+    }
+    for entry in fs::read_dir(store.join("log"))? {
+        let path = entry?.path();
+        let unfinished = path
+            .extension()
+            .is_some_and(|extension| extension == "part" || extension == "new");
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let first: u64 = name.parse().unwrap_or(u64::MAX);
+        if unfinished || first <= archives.up_to {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a row becomes once all its events are archived; nothing if some are not.
+pub(crate) fn shrunk(call: &CallId, row: &Row, up_to: u64) -> Option<Vec<(u64, u64)>> {
+    let Row::Whole(history) = row else {
+        return None;
+    };
+    let places = history.places(call).ok()?;
+    places
+        .iter()
+        .all(|(first, events)| first + events - 1 <= up_to)
+        .then_some(places)
+}
