@@ -168,9 +168,9 @@ impl Moving<'_> {
         let mut completed = HashSet::new();
         let mut frames = self.log().frames(start, end);
         let mut next = first;
-        while let Some(framed) = frames.next(next)? {
-            let header = framed.header;
-            let mut groups = Groups::new(next, framed.block).map_err(LogError::from)?;
+        while let Some(read) = frames.next(next)? {
+            let header = read.header;
+            let mut groups = Groups::new(next, read.block).map_err(LogError::from)?;
             while let Some(group) = groups.next().map_err(LogError::from)? {
                 let opened = group.open().map_err(LogError::from)?;
                 let call = opened.call();
@@ -298,10 +298,10 @@ impl Moving<'_> {
             segment.path.starts_with(self.folder) && segment.start < cut.address
         };
         let (old, rest): (Vec<_>, Vec<_>) = self.log().segments().into_iter().partition(moved);
-        let (archived, own): (Vec<_>, Vec<_>) = rest
+        let (elsewhere, own): (Vec<_>, Vec<_>) = rest
             .into_iter()
             .partition(|segment| !segment.path.starts_with(self.folder));
-        let mut segments = archived;
+        let mut segments = elsewhere;
         for path in copied {
             segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
         }

@@ -140,7 +140,7 @@ pub fn check(
     }
     let written = open::written_end(&log)?;
     let mut reading = Reading::new(&log, head);
-    let torn = reading.to_the_end(promised, written, &mut progress)?;
+    let torn = reading.read_all(promised, written, &mut progress)?;
     if reading.end.position < promised {
         let what = format!("its events end before position {promised}, which was acknowledged");
         return Err(Damage::new(what).at(reading.end.position + 1).into());
@@ -186,7 +186,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Answers how many bytes behind the last whole commit were torn.
-    fn to_the_end(
+    fn read_all(
         &mut self,
         promised: u64,
         written: u64,
@@ -210,17 +210,17 @@ impl<'a> Reading<'a> {
     fn frame(&mut self, frames: &mut Frames<'_>) -> Result<bool, CheckError> {
         let next = self.end.position + 1;
         let address = frames.address();
-        let framed = match frames.next(next) {
+        let read = match frames.next(next) {
             Ok(None) => return Ok(false),
-            Ok(Some(framed)) => framed,
+            Ok(Some(read)) => read,
             Err(LogError::Damage(damage)) => return Err(self.locate(address, damage).into()),
             Err(error) => return Err(error.into()),
         };
-        let events = match Groups::new(next, framed.block).and_then(Groups::events) {
+        let events = match Groups::new(next, read.block).and_then(Groups::events) {
             Ok(events) => events,
-            Err(damage) => return Err(self.within(next, framed.block, damage).into()),
+            Err(damage) => return Err(self.within(next, read.block, damage).into()),
         };
-        let header = framed.header;
+        let header = read.header;
         for event in &events {
             self.event(event)?;
         }

@@ -109,8 +109,8 @@ pub(crate) fn gather(
         let (frame, address) = log.locate(*first, until)?;
         let mut frames = log.frames(address, until).at_once(0);
         let gone = || Damage::new("the events from there on are missing").at(*first);
-        let framed = frames.next(frame)?.ok_or_else(gone)?;
-        let mut groups = Groups::new(frame, framed.block)?;
+        let read = frames.next(frame)?.ok_or_else(gone)?;
+        let mut groups = Groups::new(frame, read.block)?;
         while let Some(group) = groups.next()? {
             if group.first == *first && group.call == call.as_str() {
                 history.push(*first, [group.bytes].into_iter(), head);

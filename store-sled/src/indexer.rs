@@ -305,12 +305,12 @@ pub(crate) fn roll_over(
 ) -> Result<Hash, LogError> {
     let (mut next, mut digest) = (position + 1, digest);
     let mut frames = log.frames(address, until);
-    while let Some(framed) = frames.next(next)? {
-        let mut groups = crate::block::Groups::new(next, framed.block)?;
+    while let Some(read) = frames.next(next)? {
+        let mut groups = crate::block::Groups::new(next, read.block)?;
         while let Some(group) = groups.next()? {
             group.open()?.hashes(|hash| digest = roll(digest, hash))?;
         }
-        next = framed.header.next();
+        next = read.header.next();
     }
     Ok(digest)
 }

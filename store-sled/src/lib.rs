@@ -24,6 +24,7 @@ mod indexer;
 pub mod layout;
 mod live;
 mod log;
+mod new_log;
 mod notes;
 mod open;
 mod read;
@@ -31,6 +32,7 @@ pub mod repair;
 mod rows;
 #[cfg(test)]
 mod testing;
+mod upgrade;
 
 pub use error::OpenError;
 

@@ -96,9 +96,10 @@ pub(crate) fn write_marker(store: &Path, purpose: Purpose, id: StoreId) -> io::R
 
 const CHECK: &str = "check ";
 
-fn with_check(text: String) -> String {
+fn with_check(mut text: String) -> String {
     let check = crc32fast::hash(text.as_bytes());
-    format!("{text}{CHECK}{check:08x}\n")
+    let _ = writeln!(text, "{CHECK}{check:08x}");
+    text
 }
 
 fn check_holds(text: &str) -> bool {

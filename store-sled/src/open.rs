@@ -14,6 +14,7 @@ use crate::log::{Log, LogError, Segment};
 use crate::notes::{Acknowledged, Marker, Purpose};
 use crate::read::REBUILD;
 use crate::rows::{Mark, Row, RowBatch, Rows};
+use crate::upgrade::upgrade;
 use crate::{OpenError, Options, at};
 use domain::{CallId, Head, Revision, StoreError, StoreId};
 use smol_str::SmolStr;
@@ -130,6 +131,9 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
         Marker::None => (None, Purpose::Calls),
         Marker::Store(id, purpose) => (Some(id), purpose),
     };
+    if let Marker::Store(id, Purpose::Format1) = marker {
+        upgrade(&folder, id)?;
+    }
     let (log, id) = folder.open_log(known)?;
     let (acknowledged, last) = folder.acknowledged()?;
     let head = folder.head().read()?.map_or(0, |(position, _)| position);
@@ -288,16 +292,16 @@ pub(crate) fn find_end_from(
     let mut frames = log.frames(end.address, written);
     let mut next = end.position + 1;
     let damage = loop {
-        let framed = match frames.next(next) {
+        let read = match frames.next(next) {
             Ok(None) => break None,
-            Ok(Some(framed)) => framed,
+            Ok(Some(read)) => read,
             Err(LogError::Damage(damage)) => break Some(damage),
             Err(error) => return Err(error),
         };
-        if let Err(damage) = Groups::new(next, framed.block) {
+        if let Err(damage) = Groups::new(next, read.block) {
             break Some(damage);
         }
-        let header = framed.header;
+        let header = read.header;
         next = header.next();
         if header.behind == 0 {
             end = End {
@@ -361,15 +365,15 @@ fn write_again(
     let mut next = first;
     loop {
         let address = frames.address();
-        let Some(framed) = frames.next(next)? else {
+        let Some(read) = frames.next(next)? else {
             return Ok(());
         };
         let mut frame = vec![0; HEADER_BYTES];
-        framed.header.write(&mut frame);
-        frame.extend_from_slice(framed.block);
+        read.header.write(&mut frame);
+        frame.extend_from_slice(read.block);
         let written = at::write_all(file, &frame, last.offset(address));
         written.map_err(|error| LogError::io(&last.path, error))?;
-        next = framed.header.next();
+        next = read.header.next();
     }
 }
 
@@ -386,12 +390,12 @@ impl Replay<'_> {
     fn all(&mut self, mark: &Mark) -> Result<(), IndexError> {
         let mut frames = self.log.frames(mark.address, self.end.address);
         let mut next = mark.position + 1;
-        while let Some(framed) = frames.next(next)? {
-            let mut groups = Groups::new(next, framed.block)?;
+        while let Some(read) = frames.next(next)? {
+            let mut groups = Groups::new(next, read.block)?;
             while let Some(group) = groups.next()? {
                 self.take(group)?;
             }
-            next = framed.header.next();
+            next = read.header.next();
             if self.completed.len() >= ROWS_AT_ONCE {
                 self.write_completed()?;
             }

@@ -126,7 +126,7 @@ impl Shared {
             let live = self.live().get(call).cloned();
             let history = match live {
                 Some(history) => Some(history),
-                None => self.from_disk(rows, call)?,
+                None => self.row_of(rows, call)?,
             };
             let history = history.unwrap_or(History::NONE);
             let wanted = wanted(after.0, history.head.revision.0, max);
@@ -149,10 +149,10 @@ impl Shared {
 
     /// What the index on disk knows of a call that is not in memory.
     pub(crate) fn known(&self, call: &CallId) -> Result<Option<History>, StoreError> {
-        self.with_rows(|rows| self.from_disk(rows, call))
+        self.with_rows(|rows| self.row_of(rows, call))
     }
 
-    fn from_disk(&self, rows: &Rows, call: &CallId) -> Result<Option<History>, StoreError> {
+    fn row_of(&self, rows: &Rows, call: &CallId) -> Result<Option<History>, StoreError> {
         let row = rows.get(call).map_err(|error| match error {
             StoreError::Corrupt(what) => damaged_index(rows, &Damage::new(what)),
             unavailable @ StoreError::Unavailable(_) => unavailable,
@@ -242,9 +242,9 @@ struct Between {
 
 impl Between {
     fn take(&mut self, frames: &mut Frames<'_>) -> Result<(), LogError> {
-        let framed = frames.next(self.next)?;
-        let framed = framed.ok_or_else(|| missing(self.next))?;
-        let mut groups = Groups::new(self.next, framed.block)?;
+        let read = frames.next(self.next)?;
+        let read = read.ok_or_else(|| missing(self.next))?;
+        let mut groups = Groups::new(self.next, read.block)?;
         while let Some(group) = groups.next()? {
             if groups.next_position() <= self.after + 1 || group.first > self.until {
                 continue;

@@ -3,23 +3,22 @@
 //! What is damaged in the log is looked for in two more places: among the events of a damaged block one by one, each
 //! verified by its hash, and in a copy of the index, which holds every call's events together.
 
-use crate::block::{Blocks, Groups, groups_of, intact_events};
+use crate::OpenError;
+use crate::block::{Groups, groups_of, intact_events};
 use crate::folder::{Folder, read_only_index};
 use crate::log::frame::{HEADER_BYTES, Header};
-use crate::log::{Log, LogError, Segment, Writer, segments_in};
+use crate::log::{Log, LogError, Segment, segments_in};
+use crate::new_log::NewLog;
 use crate::notes::{Archives, promised};
 use crate::rows::{Row, Rows};
-use crate::{OpenError, Options};
 use domain::envelope::verify;
 use domain::{CallId, Head, RecordedEvent, Revision, StoreError, StoreId, StoredEvent};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::Path;
-
-/// How many bytes of frames the new store gets at once.
-const COMMIT_BYTES: usize = 1024 * 1024;
+use uuid::Uuid;
 
 /// What was salvaged, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +85,8 @@ pub fn repair(
 ) -> Result<Repaired, RepairError> {
     let log = damaged.join("log");
     let archives = Archives::read(damaged).unwrap_or_default().folders;
-    let archived = archives.iter().map(|folder| folder.join("log"));
-    let folders = archived.chain([log]);
+    let elsewhere = archives.iter().map(|folder| folder.join("log"));
+    let folders = elsewhere.chain([log]);
     let files: Vec<_> = folders
         .flat_map(|folder| segments_in(&folder).unwrap_or_default())
         .collect();
@@ -113,7 +112,6 @@ pub fn repair(
     let copies = read_only_index(damaged, |rows| copies(rows, &whole)).unwrap_or_default();
     let known = copies.heads;
     // The index's copies passed their checksums; a damaged block's events did not, so they come second.
-    let mut spare = spare;
     spare.extend(copies.events);
     let mut salvage = Salvage::into(into)?;
     let mut next = 1;
@@ -264,9 +262,7 @@ fn holds(whole: &[Range<u64>], position: u64) -> bool {
 struct Salvage {
     folder: Folder,
     id: StoreId,
-    writer: Writer,
-    blocks: Blocks,
-    last: u64,
+    log: NewLog,
     /// Events of one call that follow each other, not written yet.
     run: Vec<RecordedEvent>,
     calls: HashMap<CallId, Salvaged, RandomState>,
@@ -295,19 +291,14 @@ struct Salvaged {
 impl Salvage {
     fn into(path: &Path) -> Result<Self, RepairError> {
         let (folder, _) = Folder::take(path)?;
-        let (log, id) = folder.open_log(None)?;
-        let log = std::sync::Arc::new(log);
+        let id = StoreId(Uuid::new_v4());
         let failed = |error| OpenError::from_io(folder.path(), error);
-        let first = log.segments().pop().expect("it was made with one");
-        let file = first.to_write().map_err(failed)?;
-        let bytes = Options::default().log_file_bytes;
-        let writer = Writer::new(log, file, folder.log(), id, 0, bytes);
+        fs::create_dir_all(folder.log()).map_err(failed)?;
+        let log = NewLog::begin(&folder.log(), id).map_err(failed)?;
         Ok(Self {
             folder,
             id,
-            writer,
-            blocks: Blocks::after(0),
-            last: 0,
+            log,
             run: Vec::new(),
             calls: HashMap::default(),
             recovered: 0,
@@ -413,32 +404,17 @@ impl Salvage {
 
     fn write_run(&mut self) -> Result<(), RepairError> {
         for group in groups_of(&self.run) {
-            self.blocks.push(&group);
+            let pushed = self.log.push(&group);
+            pushed.map_err(|error| OpenError::from_io(self.folder.path(), error))?;
         }
         self.run.clear();
-        if self.blocks.bytes() > COMMIT_BYTES {
-            self.commit()?;
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), RepairError> {
-        let first = self.last + 1;
-        let sealed = std::mem::replace(&mut self.blocks, Blocks::after(self.last)).finish();
-        if sealed.last < first {
-            return Ok(());
-        }
-        let written = self.writer.append(first, &sealed.bytes);
-        written.map_err(|error| OpenError::from_io(self.folder.path(), error))?;
-        self.last = sealed.last;
-        self.blocks = Blocks::after(self.last);
         Ok(())
     }
 
     fn finish(mut self, known: &BTreeMap<CallId, u64>) -> Result<Repaired, RepairError> {
         self.write_run()?;
-        self.commit()?;
         let failed = |error| OpenError::from_io(self.folder.path(), error);
+        let events = self.log.finish().map_err(failed)?;
         self.folder.write_marker(self.id).map_err(failed)?;
         let known_to = |call: &CallId| known.get(call).copied().unwrap_or(0);
         let of_log = self.calls.iter().map(|(call, state)| Loss {
@@ -462,7 +438,7 @@ impl Salvage {
         let there = self.calls.values().filter(|state| state.head != Head::NONE);
         Ok(Repaired {
             id: self.id,
-            events: self.last,
+            events,
             calls: there.count() as u64,
             recovered: self.recovered,
             losses,

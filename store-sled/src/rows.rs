@@ -207,26 +207,13 @@ impl Rows {
 
     /// The calls that go on, as far as the rows know them.
     pub(crate) fn live(&self) -> Result<Vec<(CallId, History)>, StoreError> {
-        self.of_kind(b'l')?
-            .into_iter()
-            .filter_map(|(call, row)| match row {
-                Ok(Row::Whole(history)) => Some(Ok((call, history))),
-                Ok(Row::Places(..)) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .collect()
-    }
-
-    fn of_kind(&self, kind: u8) -> Result<Vec<(CallId, Result<Row, StoreError>)>, StoreError> {
-        let calls = self.calls_of_kind(kind)?;
-        let rows = calls
-            .into_iter()
-            .filter_map(|call| match self.row(kind, &call) {
-                Ok(None) => None,
-                Ok(Some(row)) => Some((call, Ok(row))),
-                Err(error) => Some((call, Err(error))),
-            });
-        Ok(rows.collect())
+        let mut live = Vec::new();
+        for call in self.calls_of_kind(b'l')? {
+            if let Some(Row::Whole(history)) = self.row(b'l', &call)? {
+                live.push((call, history));
+            }
+        }
+        Ok(live)
     }
 
     fn calls_of_kind(&self, kind: u8) -> Result<Vec<CallId>, StoreError> {

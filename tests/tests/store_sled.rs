@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use store_sled::check::check;
 use store_sled::{OpenError, Options, SledStore, layout};
 use tempfile::TempDir;
 use tests::contract::{a_whole_call, batches, chatter, in_time};
@@ -359,6 +360,42 @@ async fn a_snapshot_that_sled_did_not_finish_is_no_damage() {
     fs::write(half, "half").expect("written");
     let store = SledStore::open(&path).expect("a store");
     assert_eq!(all_events(&store).await, events);
+}
+
+/// The folder in the fixtures was written by the program of that format.
+#[tokio::test]
+async fn a_store_of_the_first_format_is_brought_to_todays_and_keeps_every_event() {
+    let (_folder, path) = new_path();
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/store-format-1");
+    copy(&files(&old), &old, &path);
+    // A process that died while it did so left half of it.
+    fs::create_dir(path.join("log.new")).expect("a folder");
+    fs::write(path.join("log.new/00000000000000000001.log"), "half").expect("written");
+    let store = SledStore::open(&path).expect("a store");
+    assert_eq!(
+        store.id().to_string(),
+        "8c04ba2f-f626-4a18-a6e5-7e426b18c974"
+    );
+    let all = all_events(&store).await;
+    let of_c1 = store
+        .read_call(&call("c1"), Revision(0))
+        .await
+        .expect("there");
+    let recorded = of_c1.iter().map(|event| &event.recorded);
+    let head = verify(Head::NONE, recorded).expect("an unaltered chain");
+    assert_eq!(head.revision, Revision(7));
+    assert_eq!(
+        head.hash.to_string(),
+        "a4f6de5b4e417e1a7de1d0373f2f55f2e30755496d04e832bd8a28f693d50ec0"
+    );
+    let positions = of_c1.iter().map(|event| event.position.0);
+    assert!(positions.eq([1, 3, 4, 5, 6, 7, 8]));
+    assert_eq!(all.len(), 8);
+    store.close().await.expect("closed");
+    assert!(!path.join("events").exists());
+    check(&path, &Options::default(), |_, _| {}).expect("whole");
+    let store = SledStore::open(&path).expect("a store");
+    assert_eq!(all_events(&store).await, all);
 }
 
 // Writing, closing and the index.

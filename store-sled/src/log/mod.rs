@@ -57,13 +57,11 @@ impl Log {
 
     /// Why there is nothing before the first segment.
     fn before_the_first(&self, position: u64) -> LogError {
-        match &self.away {
-            Some(folder) => LogError::Away(folder.clone()),
-            None => {
-                let damage = Damage::new("the events from there on are missing");
-                damage.at(position).into()
-            }
+        if let Some(folder) = &self.away {
+            return LogError::Away(folder.clone());
         }
+        let damage = Damage::new("the events from there on are missing");
+        damage.at(position).into()
     }
 
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {

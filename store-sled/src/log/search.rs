@@ -69,7 +69,7 @@ impl Log {
             let middle = low.1 + (high - low.1) / 2;
             match self.find(middle, high)? {
                 Some((address, header)) if header.first <= position => {
-                    low = (header.first, address)
+                    low = (header.first, address);
                 }
                 Some(_) | None => high = middle,
             }
