@@ -283,13 +283,15 @@ impl Folder {
         fs::create_dir_all(path).map_err(failed("make", path))?;
         let handle = File::open(path).map_err(failed("open", path))?;
         match handle.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                handle,
-            }),
-            Err(TryLockError::WouldBlock) => Err(fault(path)(BackupFault::Busy)),
-            Err(TryLockError::Error(error)) => Err(failed("lock", path)(error)),
+            Err(TryLockError::WouldBlock) => return Err(fault(path)(BackupFault::Busy)),
+            // A network's disk without locks is no reason against a backup on it.
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
+                return Err(failed("lock", path)(error));
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => {}
         }
+        let path = path.to_owned();
+        Ok(Self { path, handle })
     }
 
     /// The backup that is there, or the beginning of one.

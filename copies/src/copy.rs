@@ -31,7 +31,7 @@ pub async fn copy(
     }
     let info = from.info().await?;
     let there = heads(to, Work::Looking, DESTINATION, |_| true, report).await?;
-    let mut copying = Copying::new(to, there);
+    let mut copying = Copying::new(to, there.heads);
     let mut commands = Commands::new(from, Position::START, info.last);
     let mut told = Told::new(Work::Copying, info.events, report);
     while let Some(command) = commands.next().await? {
@@ -121,12 +121,9 @@ impl<'s> Copying<'s> {
             last: self.last,
             ..read.digest()
         };
-        let destination = StoreDigest {
-            last: self.to.info().await?.last,
-            ..found.digest()
-        };
+        let destination = found.digest();
         if source.sha256 != destination.sha256 {
-            return Err(unlike(read, &found));
+            return Err(unlike(read, &found.heads));
         }
         Ok(Copied {
             source,

@@ -5,7 +5,7 @@ use crate::error::altered_in;
 use crate::sha256::Sha256Text;
 use crate::{CopyError, Report, Told, Work};
 use domain::envelope::{Altered, verify};
-use domain::{CallId, EventStore, Head, Position, RecordedEvent};
+use domain::{CallId, EventStore, Head, Position, RecordedEvent, StoredEvent};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
@@ -28,12 +28,23 @@ pub struct Heads(HashMap<CallId, Head>);
 
 /// Reads the store as it is now, verifies every hash, and says what it holds.
 pub async fn digest(store: &dyn EventStore, report: Report<'_>) -> Result<StoreDigest, CopyError> {
-    let last = store.info().await?.last;
-    let heads = heads(store, Work::Comparing, "the store", |_| true, report).await?;
-    Ok(StoreDigest {
-        last,
-        ..heads.digest()
-    })
+    let found = heads(store, Work::Comparing, "the store", |_| true, report).await?;
+    Ok(found.digest())
+}
+
+/// Where the calls of a store stood at a position.
+pub(crate) struct Found {
+    pub(crate) heads: Heads,
+    pub(crate) last: Position,
+}
+
+impl Found {
+    pub(crate) fn digest(&self) -> StoreDigest {
+        StoreDigest {
+            last: self.last,
+            ..self.heads.digest()
+        }
+    }
 }
 
 /// Where the calls of the store stand now, of the events that matter.
@@ -43,21 +54,23 @@ pub(crate) async fn heads(
     place: &str,
     matters: impl Fn(&RecordedEvent) -> bool,
     report: Report<'_>,
-) -> Result<Heads, CopyError> {
+) -> Result<Found, CopyError> {
     let info = store.info().await?;
     let mut heads = Heads::default();
     let mut told = Told::new(work, info.events, report);
+    let mut last = Position::START;
     let mut commands = Commands::new(store, Position::START, info.last);
     while let Some(command) = commands.next().await? {
-        for event in command.iter().map(|stored| &stored.recorded) {
-            told.more(1);
-            if matters(event) {
-                heads.follow(event).map_err(altered_in(place))?;
+        told.more(command.len());
+        for StoredEvent { position, recorded } in &command {
+            last = *position;
+            if matters(recorded) {
+                heads.follow(recorded).map_err(altered_in(place))?;
             }
         }
     }
     told.done();
-    Ok(heads)
+    Ok(Found { heads, last })
 }
 
 impl Heads {

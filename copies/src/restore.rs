@@ -119,8 +119,8 @@ impl Verified {
         report: Report<'_>,
     ) -> Result<Copied, CopyError> {
         let there = heads(to, Work::Looking, "the destination", |_| true, report).await?;
-        self.is_all_of(&there)?;
-        let mut copying = Copying::new(to, there);
+        self.is_all_of(&there.heads)?;
+        let mut copying = Copying::new(to, there.heads);
         let mut told = Told::new(Work::Copying, self.heads.digest().events, report);
         let mut events = Events::of(&self.source);
         let mut gathering = Gathering::default();

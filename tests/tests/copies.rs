@@ -17,7 +17,7 @@ use domain::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -127,6 +127,10 @@ struct Odd {
     id: StoreId,
     /// Its positions are so many times as far apart, and do not begin at 1.
     stretch: u64,
+    /// Its pages are no longer than that, however many events are asked for.
+    page: usize,
+    /// What somebody writes to it whenever somebody reads it.
+    growing: Mutex<VecDeque<Batch>>,
     /// It fails after so many appends.
     appends: AtomicU64,
     /// Appends overtake each other on the way to it.
@@ -141,6 +145,8 @@ impl Odd {
             inner: MemoryStore::new(),
             id: StoreId(Uuid::new_v4()),
             stretch: 1,
+            page: usize::MAX,
+            growing: Mutex::default(),
             appends: AtomicU64::new(u64::MAX),
             overtaking: false,
             arrived: Mutex::default(),
@@ -205,7 +211,12 @@ impl EventStore for Odd {
             after,
             "a position that is none of its own"
         );
-        Ok(self.all_outside(self.inner.read_all(inside, max).await?))
+        let more = self.growing.lock().expect("no panic").pop_front();
+        if let Some(batch) = more {
+            self.inner.append(batch).await.expect("kept");
+        }
+        let events = self.inner.read_all(inside, max.min(self.page)).await?;
+        Ok(self.all_outside(events))
     }
 
     async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
@@ -674,16 +685,55 @@ async fn a_copy_holds_every_event_unchanged_and_in_order_in_any_store() {
 
 #[tokio::test]
 async fn a_command_stays_one_batch_wherever_pages_end() {
-    let mut day = Vec::new();
-    for number in 0..400 {
-        day.extend(batches(&call(&format!("c{number}")), a_whole_call()).await);
-    }
-    let source = filled(memory(), &day).await;
-    let to = Odd::new();
-    copy(&*source, &to).await.expect("copied");
+    let day = a_day(30).await;
     let sent: Vec<_> = day.iter().map(|batch| batch.events().to_vec()).collect();
-    assert!(sent.concat().len() > 3 * 2048, "several pages");
-    assert!(*to.arrived.lock().expect("no panic") == sent);
+    for page in [1, 2, 3, 7, usize::MAX] {
+        let source = Odd { page, ..Odd::new() };
+        for batch in &day {
+            source.append(batch.clone()).await.expect("kept");
+        }
+        let to = Odd::new();
+        copy(&source, &to).await.expect("copied");
+        assert!(*to.arrived.lock().expect("no panic") == sent, "{page}");
+
+        let folder = tempdir().expect("a folder");
+        backup(&source, folder.path()).await;
+        let (to, verified) = (Odd::new(), verified(folder.path()).expect("it verifies"));
+        verified.restore(&to, &mut quiet).await.expect("restored");
+        assert!(*to.arrived.lock().expect("no panic") == sent, "{page}");
+    }
+}
+
+/// What is copied is the store as it was when that began: one that grows as fast as it is read has no end.
+#[tokio::test]
+async fn a_store_that_grows_as_fast_as_it_is_read_is_copied_to_where_it_was() {
+    let (day, later) = (a_day(2).await, batches(&call("later"), chatter(2000)).await);
+    let source = Odd {
+        page: 1,
+        growing: Mutex::new(later.into()),
+        ..Odd::new()
+    };
+    for batch in &day {
+        source.inner.append(batch.clone()).await.expect("kept");
+    }
+    let folder = tempdir().expect("a folder");
+    let was = |from: &Odd| futures_now(from.info()).expect("told").last;
+    let (last, to) = (was(&source), memory());
+    let copied = copy(&source, &*to).await.expect("copied");
+    assert_eq!(copied.source.last, last);
+    assert_eq!(Position(copied.source.events), last);
+    let last = was(&source);
+    assert_eq!(backup(&source, folder.path()).await.manifest.last, last);
+    let last = was(&source);
+    let covered = digest(&source).await;
+    assert_eq!((covered.last, Position(covered.events)), (last, last));
+    let last = was(&source);
+    let dump = faults(&dumped(&source, Position::START).await).expect("whole");
+    assert_eq!(dump.last().map(|event| event.position), Some(last));
+    assert!(
+        !source.growing.lock().expect("no panic").is_empty(),
+        "it grew to the end"
+    );
 }
 
 #[tokio::test]
