@@ -1,8 +1,8 @@
 //! Keeping copies of a store, whatever its kind: all of it goes through the port, while commands go on.
 //!
-//! Read top-down: what proves that two stores hold the same calls ([`heads`]), one store into another ([`copy`]), the
-//! text anybody can read ([`dump`], [`line`](mod@line)), a folder that grows by what is new ([`backup`]), and the way back
-//! ([`restore`]).
+//! Read top-down: what proves that two stores hold the same calls ([`heads`]), one store into another
+//! ([`copy`](mod@copy)), the text anybody can read ([`dump`](mod@dump), [`line`](mod@line)), a folder that grows by what
+//! is new ([`backup`](mod@backup)), and the way back ([`restore`]).
 
 pub mod backup;
 mod commands;
