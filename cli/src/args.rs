@@ -94,7 +94,10 @@ pub enum Verb {
     },
     /// Do the main job on a fresh store: a real capture and a made-up day in, the four read models out
     Demo(Demo),
-    /// Look after the store
+    /// Copy a store into another, of any kind: every event unchanged; started again it goes on
+    Copy(Copy),
+    /// Look after the store: its digest, dumps and backups of it, and the way back
+    #[command(after_help = STORE_EXAMPLES)]
     Store {
         /// What to do with it.
         #[command(subcommand)]
@@ -500,12 +503,95 @@ pub struct Demo {
     pub seed: u64,
 }
 
+/// `kaigi copy`.
+#[derive(Debug, Args)]
+#[command(after_help = COPY_HELP)]
+pub struct Copy {
+    /// The store to copy, by URL
+    #[arg(long, value_name = "URL")]
+    pub from: StoreUrl,
+    /// The store to copy into, by URL; an embedded one that is not there yet is made
+    #[arg(long, value_name = "URL")]
+    pub to: StoreUrl,
+}
+
+const COPY_HELP: &str = "\
+Every event arrives unchanged, with its times, ids and hashes; only positions are the destination's
+own. In the end both are read again, and their digests must be the same. What is there already is
+not sent again: interrupt a copy and start it again, or run it every night. A call that the
+destination holds otherwise ends it with exit code 5, and nothing is overwritten.
+
+Example:
+  kaigi copy --from sled:./calls --to sled:./calls-moved";
+
+const STORE_EXAMPLES: &str = "\
+Examples:
+  kaigi store backup ./backup                       again and again: each run adds what is new
+  kaigi --store sled:./new store restore ./backup   into a store that nobody wrote to
+  kaigi store dump | zstd > calls.ndjson.zst        readable without kaigi
+  kaigi store digest                                the same for two stores with the same calls";
+
 /// `kaigi store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
     /// Identity, format, counts, size, last position
     Info,
+    /// Back the store up into a folder: all of it, or what came since the last time
+    #[command(after_help = BACKUP_HELP)]
+    Backup {
+        /// The folder; made if it is not there
+        folder: PathBuf,
+    },
+    /// Bring a backup or a dump back, into a store that is new
+    #[command(after_help = RESTORE_HELP)]
+    Restore {
+        /// A backup's folder, a dump, or - for a dump on standard input
+        from: PathBuf,
+    },
+    /// Verify a backup or a dump, every line and every hash, without restoring it
+    #[command(after_help = "Example:\n  kaigi store verify ./backup")]
+    Verify {
+        /// A backup's folder, a dump, or - for a dump on standard input
+        from: PathBuf,
+    },
+    /// Write the store to standard output, one event a line, as docs/dump-format.md says
+    #[command(
+        after_help = "Examples:\n  kaigi store dump > calls.ndjson\n  kaigi store dump --after 1200 | jq .type"
+    )]
+    Dump {
+        /// Only events after this position; such a dump can be read, and not be restored by itself
+        #[arg(long, value_name = "POSITION", default_value = "0", value_parser = position)]
+        after: Position,
+    },
+    /// Verify every hash in the store, and print one digest of all its calls
+    #[command(after_help = DIGEST_HELP)]
+    Digest,
 }
+
+const BACKUP_HELP: &str = "\
+The backup is the store as it is when the run begins, whatever is written meanwhile. A run that is
+interrupted leaves the backup before it whole. It holds the customers' numbers as the store does:
+keep it where only those can read it who may read the store.
+
+Examples:
+  kaigi store backup /mnt/backup/calls     each run adds a file with what is new
+  kaigi store verify /mnt/backup/calls";
+
+const RESTORE_HELP: &str = "\
+Everything is verified before the first event is written, and the store is read again in the end.
+A restore that was interrupted goes on when it is started again. --store names where to.
+
+Examples:
+  kaigi --store sled:./restored store restore /mnt/backup/calls
+  zstdcat calls.ndjson.zst | kaigi --store sled:./restored store restore -";
+
+const DIGEST_HELP: &str = "\
+The digest is SHA-256 over one line a call, in the order of the calls' bytes: the call, a tab, its
+revision, a tab, the hash of its last event, a line feed. A history that was altered ends it with
+exit code 6, and says where.
+
+Example:
+  kaigi --store sled:./calls store digest";
 
 /// A day of more calls than anybody has would only fill a disk.
 fn calls() -> clap::builder::RangedU64ValueParser {

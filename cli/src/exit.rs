@@ -1,7 +1,9 @@
 //! How the program ends, for whoever called it.
 
+use copies::CopyError;
+use copies::backup::BackupFault;
 use domain::envelope::Altered;
-use domain::{HandleError, StoreError};
+use domain::{AppendError, HandleError, StoreError};
 use std::process::ExitCode;
 use store_sled::OpenError;
 
@@ -61,6 +63,30 @@ impl Exit {
         }
     }
 
+    fn of_copy(error: &CopyError) -> Exit {
+        match error {
+            CopyError::Store(error)
+            | CopyError::NotKept {
+                why: AppendError::Store(error),
+                ..
+            } => Exit::of_store(error),
+            CopyError::Diverged { .. } | CopyError::NotKept { .. } | CopyError::NotNew { .. } => {
+                Exit::Conflict
+            }
+            CopyError::SameStore(_) => Exit::Usage,
+            CopyError::Backup {
+                what: BackupFault::NoBackup,
+                ..
+            } => Exit::NotFound,
+            CopyError::Backup {
+                what: BackupFault::Busy,
+                ..
+            } => Exit::TryAgain,
+            _ if error.is_unverified() => Exit::Altered,
+            _ => Exit::Failed,
+        }
+    }
+
     /// What a failure ends the program with.
     pub fn of(error: &anyhow::Error) -> Exit {
         error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
@@ -76,6 +102,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref() {
         return Some(Exit::of_command(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_copy(error));
     }
     if let Some(OpenError::Busy { .. } | OpenError::DiskFull { .. }) = cause.downcast_ref() {
         return Some(Exit::TryAgain);

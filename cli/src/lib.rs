@@ -1,6 +1,7 @@
 //! The program `kaigi`: chooses the store, and nothing else does.
 
 pub mod args;
+pub mod copy;
 pub mod demo;
 pub mod events;
 pub mod exit;
@@ -16,4 +17,5 @@ pub mod run;
 pub mod show;
 pub mod simulate;
 pub mod store;
+pub mod store_verbs;
 pub mod story;

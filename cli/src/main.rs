@@ -1,14 +1,15 @@
 //! The program `kaigi`.
 
 use clap::{CommandFactory, Parser};
-use kaigi::args::{Cli, Import, Output, Run, Show, StoreVerb, Verb};
+use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
 use kaigi::exit::{Exit, usage};
-use kaigi::output::{Console, NobodyReads, json_line};
+use kaigi::output::{Console, NobodyReads};
 use kaigi::run::{Stopped, Tally};
-use kaigi::store::StoreUrl;
-use kaigi::{demo, events, find, import, one_call, progress, replay, run, show, simulate};
+use kaigi::store::{StoreUrl, closing};
+use kaigi::{
+    copy, demo, events, find, import, one_call, progress, replay, run, show, simulate, store_verbs,
+};
 
-use anyhow::Context;
 use domain::json::write_command;
 use domain::{EventStore, Handler};
 use std::fs::File;
@@ -61,6 +62,16 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
             console.flush()?;
             Ok(Exit::Done)
         }
+        Verb::Copy(args) => copy::copy(&args, &mut console).await,
+        Verb::Store {
+            what: StoreVerb::Verify { from },
+        } => store_verbs::verify(&from, &mut console),
+        Verb::Store {
+            what: StoreVerb::Restore { from },
+        } => {
+            let url = cli.store.map_or_else(StoreUrl::default_store, Ok)?;
+            store_verbs::restore(&url, &from, &mut console).await
+        }
         verb => with_store(cli.store, verb, console).await,
     }
 }
@@ -85,11 +96,10 @@ async fn with_store(
         _ => None,
     };
     let store = url.open()?;
-    let ended = on_store(&url, Arc::clone(&store), verb, input, &mut console).await;
-    let closed = store.close().await.context("cannot close the store");
+    let work = on_store(&url, Arc::clone(&store), verb, input, &mut console);
+    let ended = closing(&*store, work).await;
     let flushed = console.flush();
     let exit = ended?;
-    closed?;
     if exit == Exit::Done {
         flushed?;
     }
@@ -126,11 +136,9 @@ async fn on_store(
             *console = Console::new(Some(demo::OUTPUT));
             demo::demo(url, store, &args, console).await
         }
-        Verb::Store {
-            what: StoreVerb::Info,
-        } => store_info(url, &*store, console).await,
-        Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } => {
-            unreachable!("carried out without a store")
+        Verb::Store { what } => store_verbs::store_verb(url, &*store, what, console).await,
+        Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } | Verb::Copy(_) => {
+            unreachable!("carried out without the store")
         }
     }
 }
@@ -189,30 +197,4 @@ fn report(tally: &Tally) {
          commands with an id are not applied twice",
         tally.accepted
     );
-}
-
-async fn store_info(
-    url: &StoreUrl,
-    store: &dyn EventStore,
-    console: &mut Console,
-) -> anyhow::Result<Exit> {
-    let info = store.info().await?;
-    let json = serde_json::json!({
-        "store": url.to_string(), "id": info.id.to_string(), "format": info.format, "events": info.events,
-        "calls": info.calls, "bytes_on_disk": info.bytes_on_disk, "last_position": info.last.0,
-    });
-    match console.output() {
-        Output::Table => {
-            let bytes = info.bytes_on_disk;
-            let bytes = bytes.map_or("-".to_owned(), |bytes| format!("{bytes} bytes on disk"));
-            console.print(&format!(
-                "store          {url}\nid             {}\nformat         {}\nevents         {}\n\
-                 calls          {}\nsize           {bytes}\nlast position  {}\n",
-                info.id, info.format, info.events, info.calls, info.last
-            ))?;
-        }
-        Output::Json | Output::Ndjson => console.print(&json_line(&json))?,
-        Output::Csv => return Err(usage("store info has no CSV; use --output table or json")),
-    }
-    Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! Progress of long work, on a terminal only.
 
+use copies::Work;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
@@ -29,6 +30,13 @@ pub fn events(total: u64) -> Progress {
     Progress::new(ProgressBar::new(total), style, true)
 }
 
+/// Counts events that are copied, backed up or verified, in one step after the other.
+pub fn copies() -> Progress {
+    let style = "{msg}  {bar:30} {human_pos} of {human_len} events, {rate}";
+    let alone = !io::stdout().is_terminal();
+    Progress::new(ProgressBar::new(0), style, alone)
+}
+
 impl Progress {
     fn new(bar: ProgressBar, style: &str, alone: bool) -> Self {
         let style = ProgressStyle::with_template(style).expect("the template is well-formed");
@@ -48,9 +56,29 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// So much of that step is done. How much there is to do nobody knows of a dump, and a store grows meanwhile.
+    pub fn step(&mut self, step: copies::Progress) {
+        if step.events == 0 {
+            self.bar.reset();
+            self.bar.set_message(named(step.work));
+        }
+        self.bar.set_length(step.of.max(step.events));
+        self.at(step.events);
+    }
+
     /// All is done; the line goes away.
     pub fn done(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+fn named(work: Work) -> &'static str {
+    match work {
+        Work::Looking => "what is there",
+        Work::Verifying => "verifying",
+        Work::Copying => "copying",
+        Work::Writing => "writing",
+        Work::Comparing => "comparing",
     }
 }
 

@@ -36,6 +36,17 @@ impl StoreUrl {
         })
     }
 
+    /// Whether both name the same store; two in memory never are one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (StoreUrl::Sled(one), StoreUrl::Sled(other)) => {
+                let real = |path: &PathBuf| std::fs::canonicalize(path).ok();
+                one == other || real(one).is_some_and(|one| Some(one) == real(other))
+            }
+            (StoreUrl::Sled(_) | StoreUrl::Memory, _) => false,
+        }
+    }
+
     /// The folder beside the events where read models keep their checkpoints; a store in memory has none.
     pub fn read_models(&self) -> Option<PathBuf> {
         match self {
@@ -56,6 +67,18 @@ impl StoreUrl {
             StoreUrl::Sled(_) | StoreUrl::Memory => Ok(()),
         }
     }
+}
+
+/// Does something with an open store, and closes it whatever came of that.
+pub async fn closing<T>(
+    store: &dyn EventStore,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let ended = work.await;
+    let closed = store.close().await.context("cannot close the store");
+    let done = ended?;
+    closed?;
+    Ok(done)
 }
 
 impl FromStr for StoreUrl {

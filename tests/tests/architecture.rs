@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Our crates, by folder and name.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
     ("domain", "domain"),
     ("projections", "projections"),
+    ("copies", "copies"),
     ("store-sled", "store-sled"),
     ("cli", "kaigi"),
     ("tests", "tests"),
@@ -51,8 +52,13 @@ fn no_projection_knows_a_store_and_no_store_a_projection() {
 }
 
 #[test]
+fn copies_are_made_of_any_store_through_the_port() {
+    assert_eq!(arrows("copies"), BTreeSet::from(["domain"]));
+}
+
+#[test]
 fn the_program_brings_them_together() {
-    let all = BTreeSet::from(["domain", "projections", "store-sled"]);
+    let all = BTreeSet::from(["copies", "domain", "projections", "store-sled"]);
     assert_eq!(arrows("cli"), all);
 }
 

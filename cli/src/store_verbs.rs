@@ -1,0 +1,249 @@
+//! `kaigi store`: what a store is and holds, its digest, dumps and backups of it, and the way back.
+
+use crate::args::{Output, StoreVerb};
+use crate::exit::{Exit, usage};
+use crate::output::{Console, NobodyReads, json_line};
+use crate::progress;
+use crate::store::{StoreUrl, closing};
+use anyhow::Context;
+use copies::{Backed, Copied, CopyError, Source, StoreDigest, Verified};
+use domain::{EventStore, Position};
+use serde_json::{Map, Value, json};
+use std::io;
+use std::path::Path;
+use tempfile::NamedTempFile;
+
+/// One thing that is told of a store: by its name in a table and by its field in JSON.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    name: &'static str,
+    field: &'static str,
+    value: Value,
+    shown: Option<String>,
+}
+
+impl Fact {
+    /// A thing that people see as programs do.
+    pub fn new(name: &'static str, field: &'static str, value: impl Into<Value>) -> Self {
+        Self {
+            name,
+            field,
+            value: value.into(),
+            shown: None,
+        }
+    }
+
+    /// Shown to people in another way.
+    #[must_use]
+    pub fn shown(self, shown: impl Into<String>) -> Self {
+        Self {
+            shown: Some(shown.into()),
+            ..self
+        }
+    }
+
+    fn line(&self) -> String {
+        let shown = match (&self.shown, &self.value) {
+            (Some(shown), _) => shown.clone(),
+            (None, Value::String(text)) => text.clone(),
+            (None, Value::Null) => "-".to_owned(),
+            (None, value) => value.to_string(),
+        };
+        format!("{:<15}{shown}\n", self.name)
+    }
+}
+
+/// Prints what is told, one thing a line for people.
+pub fn print(what: &str, facts: &[Fact], console: &mut Console) -> anyhow::Result<()> {
+    match console.output() {
+        Output::Table => {
+            let lines: String = facts.iter().map(Fact::line).collect();
+            console.print(&lines)?;
+        }
+        Output::Json | Output::Ndjson => {
+            let fields = facts.iter().map(|fact| (fact.field, fact.value.clone()));
+            let fields = fields.map(|(field, value)| (field.to_owned(), value));
+            console.print(&json_line(&fields.collect::<Map<_, _>>()))?;
+        }
+        Output::Csv => {
+            return Err(usage(format!(
+                "{what} has no CSV; use --output table or json"
+            )));
+        }
+    }
+    console.flush()
+}
+
+/// What is done with a store that is open.
+pub async fn store_verb(
+    url: &StoreUrl,
+    store: &dyn EventStore,
+    what: StoreVerb,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    match what {
+        StoreVerb::Info => info(url, store, console).await,
+        StoreVerb::Backup { folder } => backup(store, &folder, console).await,
+        StoreVerb::Dump { after } => dump(store, after, console).await,
+        StoreVerb::Digest => digest(url, store, console).await,
+        StoreVerb::Restore { .. } | StoreVerb::Verify { .. } => {
+            unreachable!("carried out before a store is open")
+        }
+    }
+}
+
+async fn info(
+    url: &StoreUrl,
+    store: &dyn EventStore,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let info = store.info().await?;
+    let bytes = info.bytes_on_disk;
+    let size = bytes.map_or("-".to_owned(), |bytes| format!("{bytes} bytes on disk"));
+    let facts = [
+        Fact::new("store", "store", url.to_string()),
+        Fact::new("id", "id", info.id.to_string()),
+        Fact::new("format", "format", info.format),
+        Fact::new("events", "events", info.events),
+        Fact::new("calls", "calls", info.calls),
+        Fact::new("size", "bytes_on_disk", bytes).shown(size),
+        Fact::new("last position", "last_position", info.last.0),
+    ];
+    print("store info", &facts, console)?;
+    Ok(Exit::Done)
+}
+
+async fn digest(
+    url: &StoreUrl,
+    store: &dyn EventStore,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let mut progress = progress::copies();
+    let digest = copies::digest(store, &mut |step| progress.step(step)).await;
+    progress.done();
+    let mut facts = vec![Fact::new("store", "store", url.to_string())];
+    facts.extend(told_of(&digest?));
+    print("a digest", &facts, console)?;
+    Ok(Exit::Done)
+}
+
+async fn dump(
+    store: &dyn EventStore,
+    after: Position,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let mut progress = progress::copies();
+    let report = &mut |step| progress.step(step);
+    let dumped = copies::dump(store, after, console.writer(), report).await;
+    progress.done();
+    match dumped {
+        Err(CopyError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(NobodyReads.into())
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(Exit::Done),
+    }
+}
+
+async fn backup(
+    store: &dyn EventStore,
+    folder: &Path,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let mut progress = progress::copies();
+    let backed = copies::backup(store, folder, &mut |step| progress.step(step)).await;
+    progress.done();
+    let Backed { manifest, added } = backed?;
+    let shown = match &added {
+        Some(piece) => format!("{}, {} events", piece.file, piece.events),
+        None => "nothing: no event came since the last time".to_owned(),
+    };
+    let added = added.map(|piece| {
+        json!({
+            "file": piece.file, "after": piece.after, "last": piece.last, "events": piece.events,
+            "bytes": piece.bytes, "sha256": piece.sha256,
+        })
+    });
+    let facts = [
+        Fact::new("backup", "folder", folder.display().to_string()),
+        Fact::new("of the store", "id", manifest.store.to_string()),
+        Fact::new("files", "files", manifest.pieces.len()),
+        Fact::new("events", "events", manifest.events),
+        Fact::new("last position", "last_position", manifest.last.0),
+        Fact::new("added", "added", added).shown(shown),
+    ];
+    print("a backup", &facts, console)?;
+    Ok(Exit::Done)
+}
+
+/// `kaigi store verify`: reads a backup or a dump as restoring would.
+pub fn verify(from: &Path, console: &mut Console) -> anyhow::Result<Exit> {
+    let (verified, _spooled) = verified(from)?;
+    let mut facts = of(from, &verified).to_vec();
+    facts.extend(told_of(&verified.digest()));
+    print("a verification", &facts, console)?;
+    Ok(Exit::Done)
+}
+
+/// `kaigi store restore`: a backup or a dump into a store, which is made once all is verified.
+pub async fn restore(url: &StoreUrl, from: &Path, console: &mut Console) -> anyhow::Result<Exit> {
+    let (verified, _spooled) = verified(from)?;
+    let store = url.open()?;
+    let mut progress = progress::copies();
+    let mut report = |step| progress.step(step);
+    let restored = closing(&*store, async {
+        Ok(verified.restore(&*store, &mut report).await?)
+    });
+    let restored = restored.await;
+    progress.done();
+    let Copied {
+        sent, destination, ..
+    } = restored?;
+    let mut facts = of(from, &verified).to_vec();
+    facts.push(Fact::new("into", "store", url.to_string()));
+    facts.push(Fact::new("events sent", "sent", sent));
+    facts.extend(told_of(&destination));
+    print("a restore", &facts, console)?;
+    Ok(Exit::Done)
+}
+
+/// What was given, verified. Standard input cannot be read twice, so it is kept in a file until the end.
+fn verified(from: &Path) -> anyhow::Result<(Verified, Option<NamedTempFile>)> {
+    let (source, spooled) = given(from)?;
+    let mut progress = progress::copies();
+    let verified = source.verify(&mut |step| progress.step(step));
+    progress.done();
+    Ok((verified?, spooled))
+}
+
+fn given(from: &Path) -> anyhow::Result<(Source, Option<NamedTempFile>)> {
+    if from == Path::new("-") {
+        let mut file = NamedTempFile::new().context("cannot keep standard input")?;
+        io::copy(&mut io::stdin().lock(), &mut file).context("cannot keep standard input")?;
+        return Ok((Source::file("standard input", file.path()), Some(file)));
+    }
+    if !from.exists() {
+        let from = from.display();
+        return Err(usage(format!(
+            "there is neither a backup nor a dump at {from}"
+        )));
+    }
+    Ok((Source::at(from)?, None))
+}
+
+fn of(from: &Path, verified: &Verified) -> [Fact; 2] {
+    let store = verified.store().map(|store| store.to_string());
+    [
+        Fact::new("from", "from", from.display().to_string()),
+        Fact::new("of the store", "id", store),
+    ]
+}
+
+fn told_of(digest: &StoreDigest) -> [Fact; 4] {
+    [
+        Fact::new("digest", "digest", digest.sha256.to_string()),
+        Fact::new("calls", "calls", digest.calls),
+        Fact::new("events", "events", digest.events),
+        Fact::new("last position", "last_position", digest.last.0),
+    ]
+}

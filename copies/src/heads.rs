@@ -1,0 +1,118 @@
+//! The heads of all calls: what a store holds, in as little as proves it.
+
+use crate::commands::Commands;
+use crate::error::altered_in;
+use crate::sha256::Sha256Text;
+use crate::{CopyError, Report, Told, Work};
+use domain::envelope::{Altered, verify};
+use domain::{CallId, EventStore, Head, Position, RecordedEvent, StoredEvent};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+
+/// What a store held at a position, in one number: two stores with the same digest hold the same calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreDigest {
+    /// SHA-256 over one line a call, in the order of the calls' bytes: call, tab, revision, tab, hash of the last event.
+    pub sha256: Sha256Text,
+    /// How many calls it covers.
+    pub calls: u64,
+    /// How many events they have.
+    pub events: u64,
+    /// The position of the last of them in that store.
+    pub last: Position,
+}
+
+/// Where every call stands, each event verified on the way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heads(HashMap<CallId, Head>);
+
+/// Reads the store as it is now, verifies every hash, and says what it holds.
+pub async fn digest(store: &dyn EventStore, report: Report<'_>) -> Result<StoreDigest, CopyError> {
+    let found = heads(store, Work::Comparing, "the store", |_| true, report).await?;
+    Ok(found.digest())
+}
+
+/// Where the calls of a store stood at a position.
+pub(crate) struct Found {
+    pub(crate) heads: Heads,
+    pub(crate) last: Position,
+}
+
+impl Found {
+    pub(crate) fn digest(&self) -> StoreDigest {
+        StoreDigest {
+            last: self.last,
+            ..self.heads.digest()
+        }
+    }
+}
+
+/// Where the calls of the store stand now, of the events that matter.
+pub(crate) async fn heads(
+    store: &dyn EventStore,
+    work: Work,
+    place: &str,
+    matters: impl Fn(&RecordedEvent) -> bool,
+    report: Report<'_>,
+) -> Result<Found, CopyError> {
+    let info = store.info().await?;
+    let mut heads = Heads::default();
+    let mut told = Told::new(work, info.events, report);
+    let mut last = Position::START;
+    let mut commands = Commands::new(store, Position::START, info.last);
+    while let Some(command) = commands.next().await? {
+        told.more(command.len());
+        for StoredEvent { position, recorded } in &command {
+            last = *position;
+            if matters(recorded) {
+                heads.follow(recorded).map_err(altered_in(place))?;
+            }
+        }
+    }
+    told.done();
+    Ok(Found { heads, last })
+}
+
+impl Heads {
+    /// Where that call stands.
+    pub fn of(&self, call: &CallId) -> Head {
+        self.0.get(call).copied().unwrap_or(Head::NONE)
+    }
+
+    /// Where each call stands.
+    pub fn iter(&self) -> impl Iterator<Item = (&CallId, Head)> {
+        self.0.iter().map(|(call, head)| (call, *head))
+    }
+
+    /// Takes the call's next event and answers the head before it, if the event continues that.
+    pub fn follow(&mut self, event: &RecordedEvent) -> Result<Head, Altered> {
+        let before = self.of(&event.cause.call);
+        let after = verify(before, [event])?;
+        match self.0.get_mut(&event.cause.call) {
+            Some(head) => *head = after,
+            None => self.begin(event.cause.call.clone(), after),
+        }
+        Ok(before)
+    }
+
+    /// Takes it for granted that the call stands there.
+    pub(crate) fn begin(&mut self, call: CallId, head: Head) {
+        self.0.insert(call, head);
+    }
+
+    /// What all of it comes to. No position is known here.
+    pub fn digest(&self) -> StoreDigest {
+        let mut sorted: Vec<_> = self.iter().collect();
+        sorted.sort_unstable_by_key(|(call, _)| call.as_str());
+        let mut hasher = Sha256::new();
+        for (call, head) in &sorted {
+            hasher.update(format!("{call}\t{}\t{}\n", head.revision, head.hash));
+        }
+        StoreDigest {
+            sha256: Sha256Text(hasher.finalize().into()),
+            calls: sorted.len() as u64,
+            events: sorted.iter().map(|(_, head)| head.revision.0).sum(),
+            last: Position::START,
+        }
+    }
+}
