@@ -246,3 +246,27 @@ impl Random {
         uuid::Builder::from_random_bytes(number.to_be_bytes()).into_uuid()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::handle::rebuild;
+    use domain::{Position, StoredEvent};
+
+    #[test]
+    fn a_call_verifies_however_it_is_cut_and_its_last_event_completes_it() {
+        for events_of_command in [1, 3, 30] {
+            let commands = commands_of(7, events_of_command);
+            let recorded = commands.into_iter().flat_map(Batch::into_events);
+            let stored: Vec<_> = (1..)
+                .map(Position)
+                .zip(recorded)
+                .map(|(position, recorded)| StoredEvent { position, recorded })
+                .collect();
+            let (call, head) = rebuild(&stored).expect("its chain holds");
+            assert_eq!(head.revision.0, EVENTS_OF_CALL);
+            assert!(call.completed_at().is_some());
+            assert_eq!(call.open_wrap_ups().count(), 0);
+        }
+    }
+}

@@ -77,3 +77,15 @@ pub(crate) fn percentiles(mut latencies: Vec<Duration>) -> [f64; 2] {
     latencies.sort_unstable();
     [50, 99].map(|percent| micros(latencies[(latencies.len() - 1) * percent / 100]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_that_count_or_groups_of_three() {
+        let figures = [0.666, 9.999, 66.66, 666.6, 6_666.6, 1_234_567.0];
+        let expected = ["0.67", "10.00", "66.7", "667", "6,667", "1,234,567"];
+        assert_eq!(figures.map(shown), expected);
+    }
+}

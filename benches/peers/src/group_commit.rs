@@ -30,7 +30,10 @@ impl<C: Send + 'static> GroupCommit<C> {
         let (commands, waiting) = mpsc::channel(MAX_WAITING);
         let commits = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&commits);
-        let thread = thread::spawn(move || work(waiting, commit, &counted));
+        let thread = thread::Builder::new()
+            .name("group-commit".to_owned())
+            .spawn(move || work(waiting, commit, &counted))
+            .expect("a thread can be started");
         Self {
             commands,
             commits,

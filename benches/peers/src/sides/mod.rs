@@ -91,3 +91,36 @@ fn block_of(events: &[RecordedEvent]) -> Box<[u8]> {
 fn events_of(block: &[u8]) -> Vec<StoredEvent> {
     layout::events_of(Position(1), block).expect("it is as it was written")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::{EVENTS_OF_CALL, commands_of, id_of};
+    use crate::fill::fill;
+
+    const CALLS: u64 = 100;
+
+    fn gives_back_what_it_took<S: Side, R: Readable>() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(fill::<S>(folder.path(), CALLS, 3));
+        let reader = R::open(folder.path());
+        let mut events = 0;
+        reader.scan(|page| events += page.len() as u64);
+        assert_eq!(events, CALLS * EVENTS_OF_CALL, "{}", R::NAME);
+        for number in 0..CALLS {
+            let taken = commands_of(number, 3);
+            let taken = taken.into_iter().flat_map(Batch::into_events);
+            let given = reader.call(&id_of(number));
+            let given = given.into_iter().map(|event| event.recorded);
+            assert!(given.eq(taken), "{}: call {number}", R::NAME);
+        }
+    }
+
+    #[test]
+    fn every_side_that_is_read_gives_back_what_it_took() {
+        gives_back_what_it_took::<Kaigi, KaigiReader>();
+        gives_back_what_it_took::<LayoutD, LayoutDReader>();
+        gives_back_what_it_took::<Sqlite, SqliteReader>();
+    }
+}
