@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Cqrs-es writes slowly even when it is not durable; its rows are alike.
-const MOST_CALLS_OF_CQRS_ES: u64 = 2_000;
+const MOST_CALLS_OF_CQRS_ES: u64 = 500;
 
 pub(crate) fn compare(run: &Run, goals: &mut Goals) {
     println!("\n## Bytes an event\n");
