@@ -98,7 +98,8 @@ const NOT_COMPARABLE: &str = "
 
 - Every side but kaigi takes bytes that were encoded before the clock started. Kaigi encodes under it, checks the head's
   hash as well as the revision, and answers with the events and their positions.
-- The bare file keeps no index, checks no revision and answers nobody's reads. It is the floor.
+- The bare file keeps no index, checks no revision and answers nobody's reads. It is the floor. It takes its share of the
+  prepared commands again and again, for all that fits into memory would not last it for seconds.
 - Layout D is a prototype. It checks revisions and keeps an index in memory, but never writes the index, so that it
   would have to read everything when it is opened. Its commands carry 7 bytes more than they would in a shared block.
 - SQLite's writer stores opaque blobs, one for each event, each with all that the events of its command share, so that
