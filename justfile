@@ -14,6 +14,10 @@ test:
 bench:
     cargo bench --package benches
 
+# The store beside a bare file, SQLite and cqrs-es: a quarter of an hour (`just bench-store --help`).
+bench-store *options:
+    cargo run --quiet --release --manifest-path benches/peers/Cargo.toml -- {{options}}
+
 # Licences, advisories and sources of what we build on (needs cargo-deny).
 deny:
     cargo deny check

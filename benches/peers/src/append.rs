@@ -1,0 +1,225 @@
+//! How fast is a durable append?
+
+use crate::Run;
+use crate::calls::{EVENTS_OF_CALL, commands_of};
+use crate::figures::{Spread, figure, percentiles, rate, shown};
+use crate::goals::Goals;
+use crate::sides::{BareFile, Counts, CqrsEs, Kaigi, LayoutD, Side, Sqlite};
+use crate::table::Table;
+use domain::Batch;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How many write at once, and how many commands a second are prepared for that: about as many
+/// as anybody can do.
+const WRITERS: [(usize, u64); 3] = [(1, 30_000), (64, 250_000), (1024, 800_000)];
+
+/// How many events a command brings about.
+const EVENTS_OF_COMMAND: [usize; 2] = [1, 3];
+
+type Measure = fn(&Run, &Work) -> Round;
+
+/// Kaigi first: the others are compared with it.
+const SIDES: [(&str, Measure); 5] = [
+    (Kaigi::NAME, measure::<Kaigi>),
+    (BareFile::NAME, measure::<BareFile>),
+    (LayoutD::NAME, measure::<LayoutD>),
+    (Sqlite::NAME, measure::<Sqlite>),
+    (CqrsEs::NAME, measure::<CqrsEs>),
+];
+
+/// What each writer has to play: whole calls, one command after the other.
+struct Work {
+    writers: usize,
+    events_of_command: usize,
+    /// By writer, then by call.
+    scripts: Vec<Vec<Vec<Batch>>>,
+}
+
+/// What one side did in one round.
+struct Round {
+    commands: u64,
+    took: Duration,
+    p50: f64,
+    p99: f64,
+    counts: Counts,
+}
+
+pub(crate) fn compare(run: &Run, goals: &mut Goals) {
+    println!("\n## Durable append\n\nLatencies are microseconds a command.");
+    for (writers, commands_a_second) in WRITERS {
+        for events_of_command in EVENTS_OF_COMMAND {
+            let commands = commands_a_second * run.append_ms / 1000;
+            let work = Work::prepare(writers, events_of_command, commands);
+            compare_sides(run, &work, goals);
+        }
+    }
+}
+
+fn compare_sides(run: &Run, work: &Work, goals: &mut Goals) {
+    let mut rounds = SIDES.map(|_| Vec::new());
+    for round in 0..run.rounds {
+        for turn in 0..SIDES.len() {
+            // Whoever begins differs from round to round.
+            let side = (round + turn) % SIDES.len();
+            rounds[side].push(SIDES[side].1(run, work));
+        }
+    }
+    let rates = |side: usize| -> Vec<f64> {
+        let rounds = rounds[side].iter();
+        rounds
+            .map(|round| rate(round.commands, round.took))
+            .collect()
+    };
+    let ratios: Vec<_> = (0..SIDES.len())
+        .map(|side| Spread::of_ratios(&rates(0), &rates(side)))
+        .collect();
+    print(work, &rounds, &ratios);
+    note_goals(work, &rounds[0], &ratios, goals);
+}
+
+fn print(work: &Work, rounds: &[Vec<Round>], ratios: &[Spread]) {
+    let (writers, events) = (work.writers, work.events_of_command);
+    println!("\n### {writers} writers, {events} events a command\n");
+    let mut table = Table::new([
+        "side",
+        "events/s",
+        "commands/s",
+        "seconds",
+        "p50",
+        "p99",
+        "commands/commit",
+        "syncs/commit",
+        "kaigi is, times",
+    ]);
+    for (((side, _), rounds), ratio) in SIDES.iter().zip(rounds).zip(ratios) {
+        let commands = Spread::of(rounds.iter().map(|round| rate(round.commands, round.took)));
+        let median = |of: fn(&Round) -> f64| Spread::of(rounds.iter().map(of)).median;
+        table.row([
+            (*side).to_owned(),
+            shown(commands.median * figure(events as u64)),
+            commands.to_string(),
+            shown(median(|round| round.took.as_secs_f64())),
+            shown(median(|round| round.p50)),
+            shown(median(|round| round.p99)),
+            known(rounds, Round::commands_of_commit),
+            known(rounds, Round::syncs_of_commit),
+            ratio.to_string(),
+        ]);
+    }
+    table.print();
+}
+
+fn known(rounds: &[Round], of: fn(&Round) -> Option<f64>) -> String {
+    let figures: Option<Vec<f64>> = rounds.iter().map(of).collect();
+    figures.map_or("-".to_owned(), |figures| shown(Spread::of(figures).median))
+}
+
+fn note_goals(work: &Work, kaigi: &[Round], ratios: &[Spread], goals: &mut Goals) {
+    let (writers, events) = (work.writers, work.events_of_command);
+    let [_, bare_file, _, sqlite, cqrs_es] = ratios else {
+        unreachable!("there are five sides");
+    };
+    let load = format!("{writers} writers, {events} a command");
+    match writers {
+        64 => goals.at_least(0.7, bare_file.median, format!("of the bare file, {load}")),
+        1024 => goals.at_least(0.6, bare_file.median, format!("of the bare file, {load}")),
+        _ => return,
+    }
+    if writers == 64 && events == 3 {
+        goals.at_least(1.0, sqlite.median, format!("times SQLite, {load}"));
+    }
+    goals.at_least(20.0, cqrs_es.median, format!("times cqrs-es, {load}"));
+    let syncs = kaigi.iter().filter_map(Round::syncs_of_commit);
+    let what = format!("syncs a commit, {load}");
+    goals.at_most(1.0, Spread::of(syncs).median, what);
+}
+
+impl Work {
+    fn prepare(writers: usize, events_of_command: usize, commands: u64) -> Self {
+        let calls = commands * events_of_command as u64 / EVENTS_OF_CALL;
+        let writers_of_all = writers as u64;
+        let calls_of_each = (calls / writers_of_all).max(1);
+        let script = |writer: u64| {
+            let calls = (0..calls_of_each).map(|call| call * writers_of_all + writer);
+            calls
+                .map(|call| commands_of(call, events_of_command))
+                .collect()
+        };
+        Self {
+            writers,
+            events_of_command,
+            scripts: (0..writers_of_all).map(script).collect(),
+        }
+    }
+
+    /// In the form the side takes.
+    fn scripts<S: Side>(&self) -> Vec<Vec<S::Command>> {
+        let scripts = self.scripts.iter().map(|calls| {
+            let share = (calls.len() / S::ONE_CALL_IN).max(1);
+            calls[..share].iter().flatten().map(S::command).collect()
+        });
+        scripts.collect()
+    }
+}
+
+impl Round {
+    fn commands_of_commit(&self) -> Option<f64> {
+        let commits = self.counts.commits?;
+        Some(figure(self.commands) / figure(commits))
+    }
+
+    fn syncs_of_commit(&self) -> Option<f64> {
+        let Counts { commits, syncs } = self.counts;
+        Some(figure(syncs?) / figure(commits?))
+    }
+}
+
+fn measure<S: Side>(run: &Run, work: &Work) -> Round {
+    let folder = tempfile::tempdir_in(run.folder).expect("a folder can be made");
+    let scripts = work.scripts::<S>();
+    let at_most = Duration::from_millis(run.append_ms);
+    run.runtime
+        .block_on(append::<S>(folder.path(), scripts, at_most))
+}
+
+async fn append<S: Side>(folder: &Path, scripts: Vec<Vec<S::Command>>, at_most: Duration) -> Round {
+    let side = Arc::new(S::open(folder).await);
+    let before = side.counts();
+    let started = Instant::now();
+    let writers = scripts
+        .into_iter()
+        .map(|script| tokio::spawn(play(Arc::clone(&side), script, started + at_most)));
+    let mut latencies = Vec::new();
+    for writer in writers.collect::<Vec<_>>() {
+        latencies.extend(writer.await.expect("a writer does not panic"));
+    }
+    let took = started.elapsed();
+    let counts = side.counts().since(before);
+    let side = Arc::into_inner(side).expect("the writers are done");
+    side.close().await;
+    let commands = latencies.len() as u64;
+    let [p50, p99] = percentiles(latencies);
+    Round {
+        commands,
+        took,
+        p50,
+        p99,
+        counts,
+    }
+}
+
+/// Until the script or the time is over.
+async fn play<S: Side>(side: Arc<S>, script: Vec<S::Command>, until: Instant) -> Vec<Duration> {
+    let mut latencies = Vec::with_capacity(script.len());
+    for command in S::played(script) {
+        let asked = Instant::now();
+        if asked >= until {
+            break;
+        }
+        side.append(command).await;
+        latencies.push(asked.elapsed());
+    }
+    latencies
+}
