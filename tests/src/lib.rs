@@ -2,6 +2,7 @@
 
 pub mod arbitrary;
 pub mod contract;
+pub mod disk;
 pub mod ledger;
 pub mod program;
 pub mod scenario;
