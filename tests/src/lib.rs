@@ -7,3 +7,5 @@ pub mod ledger;
 pub mod program;
 pub mod scenario;
 pub mod skip;
+#[cfg(unix)]
+pub mod torture;
