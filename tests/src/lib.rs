@@ -2,7 +2,10 @@
 
 pub mod arbitrary;
 pub mod contract;
+pub mod disk;
 pub mod ledger;
 pub mod program;
 pub mod scenario;
 pub mod skip;
+#[cfg(unix)]
+pub mod torture;
