@@ -10,9 +10,10 @@ check:
 test:
     cargo test --workspace
 
-# Kills, power cuts and bad disks, many rounds of them; the ordinary tests run a few. KAIGI_TORTURE_SEED repeats a run.
+# Kills, power cuts, bad disks and every flipped byte, in many rounds; the ordinary tests run a few. KAIGI_TORTURE_SEED repeats a run.
 torture kills="200" cuts="200":
     KAIGI_TORTURE_KILLS={{kills}} KAIGI_TORTURE_CUTS={{cuts}} cargo test --release --package tests --test torture
+    KAIGI_TORTURE_FLIPS=all cargo test --release --package tests --test store_damage -- --nocapture each_flipped_byte
 
 # Speed, each figure beside something to compare it with in the same run.
 bench:

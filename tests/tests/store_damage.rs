@@ -16,8 +16,8 @@ use tests::contract::{a_whole_call, batches, chatter};
 /// How many bytes are flipped, one at a time, unless all are.
 const FLIPS: usize = 500;
 
-/// The variable that asks for every byte.
-const ALL: &str = "KAIGI_TORTURE";
+/// The variable that asks for every byte, if it is set.
+const ALL: &str = "KAIGI_TORTURE_FLIPS";
 
 /// A store so small that each of its bytes can be flipped.
 fn small() -> Options {

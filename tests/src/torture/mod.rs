@@ -11,9 +11,7 @@
 //!
 //! `KAIGI_TORTURE_KILLS` and `KAIGI_TORTURE_CUTS` say how many rounds (12 of each unless said otherwise; the other
 //! faults go with the cuts), `KAIGI_TORTURE_SEED` which: what is asked, when the program is killed and what a cut takes
-//! follow from it, as far as a machine's timing can be repeated. Where `KAIGI_TORTURE_REOPEN` is set, a store whose sync
-//! failed is opened once more before its power goes, which a store need not outlive: what the page cache holds and the
-//! disk lacks looks kept to it.
+//! follow from it, as far as a machine's timing can be repeated.
 
 pub mod acknowledged;
 pub mod chance;
