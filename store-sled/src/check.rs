@@ -1,5 +1,5 @@
 //! Reading everything, to find damage: frames, blocks, the order of events, the hash chain of every call, the digest
-//! noted in `head`, and the index against the log. Nothing of the log is changed.
+//! noted in `head`, and the index against the log. Nothing is changed, but that a damaged index is noted to be made anew.
 
 use crate::block::{Groups, intact_events};
 use crate::damage::Damage;
@@ -8,6 +8,7 @@ use crate::live::Live;
 use crate::log::{Frames, Log, LogError};
 use crate::notes::Marker;
 use crate::open::{self, End};
+use crate::read::make_anew;
 use crate::rows::{Row, Rows};
 use crate::{OpenError, Options};
 use domain::envelope::{Hash, roll, verify};
@@ -53,9 +54,9 @@ pub enum CheckError {
         "damaged: {0}; keep a copy of the store, then `kaigi store repair` salvages what is whole"
     )]
     Damaged(FirstDamage),
-    /// Only what follows from the log is damaged.
+    /// Only what follows from the log is damaged; that is noted, and the next opening makes it anew.
     #[error(
-        "no event is damaged, but the index is: {0}; remove the store's folder index, and it is made anew"
+        "no event is damaged, but the index is: {0}; it is made anew when the store is opened next"
     )]
     Index(FirstDamage),
 }
@@ -145,7 +146,12 @@ pub fn check(
         let what = format!("its events end before position {promised}, which was acknowledged");
         return Err(Damage::new(what).at(reading.end.position + 1).into());
     }
-    let index_rows = index_against(&folder, &log, id, &reading, options)?;
+    let index_rows = index_against(&folder, &log, id, &reading, options);
+    if let Err(CheckError::Index(_)) = index_rows {
+        // Where that cannot be written, opening finds the damage again.
+        let _ = make_anew(&folder.index());
+    }
+    let index_rows = index_rows?;
     Ok(Checked {
         id,
         events: reading.end.position,

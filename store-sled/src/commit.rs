@@ -5,7 +5,7 @@ use crate::block::{Blocks, MAX_EVENT_BYTES, Sealed, longest};
 use crate::error::failed_write;
 use crate::folder::Folder;
 use crate::history::History;
-use crate::indexer::Told;
+use crate::indexer::{ROWS_AT_ONCE, Told};
 use crate::live::{Grown, Live, Stage, stage_of};
 use crate::log::Writer;
 use crate::notes::{Acknowledged, Purpose};
@@ -82,6 +82,8 @@ pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) indexer: SyncSender<Told>,
+    /// Calls that are completed, of which the indexer was not told yet.
+    pub(crate) completed: Vec<CallId>,
     pub(crate) thread: JoinHandle<()>,
     /// After how many events the index's mark is to move.
     pub(crate) checkpoint_every: u64,
@@ -233,15 +235,14 @@ impl Committer {
         }
         self.shared.counts.commits.fetch_add(1, Relaxed);
         self.publish(&accepted, known, last);
-        let mut completed = Vec::new();
         for Accepted { append, first } in accepted {
             let Append { batch, answer, .. } = append;
             if stage_of(&batch) == Stage::Completed {
-                completed.push(batch.call().clone());
+                self.completed.push(batch.call().clone());
             }
             let _ = answer.send(Ok(Kept::Now(first, batch)));
         }
-        self.tell_indexer(completed);
+        self.tell_indexer();
     }
 
     /// One write, one sync, and a note of how far that was.
@@ -273,11 +274,13 @@ impl Committer {
         self.last = last;
     }
 
-    /// Waits if the indexer has enough to do: calls whose rows are not written yet are kept in memory.
-    fn tell_indexer(&mut self, completed: Vec<CallId>) {
-        // An indexer that is gone has said why, and the next commit is refused with it.
-        for call in completed {
-            let _ = self.indexer.send(Told::Completed(call));
+    /// Waits if the indexer has enough to do: calls whose rows are not written yet are kept in memory. It is told of
+    /// many at once, for waking it costs as much as writing a row.
+    fn tell_indexer(&mut self) {
+        if self.completed.len() >= ROWS_AT_ONCE {
+            let completed = std::mem::take(&mut self.completed);
+            // An indexer that is gone has said why, and the next commit is refused with it.
+            let _ = self.indexer.send(Told::Completed(completed));
         }
         if self.last - self.due_at >= self.checkpoint_every {
             self.due_at = self.last;

@@ -8,9 +8,9 @@ use crate::live::Stage;
 use crate::log::LogError;
 use crate::notes::HeadFile;
 use crate::read::Shared;
-use crate::rows::{Mark, Row, RowBatch, Rows};
+use crate::rows::{Mark, Row, RowBatch, Rows, WasLive};
 use domain::envelope::{Hash, roll};
-use domain::{CallId, StoreError};
+use domain::{CallId, Head, StoreError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,11 +18,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How many completed calls may wait for their rows; then the committing thread waits, too.
-pub(crate) const MAX_WAITING: usize = 16_384;
-
 /// How many rows of completed calls are written at once.
-const ROWS_AT_ONCE: usize = 128;
+pub(crate) const ROWS_AT_ONCE: usize = 128;
+
+/// How many times as many completed calls may wait for their rows; then the committing thread waits, too.
+pub(crate) const MAX_WAITING: usize = 128;
 
 /// How many rows of other calls are written at once, and how long to wait before the next: a burst would hold up
 /// whoever writes then.
@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// What the thread is told.
 pub(crate) enum Told {
-    /// The call is completed and durable.
-    Completed(CallId),
+    /// The calls are completed and durable.
+    Completed(Vec<CallId>),
     /// So many events are behind the mark that it should move.
     Due,
     /// Events up to that position are archived: rows whose calls have no others need not hold them.
@@ -46,9 +46,8 @@ pub(crate) struct Indexer {
     told: Receiver<Told>,
     head: HeadFile,
     mark: Mark,
+    /// Calls that were completed before it began.
     completed: Vec<CallId>,
-    /// What was told already and comes after what is being done.
-    later: Option<Told>,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -75,14 +74,14 @@ impl Indexer {
             head,
             mark,
             completed,
-            later: None,
             checkpoint: None,
         }
     }
 
     /// Works until the store is closed, or dropped, which leaves the rest to the next opening.
     pub(crate) fn run(mut self) {
-        if let Err(why) = self.write_completed() {
+        let completed = std::mem::take(&mut self.completed);
+        if let Err(why) = self.write_completed(&completed) {
             return self.shared.fail_index(why);
         }
         loop {
@@ -103,10 +102,7 @@ impl Indexer {
         }
     }
 
-    fn next(&mut self) -> Result<Told, RecvTimeoutError> {
-        if let Some(told) = self.later.take() {
-            return Ok(told);
-        }
+    fn next(&self) -> Result<Told, RecvTimeoutError> {
         if self.checkpoint.is_some() {
             return self.told.recv_timeout(PAUSE);
         }
@@ -115,11 +111,7 @@ impl Indexer {
 
     fn work(&mut self, told: Option<Told>) -> Result<(), String> {
         match told {
-            Some(Told::Completed(call)) => {
-                self.completed.push(call);
-                self.take_waiting();
-                self.write_completed()
-            }
+            Some(Told::Completed(calls)) => self.write_completed(&calls),
             Some(Told::Due) => {
                 self.begin();
                 Ok(())
@@ -130,21 +122,6 @@ impl Indexer {
                 Ok(())
             }
             Some(Told::Finish(_)) | None => self.write_share(SHARE),
-        }
-    }
-
-    /// Takes what else is completed, to write it at once.
-    fn take_waiting(&mut self) {
-        while self.completed.len() < ROWS_AT_ONCE {
-            match self.told.try_recv() {
-                Ok(Told::Completed(call)) => self.completed.push(call),
-                Ok(Told::Due) => self.begin(),
-                Ok(later @ (Told::Finish(_) | Told::Shrink(..))) => {
-                    self.later = Some(later);
-                    return;
-                }
-                Err(_) => return,
-            }
         }
     }
 
@@ -161,12 +138,11 @@ impl Indexer {
         });
     }
 
-    fn write_completed(&mut self) -> Result<(), String> {
-        let calls = std::mem::take(&mut self.completed);
-        let written = self.write(&calls)?;
+    fn write_completed(&self, calls: &[CallId]) -> Result<(), String> {
+        let written = self.write(calls)?;
         let mut live = self.shared.live_mut();
-        for (call, history) in written {
-            live.let_go(&call, history.head);
+        for (call, head) in written {
+            live.let_go(&call, head);
         }
         Ok(())
     }
@@ -187,28 +163,39 @@ impl Indexer {
         }
     }
 
-    /// Writes the rows of calls as they are now; one that is gone from memory has its row.
-    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, History)>, String> {
-        let entries = {
-            let live = self.shared.live();
-            let entry = |call: &CallId| {
-                let entry = live.entry(call)?;
-                Some((call.clone(), entry.history.clone(), entry.stage))
-            };
-            calls.iter().filter_map(entry).collect::<Vec<_>>()
-        };
+    /// Writes the rows of calls as they are now; one that is gone from memory has its row. Answers the completed ones.
+    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, Head)>, String> {
+        let entries = self.entries(calls);
         self.apply(|rows, batch| {
-            for (call, history, stage) in &entries {
-                rows.put(batch, call, history, *stage);
+            for (call, history, stage, on_disk) in &entries {
+                match stage {
+                    Stage::GoesOn => rows.put_live(batch, call, history),
+                    Stage::Completed => rows.put_completed(batch, call, history, *on_disk),
+                }
             }
         })?;
         let completed = entries
             .into_iter()
-            .filter_map(|(call, history, stage)| match stage {
-                Stage::Completed => Some((call, history)),
-                Stage::GoesOn => None,
-            });
-        Ok(completed.collect())
+            .filter(|(_, _, stage, _)| *stage == Stage::Completed);
+        Ok(completed
+            .map(|(call, history, ..)| (call, history.head))
+            .collect())
+    }
+
+    fn entries(&self, calls: &[CallId]) -> Vec<(CallId, History, Stage, WasLive)> {
+        let mut live = self.shared.live_mut();
+        let mut entries = Vec::with_capacity(calls.len());
+        for call in calls {
+            let Some(entry) = live.entry(call) else {
+                continue;
+            };
+            let (stage, on_disk) = (entry.stage, entry.on_disk);
+            entries.push((call.clone(), entry.history.clone(), stage, on_disk));
+            if stage == Stage::GoesOn {
+                live.note_on_disk(call);
+            }
+        }
+        entries
     }
 
     fn apply(&self, fill: impl FnOnce(&Rows, &mut RowBatch)) -> Result<(), String> {
@@ -278,13 +265,14 @@ impl Indexer {
                         .as_ref()
                         .and_then(|row| archive::shrunk(call, row, up_to));
                     if let (Some(Row::Whole(history)), Some(places)) = (row, places) {
-                        rows.put_places(&mut batch, call, &history, places);
+                        rows.put_places(&mut batch, call, history.head, &places);
                     }
                 }
                 shrunk += batch.rows;
                 rows.apply(batch).map_err(StoreError::Unavailable)?;
             }
             rows.sync().map_err(StoreError::Unavailable)?;
+            rows.drop_unneeded()?;
             Ok(shrunk)
         })
     }

@@ -13,6 +13,7 @@ pub mod archive;
 mod at;
 mod block;
 mod bytes;
+mod calls;
 pub mod check;
 mod commit;
 mod damage;
@@ -162,6 +163,7 @@ impl SledStore {
             shared: Arc::clone(&shared),
             jobs: waiting,
             indexer,
+            completed: Vec::new(),
             thread: index,
             checkpoint_every: options.checkpoint_every.max(1),
             due_at: mark.position,

@@ -3,6 +3,7 @@
 
 use crate::damage::Damage;
 use crate::history::History;
+use crate::rows::WasLive;
 use domain::event::EventType;
 use domain::{Batch, CallId, Head};
 use foldhash::fast::RandomState;
@@ -23,6 +24,8 @@ pub(crate) struct Live {
 pub(crate) struct Entry {
     pub(crate) history: History,
     pub(crate) stage: Stage,
+    /// Whether there is a row on disk of it as a call that goes on.
+    pub(crate) on_disk: WasLive,
     /// The checkpoint for which it is noted as changed.
     noted: u64,
 }
@@ -43,6 +46,13 @@ impl Live {
         self.calls.get(call)
     }
 
+    /// Notes that a row of it as a call that goes on is about to be on disk.
+    pub(crate) fn note_on_disk(&mut self, call: &CallId) {
+        if let Some(entry) = self.calls.get_mut(call) {
+            entry.on_disk = WasLive::Yes;
+        }
+    }
+
     pub(crate) fn calls(&self) -> impl Iterator<Item = (&CallId, &Entry)> {
         self.calls.iter()
     }
@@ -53,6 +63,7 @@ impl Live {
         let entry = Entry {
             history,
             stage,
+            on_disk: WasLive::Yes,
             noted,
         };
         self.calls.insert(call, entry);
@@ -71,6 +82,7 @@ impl Live {
             let entry = Entry {
                 history,
                 stage: Stage::GoesOn,
+                on_disk: WasLive::No,
                 noted: self.checkpoint.wrapping_sub(1),
             };
             self.calls.insert(call.clone(), entry);

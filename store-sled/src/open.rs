@@ -432,7 +432,12 @@ impl Replay<'_> {
     }
 
     fn known(&self, call: &CallId) -> Result<Option<History>, IndexError> {
-        Ok(match self.rows.get(call)? {
+        let row = match self.rows.get(call) {
+            // A row may have reached the disk before the events it tells of. What is behind the mark is read here.
+            Err(StoreError::Corrupt(_)) => None,
+            row => row?,
+        };
+        Ok(match row {
             None => None,
             Some(Row::Whole(history)) => Some(history),
             Some(Row::Places(head, places)) => {
@@ -450,7 +455,8 @@ impl Replay<'_> {
                 && entry.stage == Stage::Completed
             {
                 let history = &entry.history;
-                self.rows.put(&mut batch, &call, history, entry.stage);
+                self.rows
+                    .put_completed(&mut batch, &call, history, entry.on_disk);
                 written.push((call, history.head));
             }
         }

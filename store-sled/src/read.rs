@@ -8,6 +8,9 @@ use crate::live::Live;
 use crate::log::{Frames, Log, LogError};
 use crate::rows::{Row, Rows};
 use domain::{CallId, Head, Position, Revision, StoreError, StoredEvent};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -210,12 +213,16 @@ impl Shared {
 
 /// What is damaged in the index alone is made again from the log when the store is opened the next time.
 fn damaged_index(rows: &Rows, damage: &Damage) -> StoreError {
-    let noted = std::fs::write(rows.path().join(REBUILD), "");
-    let advice = match noted {
+    let advice = match make_anew(rows.path()) {
         Ok(()) => "no event is lost: open the store again, and its index is made anew from the log",
         Err(_) => "no event is lost: remove the store's folder index and open it again",
     };
     StoreError::Corrupt(format!("{damage}; {advice}"))
+}
+
+/// Has an index made anew when the store is opened next.
+pub(crate) fn make_anew(index: &Path) -> io::Result<()> {
+    fs::write(index.join(REBUILD), "")
 }
 
 /// Stands in an index that is to be made anew.

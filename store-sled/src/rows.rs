@@ -2,18 +2,19 @@
 //! lost or damaged here costs the time to make it again, and no event.
 //!
 //! A row is its layout's version (1 byte), a checksum (4) that covers its key, too, where the call stands, and its
-//! events; what is longer than one value goes on in further ones. Keys are told apart by their first byte: `c` calls
-//! that are completed, `l` calls that go on, `mark` how far all this reaches, `meta` of which store it is.
+//! events, or where they are; what is longer than one value goes on in further ones. Keys are told apart by their first
+//! byte: `c` calls that are completed, `l` calls that go on, `mark` how far all this reaches, `meta` of which store it is.
 
 use crate::bytes::{Cursor, write_varint};
+use crate::calls::{Calls, Place};
 use crate::damage::Damage;
 use crate::error::{failed_read, failed_sled_write};
 use crate::guard::guarded;
 use crate::history::History;
-use crate::live::Stage;
 use domain::envelope::Hash;
 use domain::{CallId, Head, Revision, StoreError, StoreId};
 use smol_str::SmolStr;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,9 @@ const HEADER_BYTES: usize = 5;
 
 /// Sled puts what is longer than a quarter of this into files of its own.
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// Where the events of completed calls are, beside sled's files.
+const CALLS: &str = "calls";
 
 const META: &[u8] = b"meta";
 const MARK: &[u8] = b"mark";
@@ -51,9 +55,15 @@ pub(crate) enum Row {
     Places(Head, Vec<(u64, u64)>),
 }
 
+/// Which of these a stored row is, and of a completed call's events where they are.
+const WHOLE: u8 = 1;
+const PLACES: u8 = 0;
+const RECORD: u8 = 2;
+
 /// The rows, open.
 pub(crate) struct Rows {
     db: sled::Db,
+    calls: Calls,
     path: PathBuf,
     /// Our own handle on sled's file, because sled's flush makes nothing durable on Linux.
     file: File,
@@ -80,13 +90,11 @@ impl Mark {
     }
 }
 
-impl Row {
-    pub(crate) fn head(&self) -> Head {
-        match self {
-            Row::Whole(history) => history.head,
-            Row::Places(head, _) => *head,
-        }
-    }
+/// Whether a completed call has a row among those that go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WasLive {
+    Yes,
+    No,
 }
 
 impl Rows {
@@ -125,6 +133,7 @@ impl Rows {
                 .open(path.join("db"))?;
             Ok(Self {
                 db,
+                calls: Calls::open(&path.join(CALLS))?,
                 path: path.to_owned(),
                 file,
                 value_bytes: segment_bytes / 32,
@@ -154,32 +163,49 @@ impl Rows {
         self.row(b'c', call)
     }
 
-    fn row(&self, kind: u8, call: &CallId) -> Result<Option<Row>, StoreError> {
+    fn row(&self, kind_of_key: u8, call: &CallId) -> Result<Option<Row>, StoreError> {
         let damaged = |what: &str| StoreError::from(Damage::new(what).of(call.as_str(), 1));
         let read = || {
-            let Some(row) = self.value(kind, call, 0)? else {
+            let Some(row) = self.value(kind_of_key, call, 0)? else {
                 return Ok(None);
             };
             let mut row = Cursor::new(&row[HEADER_BYTES..]);
-            let (is_whole, head, length) =
+            let (kind, head, length) =
                 read_start(&mut row).ok_or_else(|| damaged("its row in the index is damaged"))?;
             let mut bytes = row.rest().to_vec();
             let mut number = 1;
             while bytes.len() < length {
-                let more = self.value(kind, call, number)?;
+                let more = self.value(kind_of_key, call, number)?;
                 let more =
                     more.ok_or_else(|| damaged("a part of its row in the index is missing"))?;
                 bytes.extend_from_slice(&more[HEADER_BYTES..]);
                 number += 1;
             }
-            if is_whole {
-                return Ok(Some(Row::Whole(History { head, bytes })));
+            match kind {
+                WHOLE => return Ok(Some(Row::Whole(History { head, bytes }))),
+                RECORD => {
+                    let bytes = self.record(call, &bytes)?;
+                    let bytes =
+                        bytes.ok_or_else(|| damaged("its events in the index are damaged"))?;
+                    return Ok(Some(Row::Whole(History { head, bytes })));
+                }
+                _ => {}
             }
             let places = read_places(&bytes);
             let places = places.ok_or_else(|| damaged("its row in the index is damaged"))?;
             Ok(Some(Row::Places(head, places)))
         };
         guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+    }
+
+    /// The record of which a row says where it is.
+    fn record(&self, call: &CallId, place: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(place) = read_place(place) else {
+            return Ok(None);
+        };
+        self.calls.read(call, place).map_err(|error| {
+            StoreError::Unavailable(format!("reading {} failed: {error}", self.path.display()))
+        })
     }
 
     /// One value of a row, its checksum verified.
@@ -246,15 +272,25 @@ impl Rows {
         read_mark(&mark).map(Some).ok_or_else(damaged)
     }
 
-    pub(crate) fn put(&self, batch: &mut RowBatch, call: &CallId, history: &History, stage: Stage) {
-        match stage {
-            Stage::GoesOn => self.write(batch, b'l', call, &Row::Whole(history.clone())),
-            Stage::Completed => {
-                self.write(batch, b'c', call, &Row::Whole(history.clone()));
-                let values = history.bytes.len() / self.value_bytes + 1;
-                for number in 0..u16::try_from(values).unwrap_or(u16::MAX) {
-                    batch.batch.remove(key(b'l', call.as_str(), number));
-                }
+    /// Adds the row of a call that goes on.
+    pub(crate) fn put_live(&self, batch: &mut RowBatch, call: &CallId, history: &History) {
+        self.write(batch, b'l', call, WHOLE, history.head, &history.bytes);
+    }
+
+    /// Adds the row of a completed call, in the place of the one it had when it went on.
+    pub(crate) fn put_completed(
+        &self,
+        batch: &mut RowBatch,
+        call: &CallId,
+        history: &History,
+        was_live: WasLive,
+    ) {
+        let place = write_place(self.calls.push(call, &history.bytes));
+        self.write(batch, b'c', call, RECORD, history.head, &place);
+        if was_live == WasLive::Yes {
+            let values = history.bytes.len() / self.value_bytes + 1;
+            for number in 0..u16::try_from(values).unwrap_or(u16::MAX) {
+                batch.batch.remove(key(b'l', call.as_str(), number));
             }
         }
     }
@@ -264,36 +300,49 @@ impl Rows {
         &self,
         batch: &mut RowBatch,
         call: &CallId,
-        history: &History,
-        places: Vec<(u64, u64)>,
+        head: Head,
+        places: &[(u64, u64)],
     ) {
-        self.write(batch, b'c', call, &Row::Places(history.head, places));
-        let values = history.bytes.len() / self.value_bytes + 1;
-        for number in 1..u16::try_from(values).unwrap_or(u16::MAX) {
-            batch.batch.remove(key(b'c', call.as_str(), number));
-        }
+        self.write(batch, b'c', call, PLACES, head, &write_places(places));
     }
 
-    fn write(&self, batch: &mut RowBatch, kind: u8, call: &CallId, row: &Row) {
-        let mut start = Vec::with_capacity(64);
-        let places;
-        let (is_whole, bytes) = match row {
-            Row::Whole(history) => (1, &history.bytes),
-            Row::Places(_, at) => {
-                places = write_places(at);
-                (0, &places)
+    /// Takes away the files of events of which no row tells any more.
+    pub(crate) fn drop_unneeded(&self) -> Result<(), StoreError> {
+        let mut needed = HashSet::new();
+        for call in self.completed()? {
+            if let Some(value) = self.value(b'c', &call, 0)? {
+                let mut row = Cursor::new(&value[HEADER_BYTES..]);
+                let place = read_start(&mut row).filter(|(kind, ..)| *kind == RECORD);
+                needed.extend(
+                    place
+                        .and_then(|_| read_place(row.rest()))
+                        .map(|place| place.file),
+                );
             }
-        };
-        let head = row.head();
-        start.push(is_whole);
+        }
+        let removed = self.calls.keep_only(&needed);
+        removed.map_err(|error| StoreError::Unavailable(crate::error::failed_write(&error)))
+    }
+
+    fn write(
+        &self,
+        batch: &mut RowBatch,
+        kind_of_key: u8,
+        call: &CallId,
+        kind: u8,
+        head: Head,
+        bytes: &[u8],
+    ) {
+        let (here, rest) = bytes.split_at(bytes.len().min(self.value_bytes));
+        let mut start = Vec::with_capacity(64 + here.len());
+        start.push(kind);
         write_varint(&mut start, head.revision.0);
         start.extend_from_slice(&head.hash.0);
         write_varint(&mut start, bytes.len() as u64);
-        let (here, rest) = bytes.split_at(bytes.len().min(self.value_bytes));
         start.extend_from_slice(here);
-        batch.insert(kind, call, 0, &start);
+        batch.insert(kind_of_key, call, 0, &start);
         for (more, number) in rest.chunks(self.value_bytes).zip(1..) {
-            batch.insert(kind, call, number, more);
+            batch.insert(kind_of_key, call, number, more);
         }
         batch.rows += 1;
     }
@@ -304,12 +353,16 @@ impl Rows {
 
     /// Hands the rows to the operating system, or to sled at least.
     pub(crate) fn apply(&self, batch: RowBatch) -> Result<(), String> {
+        let flushed = self.calls.flush();
+        flushed.map_err(|error| crate::error::failed_write(&error))?;
         let apply = || self.db.apply_batch(batch.batch);
         guarded(apply)?.map_err(|error| failed_sled_write(&error))
     }
 
     /// Makes the disk keep all that was applied.
     pub(crate) fn sync(&self) -> Result<(), String> {
+        let calls = self.calls.sync();
+        calls.map_err(|error| crate::error::failed_write(&error))?;
         guarded(|| self.db.flush())?.map_err(|error| failed_sled_write(&error))?;
         self.file
             .sync_data()
@@ -360,13 +413,32 @@ fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn read_start(row: &mut Cursor<'_>) -> Option<(bool, Head, usize)> {
-    let is_whole = row.byte()? == 1;
+/// Which kind of row it is, where the call stands, and how many bytes follow.
+fn read_start(row: &mut Cursor<'_>) -> Option<(u8, Head, usize)> {
+    let kind = row.byte()?;
     let head = Head {
         revision: Revision(row.varint()?),
         hash: Hash(row.array()?),
     };
-    Some((is_whole, head, usize::try_from(row.varint()?).ok()?))
+    Some((kind, head, usize::try_from(row.varint()?).ok()?))
+}
+
+fn write_place(place: Place) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    for number in [place.file, place.offset, place.length] {
+        write_varint(&mut bytes, number);
+    }
+    bytes
+}
+
+fn read_place(bytes: &[u8]) -> Option<Place> {
+    let mut left = Cursor::new(bytes);
+    let place = Place {
+        file: left.varint()?,
+        offset: left.varint()?,
+        length: left.varint()?,
+    };
+    left.is_empty().then_some(place)
 }
 
 fn write_places(places: &[(u64, u64)]) -> Vec<u8> {

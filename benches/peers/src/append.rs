@@ -1,6 +1,7 @@
 //! How fast is a durable append?
 
 use crate::Run;
+use crate::args::Args;
 use crate::calls::{EVENTS_OF_CALL, commands_of};
 use crate::figures::{Spread, figure, percentiles, rate, shown};
 use crate::goals::Goals;
@@ -38,6 +39,7 @@ struct Work {
 }
 
 /// What one side did in one round.
+#[derive(Clone)]
 struct Round {
     commands: u64,
     took: Duration,
@@ -46,24 +48,32 @@ struct Round {
     counts: Counts,
 }
 
-pub(crate) fn compare(run: &Run, goals: &mut Goals) {
+pub(crate) fn compare(run: &Run, args: &Args, goals: &mut Goals) {
     println!("\n## Durable append\n\nLatencies are microseconds a command.");
-    for (writers, commands_a_second) in WRITERS {
+    let asked = |(writers, _): &(usize, u64)| {
+        args.writers.is_empty() || args.writers.contains(writers)
+    };
+    for (writers, commands_a_second) in WRITERS.into_iter().filter(asked) {
         for events_of_command in EVENTS_OF_COMMAND {
             let commands = commands_a_second * run.append_ms / 1000;
             let work = Work::prepare(writers, events_of_command, commands);
-            compare_sides(run, &work, goals);
+            compare_sides(run, args, &work, goals);
         }
     }
 }
 
-fn compare_sides(run: &Run, work: &Work, goals: &mut Goals) {
-    let mut rounds = SIDES.map(|_| Vec::new());
+fn compare_sides(run: &Run, args: &Args, work: &Work, goals: &mut Goals) {
+    let beside = args.beside.as_deref();
+    let asked = |(name, _): &&(&str, Measure)| {
+        *name == Kaigi::NAME || beside.is_none_or(|asked| asked.iter().any(|asked| asked == name))
+    };
+    let sides: Vec<_> = SIDES.iter().filter(asked).collect();
+    let mut rounds = vec![Vec::new(); sides.len()];
     for round in 0..run.rounds {
-        for turn in 0..SIDES.len() {
+        for turn in 0..sides.len() {
             // Whoever begins differs from round to round.
-            let side = (round + turn) % SIDES.len();
-            rounds[side].push(SIDES[side].1(run, work));
+            let side = (round + turn) % sides.len();
+            rounds[side].push(sides[side].1(run, work));
         }
     }
     let rates = |side: usize| -> Vec<f64> {
@@ -72,14 +82,21 @@ fn compare_sides(run: &Run, work: &Work, goals: &mut Goals) {
             .map(|round| rate(round.commands, round.took))
             .collect()
     };
-    let ratios: Vec<_> = (0..SIDES.len())
+    let ratios: Vec<_> = (0..sides.len())
         .map(|side| Spread::of_ratios(&rates(0), &rates(side)))
         .collect();
-    print(work, &rounds, &ratios);
-    note_goals(work, &rounds[0], &ratios, goals);
+    print(work, &sides, &rounds, &ratios);
+    if beside.is_none() {
+        note_goals(work, &rounds[0], &ratios, goals);
+    }
 }
 
-fn print(work: &Work, rounds: &[Vec<Round>], ratios: &[Spread]) {
+fn print(
+    work: &Work,
+    sides: &[&(&str, Measure)],
+    rounds: &[Vec<Round>],
+    ratios: &[Spread],
+) {
     let (writers, events) = (work.writers, work.events_of_command);
     println!("\n### {writers} writers, {events} events a command\n");
     let mut table = Table::new([
@@ -93,7 +110,7 @@ fn print(work: &Work, rounds: &[Vec<Round>], ratios: &[Spread]) {
         "syncs/commit",
         "kaigi is, times",
     ]);
-    for (((side, _), rounds), ratio) in SIDES.iter().zip(rounds).zip(ratios) {
+    for (((side, _), rounds), ratio) in sides.iter().zip(rounds).zip(ratios) {
         let commands = Spread::of(rounds.iter().map(|round| rate(round.commands, round.took)));
         let median = |of: fn(&Round) -> f64| Spread::of(rounds.iter().map(of)).median;
         table.row([

@@ -19,6 +19,14 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u64).range(3_000..))]
     events: Option<u64>,
 
+    /// In `append`, only so many writers; may be given several times
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) writers: Vec<usize>,
+
+    /// In `append`, only these beside kaigi, to look closer at something; no goals are judged then
+    #[arg(long, value_name = "SIDE", value_delimiter = ',')]
+    pub(crate) beside: Option<Vec<String>>,
+
     /// A smoke run: whether everything works, in seconds; its figures mean nothing
     #[arg(long)]
     quick: bool,

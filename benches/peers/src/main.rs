@@ -73,7 +73,7 @@ fn perform(args: &Args) -> anyhow::Result<()> {
 fn answer(run: &Run, args: &Args) -> Goals {
     let mut goals = Goals::default();
     if args.asks(Question::Append) {
-        append::compare(run, &mut goals);
+        append::compare(run, args, &mut goals);
     }
     if args.asks(Question::Size) {
         size::compare(run, &mut goals);
