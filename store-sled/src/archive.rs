@@ -294,23 +294,15 @@ impl Moving<'_> {
             archives.folders.push(self.to.to_owned());
         }
         archives.write(self.folder).map_err(failed)?;
-        let moved = |segment: &Arc<Segment>| {
+        let mut new = Vec::new();
+        let split = settle_part(self.folder, cut.position + 1).map_err(failed)?;
+        for path in copied.into_iter().chain(split) {
+            new.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
+        }
+        let moved = |segment: &Segment| {
             segment.path.starts_with(self.folder) && segment.start < cut.address
         };
-        let (old, rest): (Vec<_>, Vec<_>) = self.log().segments().into_iter().partition(moved);
-        let (elsewhere, own): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|segment| !segment.path.starts_with(self.folder));
-        let mut segments = elsewhere;
-        for path in copied {
-            segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
-        }
-        let split = settle_part(self.folder, cut.position + 1).map_err(failed)?;
-        if let Some(path) = split {
-            segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
-        }
-        segments.extend(own);
-        self.log().replace(segments);
+        let old = self.log().replace(moved, new);
         for segment in old {
             // Whoever reads it still has it open; what cannot be removed now is when the store is opened.
             let _ = fs::remove_file(&segment.path);

@@ -76,13 +76,22 @@ impl Log {
             .push(segment);
     }
 
-    /// Puts other files in the place of segments, which hold the same frames at the same addresses.
-    pub(crate) fn replace(&self, segments: Vec<Arc<Segment>>) {
-        let mut current = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *current = segments;
+    /// Puts other files in the place of segments, which hold the same frames at the same addresses, and answers what was
+    /// there. Segments that commits begin meanwhile stay.
+    pub(crate) fn replace(
+        &self,
+        is_old: impl Fn(&Segment) -> bool,
+        new: Vec<Arc<Segment>>,
+    ) -> Vec<Arc<Segment>> {
+        let segments = self.segments.write();
+        let mut segments = segments.unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut *segments);
+        let (old, mut kept): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|segment| is_old(segment));
+        kept.extend(new);
+        kept.sort_by_key(|segment| segment.start);
+        *segments = kept;
+        old
     }
 
     /// The address of the first frame.
