@@ -6,7 +6,7 @@ use crate::damage::Damage;
 use crate::folder::Folder;
 use crate::live::Live;
 use crate::log::{Frames, Log, LogError};
-use crate::notes::Marker;
+use crate::notes::{Marker, Purpose};
 use crate::open::{self, End};
 use crate::rows::{Row, Rows};
 use crate::{OpenError, Options};
@@ -45,6 +45,11 @@ pub enum CheckError {
     /// It cannot be opened, for reasons that are no damage.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It is of the first format, which opening it brings to today's.
+    #[error(
+        "the store is of the first format: `kaigi store info` brings it to today's, then check it"
+    )]
+    FirstFormat,
     /// It cannot be read.
     #[error(transparent)]
     Read(StoreError),
@@ -114,8 +119,8 @@ impl From<Damage> for CheckError {
     }
 }
 
-/// Reads everything in the store in that folder, and tells `progress` how many events it has read of how many bytes'
-/// worth; another process must not have it. Needs about 150 bytes of memory for each call.
+/// Reads everything in the store in that folder, and tells `progress` how many bytes of the log it has read of how many;
+/// another process must not have it. Needs about 150 bytes of memory for each call.
 pub fn check(
     path: &Path,
     options: &Options,
@@ -126,8 +131,10 @@ pub fn check(
         other => CheckError::Open(other),
     };
     let (folder, marker) = Folder::take_existing(path).map_err(corrupt)?;
-    let Marker::Store(id, _) = marker else {
-        return Err(Damage::new("its file kaigi-store is gone").into());
+    let id = match marker {
+        Marker::None => return Err(Damage::new("its file kaigi-store is gone").into()),
+        Marker::Store(_, Purpose::Format1) => return Err(CheckError::FirstFormat),
+        Marker::Store(id, Purpose::Calls | Purpose::Archive) => id,
     };
     let (_, acknowledged) = folder.acknowledged().map_err(corrupt)?;
     let head = folder.head().read().map_err(corrupt)?;
