@@ -5,7 +5,7 @@
 
 use crate::OpenError;
 use crate::block::{Groups, groups_of, intact_events};
-use crate::folder::{Folder, read_only_index};
+use crate::folder::{Folder, is_within, keep_out, read_only_index};
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, segments_in};
 use crate::new_log::NewLog;
@@ -65,6 +65,9 @@ pub enum RepairError {
     /// The new store's place is taken.
     #[error("{0} is not empty; name a new folder for what is salvaged")]
     Taken(String),
+    /// The new store's place is in the damaged store's folder, which is only read.
+    #[error("{0} is in the damaged store; name a folder elsewhere for what is salvaged")]
+    InTheStore(String),
     /// There is no log to salvage from.
     #[error("{0} has no log; it is no store of this kind")]
     NoLog(String),
@@ -77,12 +80,13 @@ impl From<LogError> for RepairError {
 }
 
 /// Salvages what is whole of the store in one folder into a new store in another. The damaged store's folder is only
-/// read; another process must not have it.
+/// read, and other processes are kept out of it meanwhile.
 pub fn repair(
     damaged: &Path,
     into: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, RepairError> {
+    let _kept_out = keep_out(damaged)?;
     let log = damaged.join("log");
     let archives = Archives::read(damaged).unwrap_or_default().folders;
     let elsewhere = archives.iter().map(|folder| folder.join("log"));
@@ -92,6 +96,10 @@ pub fn repair(
         .collect();
     if files.is_empty() {
         return Err(RepairError::NoLog(damaged.display().to_string()));
+    }
+    let within = is_within(into, damaged).map_err(|error| OpenError::from_io(into, error))?;
+    if within {
+        return Err(RepairError::InTheStore(into.display().to_string()));
     }
     let is_taken = into
         .read_dir()
@@ -109,11 +117,12 @@ pub fn repair(
     for file in &files {
         file.scan(&mut whole, &mut spare)?;
     }
-    let copies = read_only_index(damaged, |rows| copies(rows, &whole)).unwrap_or_default();
+    let mut salvage = Salvage::into(into)?;
+    let copies = read_only_index(damaged, &salvage.folder, |rows| copies(rows, &whole))?;
+    let copies = copies.unwrap_or_default();
     let known = copies.heads;
     // The index's copies passed their checksums; a damaged block's events did not, so they come second.
     spare.extend(copies.events);
-    let mut salvage = Salvage::into(into)?;
     let mut next = 1;
     let mut read = 0;
     for file in &files {
