@@ -5,8 +5,8 @@ use crate::block::{Groups, intact_events};
 use crate::damage::Damage;
 use crate::folder::Folder;
 use crate::live::Live;
-use crate::log::{Frames, Log, LogError};
-use crate::notes::{Marker, Purpose};
+use crate::log::{Frames, Log, LogError, Segment, segments_in};
+use crate::notes::{Marker, Purpose, read_marker};
 use crate::open::{self, End};
 use crate::rows::{Row, Rows};
 use crate::{OpenError, Options};
@@ -130,9 +130,10 @@ pub fn check(
         OpenError::Corrupt { what, .. } => CheckError::from(Damage::new(what)),
         other => CheckError::Open(other),
     };
+    must_be_store(path).map_err(corrupt)?;
     let (folder, marker) = Folder::take_existing(path).map_err(corrupt)?;
     let id = match marker {
-        Marker::None => return Err(Damage::new("its file kaigi-store is gone").into()),
+        Marker::None => return Err(Damage::new(GONE).into()),
         Marker::Store(_, Purpose::Format1) => return Err(CheckError::FirstFormat),
         Marker::Store(id, Purpose::Calls | Purpose::Archive) => id,
     };
@@ -162,6 +163,23 @@ pub fn check(
         torn_bytes: torn,
         index_rows,
     })
+}
+
+const GONE: &str = "its file kaigi-store is gone";
+
+/// A store that lost its marker is damaged; where there is no log of one either, nothing is touched.
+fn must_be_store(path: &Path) -> Result<(), OpenError> {
+    if read_marker(path)? != Marker::None {
+        return Ok(());
+    }
+    let (path, log) = (path.to_owned(), path.join("log"));
+    let mut files = segments_in(&log).unwrap_or_default().into_iter();
+    if files.any(|file| matches!(Segment::open(&file), Ok(Some(_)))) {
+        let what = GONE.to_owned();
+        return Err(OpenError::Corrupt { path, what });
+    }
+    let what = "log".to_owned();
+    Err(OpenError::NotAStore { path, what })
 }
 
 /// Where each call stands, and a checksum over the positions of its events.

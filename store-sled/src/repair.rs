@@ -93,6 +93,7 @@ pub fn repair(
     let folders = elsewhere.chain([log]);
     let files: Vec<_> = folders
         .flat_map(|folder| segments_in(&folder).unwrap_or_default())
+        .filter(|path| first_of(path).is_some())
         .collect();
     if files.is_empty() {
         return Err(RepairError::NoLog(damaged.display().to_string()));
@@ -136,6 +137,12 @@ pub fn repair(
     salvage.finish(&known)
 }
 
+/// The first position in a file of the log, by its name; nothing if it is named otherwise, as other programs' are.
+fn first_of(path: &Path) -> Option<u64> {
+    let name = path.file_stem()?.to_str()?;
+    name.parse().ok()
+}
+
 /// A file of the log as it is, whatever its header says.
 struct RawFile {
     log: Log,
@@ -145,8 +152,7 @@ struct RawFile {
 
 impl RawFile {
     fn open(path: &Path) -> Result<Self, LogError> {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let first = name.parse().unwrap_or(u64::MAX);
+        let first = first_of(path).unwrap_or(u64::MAX);
         let segment = Segment {
             path: path.to_owned(),
             file: File::open(path).map_err(|error| LogError::io(path, error))?,
@@ -290,9 +296,20 @@ enum Taken {
     Not,
 }
 
+/// What shows that an event is as it was written although it does not follow what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Its block's checksum holds.
+    Checksum,
+    /// Only its hash may, after the one that the event before it has.
+    Chain,
+}
+
 #[derive(Clone, Copy)]
 struct Salvaged {
     head: Head,
+    /// The last event that was seen, whole or not.
+    seen: Head,
     known_to: u64,
     stranded: u64,
 }
@@ -338,7 +355,7 @@ impl Salvage {
                     self.take_spare(next..header.first, spare)?;
                     let events = Groups::new(header.first, &block).and_then(Groups::events);
                     for event in events.map_err(LogError::from)? {
-                        self.take(event)?;
+                        self.take(event, Proof::Checksum)?;
                     }
                     next = header.next();
                 }
@@ -354,7 +371,7 @@ impl Salvage {
     ) -> Result<(), RepairError> {
         let mut unknown = lost.start;
         for (position, event) in spare.range(lost.clone()) {
-            let taken = self.take(event.clone())?;
+            let taken = self.take(event.clone(), Proof::Chain)?;
             if taken == Taken::Not {
                 continue;
             }
@@ -373,20 +390,24 @@ impl Salvage {
     }
 
     /// Takes an event in, if it follows what is there of its call.
-    fn take(&mut self, event: StoredEvent) -> Result<Taken, RepairError> {
+    fn take(&mut self, event: StoredEvent, proof: Proof) -> Result<Taken, RepairError> {
         let recorded = &event.recorded;
         let call = recorded.cause.call.clone();
         let revision = recorded.revision.0;
         let state = self.calls.entry(call).or_insert(Salvaged {
             head: Head::NONE,
+            seen: Head::NONE,
             known_to: 0,
             stranded: 0,
         });
+        let before = std::mem::replace(&mut state.seen, recorded.head());
         if revision <= state.head.revision.0 {
             return Ok(Taken::Not);
         }
         let Ok(head) = verify(state.head, [recorded]) else {
-            if revision == state.head.revision.0 + 1 {
+            let continues = verify(before, [recorded]).is_ok();
+            let is_whole = proof == Proof::Checksum || continues;
+            if revision == state.head.revision.0 + 1 || !is_whole {
                 return Ok(Taken::Not);
             }
             state.stranded += 1;

@@ -339,6 +339,10 @@ async fn without_the_index_every_whole_event_is_kept_and_every_loss_is_listed() 
         let repaired = salvaged(&tried, &new);
         let lost = events.len() as u64 - repaired.events - repaired.stranded.len() as u64;
         assert!(lost <= of_one_command, "{lost} are lost");
+        for stranded in &repaired.stranded {
+            let position = usize::try_from(stranded.position.0).expect("small");
+            assert_eq!(stranded, &events[position - 1], "byte {at}");
+        }
         let unknown: u64 = repaired
             .unknown
             .iter()
