@@ -89,6 +89,10 @@ pub fn repair(
     let _kept_out = keep_out(damaged)?;
     let log = damaged.join("log");
     let archives = Archives::read(damaged).unwrap_or_default().folders;
+    // What is only away is not lost.
+    if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
+        return Err(LogError::Away(away.clone()).into());
+    }
     let elsewhere = archives.iter().map(|folder| folder.join("log"));
     let folders = elsewhere.chain([log]);
     let files: Vec<_> = folders

@@ -641,8 +641,10 @@ fn without_its_archive_a_store_says_what_is_missing() {
     let to = folder.path().join("archive");
     archive(&store, LATER, &to);
     fs::rename(&to, folder.path().join("elsewhere")).unwrap();
+    let new = folder.path().join("new");
     for args in [
-        &["events"][..],
+        &["store", "repair", text(&new)][..],
+        &["events"],
         &["replay", "sim-1-000003"],
         &["store", "check"],
     ] {
@@ -650,6 +652,7 @@ fn without_its_archive_a_store_says_what_is_missing() {
         assert!(away.err.contains("bring it back and try again"), "{away:?}");
         assert!(away.err.contains(text(&to)), "{away:?}");
     }
+    assert!(!new.exists());
     fs::rename(folder.path().join("elsewhere"), &to).unwrap();
     ask(&store, &["store", "check"], 0);
 }
