@@ -47,7 +47,7 @@ Examples:
 
 Exit codes:
   0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected
-  4 not found · 5 conflict · 6 a history does not verify · 65 some input lines were malformed
+  4 not found · 5 conflict · 6 something does not verify · 65 some input lines were malformed
   75 the store is busy or unreachable: try again";
 
 /// How rows are printed.
@@ -529,7 +529,10 @@ Examples:
   kaigi store backup ./backup                       again and again: each run adds what is new
   kaigi --store sled:./new store restore ./backup   into a store that nobody wrote to
   kaigi store dump | zstd > calls.ndjson.zst        readable without kaigi
-  kaigi store digest                                the same for two stores with the same calls";
+  kaigi store digest                                the same for two stores with the same calls
+  kaigi store check                                 read everything, find damage
+  kaigi store repair ./repaired                     what is whole of a damaged store, in a new one
+  kaigi store archive --before 2026-11-22 --to /mnt/archive/calls";
 
 /// `kaigi store`.
 #[derive(Debug, Subcommand)]
@@ -566,7 +569,62 @@ pub enum StoreVerb {
     /// Verify every hash in the store, and print one digest of all its calls
     #[command(after_help = DIGEST_HELP)]
     Digest,
+    /// Read everything in an embedded store, and find damage: the first is named, and nothing is changed
+    #[command(after_help = CHECK_HELP)]
+    Check,
+    /// Salvage what is whole of a damaged embedded store into a new one; the damaged one is only read
+    #[command(after_help = REPAIR_HELP)]
+    Repair {
+        /// The folder of the new store; made if it is not there
+        into: PathBuf,
+        /// Where events go that are whole but cannot follow, as lines of a dump [default: INTO-stranded.ndjson]
+        #[arg(long, value_name = "FILE")]
+        stranded: Option<PathBuf>,
+    },
+    /// Move completed calls of an embedded store to another folder; they are read as before
+    #[command(after_help = ARCHIVE_HELP)]
+    Archive(Archive),
 }
+
+/// `kaigi store archive`.
+#[derive(Debug, Args)]
+pub struct Archive {
+    /// Only events recorded before this day, such as 2026-11-22 (from midnight, UTC), or this time
+    #[arg(long, value_name = "DATE", value_parser = day_or_time)]
+    pub before: Timestamp,
+    /// The archive's folder, elsewhere; made if it is not there, and added to if it is
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
+}
+
+const CHECK_HELP: &str = "\
+Checksums, order, the hash chain of every call, and the index against the events. Damage ends it
+with exit code 6, and is told with call, revision and position, as far as they can be read. The
+history digest covers all events in their order: noted elsewhere, it proves the whole history up to
+its position (`kaigi store digest` is another one, which does not depend on positions).
+
+Examples:
+  kaigi --store sled:./calls store check
+  kaigi store check --output json | jq .damaged";
+
+const REPAIR_HELP: &str = "\
+--store names the damaged store. What is damaged among its events is looked for in its index, too,
+so do not remove that before. Every event that is whole and continues its call is kept; what is lost
+is listed call by call, and ends it with exit code 6. Keep the damaged store: nothing else may hold
+what could not be read.
+
+Example:
+  kaigi --store sled:./calls store repair ./calls-repaired";
+
+const ARCHIVE_HELP: &str = "\
+Events move in their order, up to the first one that is newer or is of a call that is not completed;
+the time that counts is when they were recorded. Everything is read through the store as before, as
+long as the archive's folder is there. By itself the archive can be opened, and not written to; name
+the same folder each time, because one that begins later cannot be opened by itself.
+
+Examples:
+  kaigi store archive --before 2026-11-22 --to /mnt/archive/calls
+  kaigi --store sled:/mnt/archive/calls events | head -3";
 
 const BACKUP_HELP: &str = "\
 The backup is the store as it is when the run begins, whatever is written meanwhile. A run that is
@@ -604,6 +662,16 @@ fn revision(text: &str) -> Result<Revision, std::num::ParseIntError> {
 
 fn position(text: &str) -> Result<Position, std::num::ParseIntError> {
     text.parse().map(Position)
+}
+
+/// A time, or the day that begins it.
+fn day_or_time(text: &str) -> Result<Timestamp, String> {
+    let midnight = format!("{text}T00:00:00Z");
+    let time = midnight.parse().or_else(|_| text.parse());
+    time.map_err(|_| {
+        "must be a day like 2026-11-22 or a time like 2026-11-22T09:00:00Z, between the years 1970 and 9999"
+            .to_owned()
+    })
 }
 
 /// An agent, with or without `agent:` before the ID.
@@ -647,6 +715,23 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_in_utc() {
+        let midnight = "2026-11-22T00:00:00Z".parse().map_err(|_| String::new());
+        assert_eq!(day_or_time("2026-11-22"), midnight);
+        assert_eq!(day_or_time("2026-11-22T01:00:00+01:00"), midnight);
+        for text in [
+            "",
+            "22.11.2026",
+            "2026-11-31",
+            "2026-11",
+            "1969-12-31",
+            "2026-11-22T09",
+        ] {
+            assert!(day_or_time(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub async fn copy(args: &Copy, console: &mut Console) -> anyhow::Result<Exit> {
         )));
     }
     args.from.must_exist()?;
+    args.to.must_be_writable()?;
     let from = args.from.open()?;
     let copied = closing(&*from, async {
         let to = args.to.open()?;

@@ -6,6 +6,9 @@ use domain::envelope::Altered;
 use domain::{AppendError, HandleError, StoreError};
 use std::process::ExitCode;
 use store_sled::OpenError;
+use store_sled::archive::ArchiveError;
+use store_sled::check::CheckError;
+use store_sled::repair::RepairError;
 
 /// What the program's exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +90,44 @@ impl Exit {
         }
     }
 
+    fn of_open(error: &OpenError) -> Exit {
+        match error {
+            OpenError::Busy { .. } | OpenError::DiskFull { .. } | OpenError::Away { .. } => {
+                Exit::TryAgain
+            }
+            _ => Exit::Failed,
+        }
+    }
+
+    fn of_check(error: &CheckError) -> Exit {
+        match error {
+            CheckError::Open(error) => Exit::of_open(error),
+            CheckError::Read(error) => Exit::of_store(error),
+            CheckError::Damaged(_) | CheckError::Index(_) => Exit::Altered,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn of_repair(error: &RepairError) -> Exit {
+        match error {
+            RepairError::Open(error) => Exit::of_open(error),
+            RepairError::Store(error) => Exit::of_store(error),
+            RepairError::Taken(_) | RepairError::InTheStore(_) => Exit::Usage,
+            RepairError::NoLog(_) => Exit::NotFound,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn of_archive(error: &ArchiveError) -> Exit {
+        match error {
+            ArchiveError::Store(error) => Exit::of_store(error),
+            ArchiveError::Folder(error) => Exit::of_open(error),
+            ArchiveError::InTheStore(_) | ArchiveError::Taken(_) => Exit::Usage,
+            ArchiveError::NotTheSame(_) => Exit::Altered,
+            _ => Exit::Failed,
+        }
+    }
+
     /// What a failure ends the program with.
     pub fn of(error: &anyhow::Error) -> Exit {
         error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
@@ -106,11 +147,29 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref() {
         return Some(Exit::of_copy(error));
     }
-    if let Some(OpenError::Busy { .. } | OpenError::DiskFull { .. }) = cause.downcast_ref() {
-        return Some(Exit::TryAgain);
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_open(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_check(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_repair(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_archive(error));
     }
     let altered = cause.downcast_ref::<Altered>();
     altered.map(|_| Exit::Altered)
+}
+
+/// Whether reading showed that the store is damaged.
+pub fn is_damage(error: &anyhow::Error) -> bool {
+    let is_corrupt = |error: &StoreError| matches!(error, StoreError::Corrupt(_));
+    error.chain().any(|cause| match cause.downcast_ref() {
+        Some(HandleError::Store(error)) => is_corrupt(error),
+        _ => cause.downcast_ref().is_some_and(is_corrupt),
+    })
 }
 
 impl From<Exit> for ExitCode {

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod copy;
 pub mod demo;
+pub mod embedded;
 pub mod events;
 pub mod exit;
 pub mod find;

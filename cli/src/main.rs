@@ -2,12 +2,13 @@
 
 use clap::{CommandFactory, Parser};
 use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
-use kaigi::exit::{Exit, usage};
+use kaigi::exit::{self, Exit, usage};
 use kaigi::output::{Console, NobodyReads};
 use kaigi::run::{Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, events, find, import, one_call, progress, replay, run, show, simulate, store_verbs,
+    copy, demo, embedded, events, find, import, one_call, progress, replay, run, show, simulate,
+    store_verbs,
 };
 
 use domain::json::write_command;
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
         Err(error) if error.is::<NobodyReads>() => Exit::Done.into(),
         Err(error) => {
             eprintln!("kaigi: {error:#}");
+            if exit::is_damage(&error) {
+                eprintln!("kaigi: `kaigi store check` tells what is damaged, and what to do then");
+            }
             Exit::of(&error).into()
         }
     }
@@ -68,12 +72,23 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
         } => store_verbs::verify(&from, &mut console),
         Verb::Store {
             what: StoreVerb::Restore { from },
-        } => {
-            let url = cli.store.map_or_else(StoreUrl::default_store, Ok)?;
-            store_verbs::restore(&url, &from, &mut console).await
-        }
+        } => store_verbs::restore(&named(cli.store)?, &from, &mut console).await,
+        Verb::Store {
+            what: StoreVerb::Check,
+        } => embedded::check(&named(cli.store)?, &mut console),
+        Verb::Store {
+            what: StoreVerb::Repair { into, stranded },
+        } => embedded::repair(&named(cli.store)?, &into, stranded, &mut console).await,
+        Verb::Store {
+            what: StoreVerb::Archive(args),
+        } => embedded::archive(&named(cli.store)?, &args, &mut console).await,
         verb => with_store(cli.store, verb, console).await,
     }
+}
+
+/// The store that was named, or the default one.
+fn named(url: Option<StoreUrl>) -> anyhow::Result<StoreUrl> {
+    url.map_or_else(StoreUrl::default_store, Ok)
 }
 
 /// What needs a store: opens it, carries the verb out, and closes it whatever came of that.
@@ -87,7 +102,9 @@ async fn with_store(
         (None, Verb::Demo(_)) => demo::fresh_store()?,
         (None, _) => StoreUrl::default_store()?,
     };
-    if !writes(&verb) {
+    if writes(&verb) {
+        url.must_be_writable()?;
+    } else {
         url.must_exist()?;
     }
     // Opened before the store, so that a mistyped file makes no store.

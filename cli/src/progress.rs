@@ -37,6 +37,13 @@ pub fn copies() -> Progress {
     Progress::new(ProgressBar::new(0), style, alone)
 }
 
+/// Counts bytes of a store's files that were read; how many there are is told with the first of them.
+pub fn bytes(what: &'static str) -> Progress {
+    let style = "{msg}  {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}";
+    let bar = ProgressBar::new(0).with_message(what);
+    Progress::new(bar, style, true)
+}
+
 impl Progress {
     fn new(bar: ProgressBar, style: &str, alone: bool) -> Self {
         let style = ProgressStyle::with_template(style).expect("the template is well-formed");
@@ -64,6 +71,12 @@ impl Progress {
         }
         self.bar.set_length(step.of.max(step.events));
         self.at(step.events);
+    }
+
+    /// So many of that many bytes were read.
+    pub fn of(&mut self, read: u64, total: u64) {
+        self.bar.set_length(total.max(read));
+        self.at(read);
     }
 
     /// All is done; the line goes away.

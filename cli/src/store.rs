@@ -36,6 +36,36 @@ impl StoreUrl {
         })
     }
 
+    /// Opens an embedded store that is there, for what no other store can do.
+    pub fn open_embedded(&self) -> anyhow::Result<SledStore> {
+        let path = self.folder()?;
+        self.must_exist()?;
+        SledStore::open(path).with_context(|| format!("cannot open {self}"))
+    }
+
+    /// The folder of an embedded store, also of one that is too damaged to be known for a store.
+    pub fn folder(&self) -> anyhow::Result<&Path> {
+        let StoreUrl::Sled(path) = self else {
+            return Err(usage(format!(
+                "{self} has no files; name an embedded store with --store sled:PATH"
+            )));
+        };
+        if !path.join("log").is_dir() {
+            self.must_exist()?;
+        }
+        Ok(path)
+    }
+
+    /// Refuses a store that nobody writes to before anything is read for it.
+    pub fn must_be_writable(&self) -> anyhow::Result<()> {
+        match self {
+            StoreUrl::Sled(path) if SledStore::is_archive(path) => Err(usage(format!(
+                "{self} is an archive, which nobody writes to; name the store it belongs to"
+            ))),
+            StoreUrl::Sled(_) | StoreUrl::Memory => Ok(()),
+        }
+    }
+
     /// Whether both name the same store; two in memory never are one.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {

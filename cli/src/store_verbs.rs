@@ -20,6 +20,8 @@ pub struct Fact {
     field: &'static str,
     value: Value,
     shown: Option<String>,
+    /// People are told by what else is shown.
+    hidden: bool,
 }
 
 impl Fact {
@@ -30,6 +32,7 @@ impl Fact {
             field,
             value: value.into(),
             shown: None,
+            hidden: false,
         }
     }
 
@@ -38,6 +41,15 @@ impl Fact {
     pub fn shown(self, shown: impl Into<String>) -> Self {
         Self {
             shown: Some(shown.into()),
+            ..self
+        }
+    }
+
+    /// Not shown to people, who read it in another line.
+    #[must_use]
+    pub fn for_programs(self) -> Self {
+        Self {
+            hidden: true,
             ..self
         }
     }
@@ -57,7 +69,8 @@ impl Fact {
 pub fn print(what: &str, facts: &[Fact], console: &mut Console) -> anyhow::Result<()> {
     match console.output() {
         Output::Table => {
-            let lines: String = facts.iter().map(Fact::line).collect();
+            let shown = facts.iter().filter(|fact| !fact.hidden);
+            let lines: String = shown.map(Fact::line).collect();
             console.print(&lines)?;
         }
         Output::Json | Output::Ndjson => {
@@ -86,9 +99,11 @@ pub async fn store_verb(
         StoreVerb::Backup { folder } => backup(store, &folder, console).await,
         StoreVerb::Dump { after } => dump(store, after, console).await,
         StoreVerb::Digest => digest(url, store, console).await,
-        StoreVerb::Restore { .. } | StoreVerb::Verify { .. } => {
-            unreachable!("carried out before a store is open")
-        }
+        StoreVerb::Restore { .. }
+        | StoreVerb::Verify { .. }
+        | StoreVerb::Check
+        | StoreVerb::Repair { .. }
+        | StoreVerb::Archive(_) => unreachable!("carried out before a store is open"),
     }
 }
 
@@ -187,6 +202,7 @@ pub fn verify(from: &Path, console: &mut Console) -> anyhow::Result<Exit> {
 
 /// `kaigi store restore`: a backup or a dump into a store, which is made once all is verified.
 pub async fn restore(url: &StoreUrl, from: &Path, console: &mut Console) -> anyhow::Result<Exit> {
+    url.must_be_writable()?;
     let (verified, _spooled) = verified(from)?;
     let store = url.open()?;
     let mut progress = progress::copies();

@@ -6,16 +6,16 @@
 
 use crate::block::Groups;
 use crate::commit::Job;
-use crate::folder::sync_folder;
+use crate::folder::{is_within, refuse_other_things, sync_folder};
 use crate::indexer::Told;
 use crate::live::Stage;
 use crate::log::{Log, LogError, Segment, SegmentHeader};
-use crate::notes::{Archives, Purpose, write_marker};
+use crate::notes::{Archives, Marker, Purpose, read_marker, write_marker};
 use crate::read::Shared;
 use crate::rows::Row;
 use crate::{OpenError, SledStore};
 use domain::envelope::Hash;
-use domain::{CallId, Position, StoreError, Timestamp};
+use domain::{CallId, Position, StoreError, StoreId, Timestamp};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -62,6 +62,11 @@ pub enum ArchiveError {
     /// It is the store's own folder, or within it.
     #[error("{0} is in the store itself; name a folder elsewhere")]
     InTheStore(String),
+    /// The archive's folder holds something else, which is left exactly as it is.
+    #[error(
+        "{0} holds another store; name a new folder, or one that this store was archived to before"
+    )]
+    Taken(String),
     /// What was copied is not what was read.
     #[error("the copy in {0} does not hold what the log holds; check that disk")]
     NotTheSame(String),
@@ -74,6 +79,11 @@ impl From<LogError> for ArchiveError {
 }
 
 impl SledStore {
+    /// Whether in that folder there is what was archived of a store, which can be opened, and not written to.
+    pub fn is_archive(path: &Path) -> bool {
+        matches!(read_marker(path), Ok(Marker::Store(_, Purpose::Archive)))
+    }
+
     /// Moves completed calls out: the log from its beginning up to the first event that was recorded at or after that
     /// time, or is of a call that is not completed. Commands go on meanwhile. It reads and writes on the caller's
     /// thread, for as long as that takes.
@@ -83,7 +93,7 @@ impl SledStore {
         answered
             .await
             .unwrap_or_else(|_| Err(crate::error::closed()))?;
-        let to = archive_folder(&self.path, to)?;
+        let to = archive_folder(&self.path, self.id, to)?;
         let moving = Moving {
             shared: &self.shared,
             folder: &self.path,
@@ -114,15 +124,20 @@ impl SledStore {
     }
 }
 
-fn archive_folder(store: &Path, to: &Path) -> Result<PathBuf, ArchiveError> {
+/// The archive's folder by its real name. Files of another store have the same names, and must not be replaced.
+fn archive_folder(store: &Path, id: StoreId, to: &Path) -> Result<PathBuf, ArchiveError> {
     let failed = |error| OpenError::from_io(to, error);
-    fs::create_dir_all(to.join("log")).map_err(failed)?;
-    let to = to.canonicalize().map_err(failed)?;
-    let store = store.canonicalize().map_err(failed)?;
-    if to.starts_with(&store) {
+    if is_within(to, store).map_err(failed)? {
         return Err(ArchiveError::InTheStore(to.display().to_string()));
     }
-    Ok(to)
+    fs::create_dir_all(to).map_err(failed)?;
+    match read_marker(to)? {
+        Marker::None => refuse_other_things(to)?,
+        Marker::Store(of, Purpose::Archive) if of == id => {}
+        Marker::Store(..) => return Err(ArchiveError::Taken(to.display().to_string())),
+    }
+    fs::create_dir_all(to.join("log")).map_err(failed)?;
+    Ok(to.canonicalize().map_err(failed)?)
 }
 
 /// Where the archive is to end, behind a whole commit.
@@ -205,7 +220,7 @@ impl Moving<'_> {
     }
 
     /// Copies what is before the cut to the archive, and what is behind it of the file that holds both to another.
-    fn copy(&self, id: domain::StoreId, cut: &Cut) -> Result<(Vec<PathBuf>, u64), ArchiveError> {
+    fn copy(&self, id: StoreId, cut: &Cut) -> Result<(Vec<PathBuf>, u64), ArchiveError> {
         let mut copied = Vec::new();
         let mut bytes = 0;
         let own = self.own();
@@ -294,23 +309,15 @@ impl Moving<'_> {
             archives.folders.push(self.to.to_owned());
         }
         archives.write(self.folder).map_err(failed)?;
-        let moved = |segment: &Arc<Segment>| {
+        let mut new = Vec::new();
+        let split = settle_part(self.folder, cut.position + 1).map_err(failed)?;
+        for path in copied.into_iter().chain(split) {
+            new.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
+        }
+        let moved = |segment: &Segment| {
             segment.path.starts_with(self.folder) && segment.start < cut.address
         };
-        let (old, rest): (Vec<_>, Vec<_>) = self.log().segments().into_iter().partition(moved);
-        let (elsewhere, own): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|segment| !segment.path.starts_with(self.folder));
-        let mut segments = elsewhere;
-        for path in copied {
-            segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
-        }
-        let split = settle_part(self.folder, cut.position + 1).map_err(failed)?;
-        if let Some(path) = split {
-            segments.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
-        }
-        segments.extend(own);
-        self.log().replace(segments);
+        let old = self.log().replace(moved, new);
         for segment in old {
             // Whoever reads it still has it open; what cannot be removed now is when the store is opened.
             let _ = fs::remove_file(&segment.path);

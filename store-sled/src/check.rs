@@ -5,8 +5,8 @@ use crate::block::{Groups, intact_events};
 use crate::damage::Damage;
 use crate::folder::Folder;
 use crate::live::Live;
-use crate::log::{Frames, Log, LogError};
-use crate::notes::Marker;
+use crate::log::{Frames, Log, LogError, Segment, segments_in};
+use crate::notes::{Marker, Purpose, read_marker};
 use crate::open::{self, End};
 use crate::read::make_anew;
 use crate::rows::{Row, Rows};
@@ -46,6 +46,11 @@ pub enum CheckError {
     /// It cannot be opened, for reasons that are no damage.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It is of the first format, which opening it brings to today's.
+    #[error(
+        "the store is of the first format: `kaigi store info` brings it to today's, then check it"
+    )]
+    FirstFormat,
     /// It cannot be read.
     #[error(transparent)]
     Read(StoreError),
@@ -115,8 +120,8 @@ impl From<Damage> for CheckError {
     }
 }
 
-/// Reads everything in the store in that folder, and tells `progress` how many events it has read of how many bytes'
-/// worth; another process must not have it. Needs about 150 bytes of memory for each call.
+/// Reads everything in the store in that folder, and tells `progress` how many bytes of the log it has read of how many;
+/// another process must not have it. Needs about 150 bytes of memory for each call.
 pub fn check(
     path: &Path,
     options: &Options,
@@ -126,9 +131,12 @@ pub fn check(
         OpenError::Corrupt { what, .. } => CheckError::from(Damage::new(what)),
         other => CheckError::Open(other),
     };
+    must_be_store(path).map_err(corrupt)?;
     let (folder, marker) = Folder::take_existing(path).map_err(corrupt)?;
-    let Marker::Store(id, _) = marker else {
-        return Err(Damage::new("its file kaigi-store is gone").into());
+    let id = match marker {
+        Marker::None => return Err(Damage::new(GONE).into()),
+        Marker::Store(_, Purpose::Format1) => return Err(CheckError::FirstFormat),
+        Marker::Store(id, Purpose::Calls | Purpose::Archive) => id,
     };
     let (_, acknowledged) = folder.acknowledged().map_err(corrupt)?;
     let head = folder.head().read().map_err(corrupt)?;
@@ -161,6 +169,23 @@ pub fn check(
         torn_bytes: torn,
         index_rows,
     })
+}
+
+const GONE: &str = "its file kaigi-store is gone";
+
+/// A store that lost its marker is damaged; where there is no log of one either, nothing is touched.
+fn must_be_store(path: &Path) -> Result<(), OpenError> {
+    if read_marker(path)? != Marker::None {
+        return Ok(());
+    }
+    let (path, log) = (path.to_owned(), path.join("log"));
+    let mut files = segments_in(&log).unwrap_or_default().into_iter();
+    if files.any(|file| matches!(Segment::open(&file), Ok(Some(_)))) {
+        let what = GONE.to_owned();
+        return Err(OpenError::Corrupt { path, what });
+    }
+    let what = "log".to_owned();
+    Err(OpenError::NotAStore { path, what })
 }
 
 /// Where each call stands, and a checksum over the positions of its events.

@@ -4,8 +4,7 @@ use domain::StoreError;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Why a store does not open; what to do is said. Nothing is changed then, except in a damaged store, of whose log sled
-/// cuts off what lies behind the damage: keep a copy before trying again.
+/// Why a store does not open; what to do is said. No event is changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -52,7 +51,8 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// What the store holds is damaged.
-    #[error("the store {} is damaged: {what}; keep a copy of it and restore a backup", path.display())]
+    #[error("the store {} is damaged: {what}; keep a copy of it; `kaigi store check` tells what is damaged, and either \
+         `kaigi store repair` salvages what is whole, or `kaigi store restore` brings a backup back", path.display())]
     Corrupt {
         /// The store.
         path: PathBuf,

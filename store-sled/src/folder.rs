@@ -244,17 +244,32 @@ impl Folder {
     }
 }
 
-/// What can be read of a copy of a store's index: sled changes what it opens, and the store is not to be changed.
-/// Nothing if it cannot be read at all.
-pub(crate) fn read_only_index<T>(store: &Path, read: impl FnOnce(&Rows) -> T) -> Option<T> {
-    let copy = std::env::temp_dir().join(format!("kaigi-index-{}", uuid::Uuid::new_v4()));
-    let copied = copy_files(&store.join(INDEX), &copy);
-    let rows = copied
-        .ok()
-        .and_then(|()| Rows::open_any(&copy, 64 * 1024 * 1024).ok());
+/// What can be read of a copy of a store's index: sled changes what it opens, and the store is not to be changed. The
+/// copy is made in the folder of another store, where opening that would remove it. Nothing if it cannot be read at all;
+/// a disk without room for it is no reason to do without.
+pub(crate) fn read_only_index<T>(
+    store: &Path,
+    other: &Folder,
+    read: impl FnOnce(&Rows) -> T,
+) -> Result<Option<T>, OpenError> {
+    let copy = other.path.join(ASIDE);
+    let failed = |error| OpenError::from_io(&copy, error);
+    fs::create_dir_all(&copy).map_err(failed)?;
+    let rows = match copy_files(&store.join(INDEX), &copy) {
+        Ok(()) => Rows::open_any(&copy, 64 * 1024 * 1024).ok(),
+        Err(error) if is_lack_of_room(&error) => return Err(failed(error)),
+        Err(_) => None,
+    };
     let answer = rows.and_then(|rows| guarded(|| read(&rows)).ok());
-    let _ = fs::remove_dir_all(&copy);
-    answer
+    other.remove_old_index().map_err(failed)?;
+    Ok(answer)
+}
+
+fn is_lack_of_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
@@ -269,6 +284,32 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a path, which may not be there yet, is a folder or lies in it.
+pub(crate) fn is_within(path: &Path, folder: &Path) -> io::Result<bool> {
+    // The last ancestor of a relative path is the empty one, and means the folder one is in.
+    let there = path.ancestors().find(|path| path.exists());
+    let there = there.filter(|path| !path.as_os_str().is_empty());
+    let there = there.unwrap_or(Path::new(".")).canonicalize()?;
+    Ok(there.starts_with(folder.canonicalize()?))
+}
+
+/// Keeps other processes out of a store that is only read; nothing is made, so a folder that nobody ever had stays so.
+pub(crate) fn keep_out(path: &Path) -> Result<Option<File>, OpenError> {
+    let file = path.join(LOCK);
+    let failed = |error| OpenError::from_io(&file, error);
+    let lock = match File::open(&file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Busy {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
 }
 
 /// Whether a store was made in that folder.
@@ -302,7 +343,7 @@ fn first_that_is_a_file(path: &Path) -> PathBuf {
     above.find(|path| path.is_file()).unwrap_or(path).to_owned()
 }
 
-fn refuse_other_things(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn refuse_other_things(path: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(path).map_err(|error| OpenError::from_io(path, error))?;
     for entry in entries {
         let entry = entry.map_err(|error| OpenError::from_io(path, error))?;

@@ -5,7 +5,7 @@
 
 use crate::OpenError;
 use crate::block::{Groups, groups_of, intact_events};
-use crate::folder::{Folder, read_only_index};
+use crate::folder::{Folder, is_within, keep_out, read_only_index};
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, segments_in};
 use crate::new_log::NewLog;
@@ -65,6 +65,9 @@ pub enum RepairError {
     /// The new store's place is taken.
     #[error("{0} is not empty; name a new folder for what is salvaged")]
     Taken(String),
+    /// The new store's place is in the damaged store's folder, which is only read.
+    #[error("{0} is in the damaged store; name a folder elsewhere for what is salvaged")]
+    InTheStore(String),
     /// There is no log to salvage from.
     #[error("{0} has no log; it is no store of this kind")]
     NoLog(String),
@@ -77,21 +80,31 @@ impl From<LogError> for RepairError {
 }
 
 /// Salvages what is whole of the store in one folder into a new store in another. The damaged store's folder is only
-/// read; another process must not have it.
+/// read, and other processes are kept out of it meanwhile.
 pub fn repair(
     damaged: &Path,
     into: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, RepairError> {
+    let _kept_out = keep_out(damaged)?;
     let log = damaged.join("log");
     let archives = Archives::read(damaged).unwrap_or_default().folders;
+    // What is only away is not lost.
+    if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
+        return Err(LogError::Away(away.clone()).into());
+    }
     let elsewhere = archives.iter().map(|folder| folder.join("log"));
     let folders = elsewhere.chain([log]);
     let files: Vec<_> = folders
         .flat_map(|folder| segments_in(&folder).unwrap_or_default())
+        .filter(|path| first_of(path).is_some())
         .collect();
     if files.is_empty() {
         return Err(RepairError::NoLog(damaged.display().to_string()));
+    }
+    let within = is_within(into, damaged).map_err(|error| OpenError::from_io(into, error))?;
+    if within {
+        return Err(RepairError::InTheStore(into.display().to_string()));
     }
     let is_taken = into
         .read_dir()
@@ -109,11 +122,12 @@ pub fn repair(
     for file in &files {
         file.scan(&mut whole, &mut spare)?;
     }
-    let copies = read_only_index(damaged, |rows| copies(rows, &whole)).unwrap_or_default();
+    let mut salvage = Salvage::into(into)?;
+    let copies = read_only_index(damaged, &salvage.folder, |rows| copies(rows, &whole))?;
+    let copies = copies.unwrap_or_default();
     let known = copies.heads;
     // The index's copies passed their checksums; a damaged block's events did not, so they come second.
     spare.extend(copies.events);
-    let mut salvage = Salvage::into(into)?;
     let mut next = 1;
     let mut read = 0;
     for file in &files {
@@ -127,6 +141,12 @@ pub fn repair(
     salvage.finish(&known)
 }
 
+/// The first position in a file of the log, by its name; nothing if it is named otherwise, as other programs' are.
+fn first_of(path: &Path) -> Option<u64> {
+    let name = path.file_stem()?.to_str()?;
+    name.parse().ok()
+}
+
 /// A file of the log as it is, whatever its header says.
 struct RawFile {
     log: Log,
@@ -136,8 +156,7 @@ struct RawFile {
 
 impl RawFile {
     fn open(path: &Path) -> Result<Self, LogError> {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let first = name.parse().unwrap_or(u64::MAX);
+        let first = first_of(path).unwrap_or(u64::MAX);
         let segment = Segment {
             path: path.to_owned(),
             file: File::open(path).map_err(|error| LogError::io(path, error))?,
@@ -281,9 +300,20 @@ enum Taken {
     Not,
 }
 
+/// What shows that an event is as it was written although it does not follow what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Its block's checksum holds.
+    Checksum,
+    /// Only its hash may, after the one that the event before it has.
+    Chain,
+}
+
 #[derive(Clone, Copy)]
 struct Salvaged {
     head: Head,
+    /// The last event that was seen, whole or not.
+    seen: Head,
     known_to: u64,
     stranded: u64,
 }
@@ -329,7 +359,7 @@ impl Salvage {
                     self.take_spare(next..header.first, spare)?;
                     let events = Groups::new(header.first, &block).and_then(Groups::events);
                     for event in events.map_err(LogError::from)? {
-                        self.take(event)?;
+                        self.take(event, Proof::Checksum)?;
                     }
                     next = header.next();
                 }
@@ -345,7 +375,7 @@ impl Salvage {
     ) -> Result<(), RepairError> {
         let mut unknown = lost.start;
         for (position, event) in spare.range(lost.clone()) {
-            let taken = self.take(event.clone())?;
+            let taken = self.take(event.clone(), Proof::Chain)?;
             if taken == Taken::Not {
                 continue;
             }
@@ -364,20 +394,24 @@ impl Salvage {
     }
 
     /// Takes an event in, if it follows what is there of its call.
-    fn take(&mut self, event: StoredEvent) -> Result<Taken, RepairError> {
+    fn take(&mut self, event: StoredEvent, proof: Proof) -> Result<Taken, RepairError> {
         let recorded = &event.recorded;
         let call = recorded.cause.call.clone();
         let revision = recorded.revision.0;
         let state = self.calls.entry(call).or_insert(Salvaged {
             head: Head::NONE,
+            seen: Head::NONE,
             known_to: 0,
             stranded: 0,
         });
+        let before = std::mem::replace(&mut state.seen, recorded.head());
         if revision <= state.head.revision.0 {
             return Ok(Taken::Not);
         }
         let Ok(head) = verify(state.head, [recorded]) else {
-            if revision == state.head.revision.0 + 1 {
+            let continues = verify(before, [recorded]).is_ok();
+            let is_whole = proof == Proof::Checksum || continues;
+            if revision == state.head.revision.0 + 1 || !is_whole {
                 return Ok(Taken::Not);
             }
             state.stranded += 1;

@@ -257,6 +257,52 @@ async fn the_archive_is_not_in_the_store() {
         matches!(refused, Err(ArchiveError::InTheStore(_))),
         "{refused:?}"
     );
+    assert!(!path.join("log/old").exists());
+}
+
+/// Files of two stores have the same names: whatever is in the folder already stays as it is.
+#[tokio::test]
+async fn a_folder_that_holds_something_else_is_refused_and_left_as_it_is() {
+    let (folder, path, archive, all) = a_store().await;
+    let other = folder.path().join("other");
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).expect("a folder");
+    fs::write(photos.join("holiday.jpg"), "x").expect("written");
+    let second = open(&other);
+    completed(&second, 0..3).await;
+    let held = everything(&second).await;
+    second.archive(later(), &archive).await.expect("archived");
+    second.close().await.expect("closed");
+    let store = open(&path);
+    for taken in [&other, &archive] {
+        let refused = store.archive(later(), taken).await;
+        assert!(
+            matches!(refused, Err(ArchiveError::Taken(_))),
+            "{refused:?}"
+        );
+    }
+    let refused = store.archive(later(), &photos).await;
+    let refused = refused.expect_err("it holds photos").to_string();
+    assert!(refused.contains("holiday.jpg"), "{refused}");
+    assert_eq!(fs::read_dir(&photos).expect("a folder").count(), 1);
+    assert_eq!(everything(&store).await, all);
+    assert_eq!(everything(&open(&other)).await, held);
+}
+
+#[tokio::test]
+async fn archives_may_take_turns() {
+    let (folder, path, archive, _) = a_store().await;
+    let other = folder.path().join("other");
+    let store = open(&folder.path().join("turns"));
+    for (turn, to) in [&archive, &other, &archive].into_iter().enumerate() {
+        completed(&store, turn * 3..turn * 3 + 3).await;
+        let archived = store.archive(later(), to).await.expect("archived");
+        assert_eq!(archived.because, Because::End);
+    }
+    let all = everything(&store).await;
+    store.close().await.expect("closed");
+    assert_eq!(everything(&open(&folder.path().join("turns"))).await, all);
+    assert!(SledStore::is_archive(&archive) && !SledStore::is_archive(&path));
 }
 
 #[tokio::test(flavor = "multi_thread")]

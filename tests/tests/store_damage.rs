@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use store_sled::check::{CheckError, Checked, check};
-use store_sled::repair::{Repaired, repair};
-use store_sled::{Options, SledStore};
+use store_sled::repair::{RepairError, Repaired, repair};
+use store_sled::{OpenError, Options, SledStore};
 use tempfile::TempDir;
 use tests::contract::{a_whole_call, batches, chatter};
 
@@ -339,6 +339,10 @@ async fn without_the_index_every_whole_event_is_kept_and_every_loss_is_listed() 
         let repaired = salvaged(&tried, &new);
         let lost = events.len() as u64 - repaired.events - repaired.stranded.len() as u64;
         assert!(lost <= of_one_command, "{lost} are lost");
+        for stranded in &repaired.stranded {
+            let position = usize::try_from(stranded.position.0).expect("small");
+            assert_eq!(stranded, &events[position - 1], "byte {at}");
+        }
         let unknown: u64 = repaired
             .unknown
             .iter()
@@ -392,4 +396,48 @@ async fn a_store_that_is_not_damaged_is_salvaged_whole() {
         repair(&path, &new, |_, _| {}).is_err(),
         "it is not overwritten"
     );
+}
+
+/// Its files do not move under what is read of them, and none is made to find that out.
+#[tokio::test]
+async fn a_store_that_a_process_has_is_not_salvaged() {
+    let (folder, path, _) = a_store().await;
+    let new = folder.path().join("new");
+    let store = SledStore::open(&path).expect("a store");
+    let refused = repair(&path, &new, |_, _| {});
+    assert!(
+        matches!(refused, Err(RepairError::Open(OpenError::Busy { .. }))),
+        "{refused:?}"
+    );
+    assert!(!new.exists());
+    store.close().await.expect("closed");
+    fs::remove_file(path.join("lock")).expect("it was there");
+    salvaged(&path, &new);
+}
+
+#[tokio::test]
+async fn nothing_is_salvaged_into_the_damaged_store() {
+    let (_folder, path, _) = a_store().await;
+    let before = files(&path);
+    for into in [path.join("new"), path.join("log/new/er")] {
+        let refused = repair(&path, &into, |_, _| {});
+        assert!(
+            matches!(refused, Err(RepairError::InTheStore(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(!path.join("new").exists() && files(&path) == before);
+}
+
+#[test]
+fn a_store_of_the_first_format_is_not_called_damaged() {
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/store-format-1");
+    let folder = tempfile::tempdir().expect("a folder");
+    copy(&files(&old), &old, folder.path());
+    let before = files(folder.path());
+    let refused = checked(folder.path()).expect_err("it is to be opened first");
+    assert!(matches!(refused, CheckError::FirstFormat), "{refused}");
+    let mut after = files(folder.path());
+    after.remove(&folder.path().join("lock"));
+    assert!(after == before);
 }

@@ -76,13 +76,22 @@ impl Log {
             .push(segment);
     }
 
-    /// Puts other files in the place of segments, which hold the same frames at the same addresses.
-    pub(crate) fn replace(&self, segments: Vec<Arc<Segment>>) {
-        let mut current = self
-            .segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        *current = segments;
+    /// Puts other files in the place of segments, which hold the same frames at the same addresses, and answers what was
+    /// there. Segments that commits begin meanwhile stay.
+    pub(crate) fn replace(
+        &self,
+        is_old: impl Fn(&Segment) -> bool,
+        new: Vec<Arc<Segment>>,
+    ) -> Vec<Arc<Segment>> {
+        let segments = self.segments.write();
+        let mut segments = segments.unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut *segments);
+        let (old, mut kept): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|segment| is_old(segment));
+        kept.extend(new);
+        kept.sort_by_key(|segment| segment.start);
+        *segments = kept;
+        old
     }
 
     /// The address of the first frame.
@@ -140,19 +149,31 @@ pub(crate) fn open(archives: &Archives, own: &Path) -> Result<Option<(Log, Store
     let away = folders.find(|folder| !folder.join("log").is_dir());
     let mut found = Found::default();
     if away.is_none() {
-        for folder in &archives.folders {
-            found.take(&folder.join("log"))?;
-        }
+        found.take(archived_in(&archives.folders)?)?;
     } else {
         found.from = archives.up_to + 1;
     }
-    found.take(own)?;
+    let paths = segments_in(own).map_err(|error| LogError::io(own, error))?;
+    found.take(paths)?;
     let Some(store) = found.store.filter(|_| !found.segments.is_empty()) else {
         return Ok(None);
     };
     let mut log = Log::new(found.segments);
     log.away = away.cloned();
     Ok(Some((log, store)))
+}
+
+/// The files of all archives in the order of the log: it may have been archived to one, to another, and to the first
+/// again.
+fn archived_in(archives: &[PathBuf]) -> Result<Vec<PathBuf>, LogError> {
+    let mut paths = Vec::new();
+    for archive in archives {
+        let folder = archive.join("log");
+        let found = segments_in(&folder).map_err(|error| LogError::io(&folder, error))?;
+        paths.extend(found);
+    }
+    paths.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
+    Ok(paths)
 }
 
 /// Segments as they are found.
@@ -174,8 +195,7 @@ impl Default for Found {
 }
 
 impl Found {
-    fn take(&mut self, folder: &Path) -> Result<(), LogError> {
-        let paths = segments_in(folder).map_err(|error| LogError::io(folder, error))?;
+    fn take(&mut self, paths: Vec<PathBuf>) -> Result<(), LogError> {
         let last = paths.len().saturating_sub(1);
         for (number, path) in paths.into_iter().enumerate() {
             match Segment::open(&path)? {
