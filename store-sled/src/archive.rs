@@ -6,6 +6,7 @@
 
 use crate::block::Groups;
 use crate::commit::Job;
+use crate::damage::Damage;
 use crate::folder::{is_within, refuse_other_things, sync_folder};
 use crate::indexer::Told;
 use crate::live::Stage;
@@ -16,6 +17,7 @@ use crate::rows::Row;
 use crate::{OpenError, SledStore};
 use domain::envelope::Hash;
 use domain::{CallId, Position, StoreError, StoreId, Timestamp};
+use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -187,19 +189,20 @@ impl Moving<'_> {
             let header = read.header;
             let mut groups = Groups::new(next, read.block).map_err(LogError::from)?;
             while let Some(group) = groups.next().map_err(LogError::from)? {
-                let opened = group.open().map_err(LogError::from)?;
-                let call = opened.call();
-                let at = opened.recorded_at();
+                let damage = || LogError::from(Damage::new("the event is damaged").at(group.first));
+                let shared = group.raw().map_err(LogError::from)?;
+                let call = CallId::try_from(SmolStr::new(group.call)).map_err(|_| damage())?;
+                let at = shared.recorded_at().ok_or_else(damage)?;
                 if at >= before {
                     cut.because = Because::Newer(at);
                     return Ok(cut);
                 }
-                if !completed.contains(call) {
-                    if !self.is_completed(call)? {
-                        cut.because = Because::GoesOn(call.clone());
+                if !completed.contains(&call) {
+                    if !self.is_completed(&call)? {
+                        cut.because = Because::GoesOn(call);
                         return Ok(cut);
                     }
-                    completed.insert(call.clone());
+                    completed.insert(call);
                 }
             }
             next = header.next();

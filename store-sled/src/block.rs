@@ -404,113 +404,220 @@ pub(crate) fn write_part(into: &mut Vec<u8>, group: &[u8]) {
     into.extend_from_slice(&group[call..]);
 }
 
-/// The groups that events of one call make, each short enough for a block.
-pub(crate) fn groups_of(events: &[RecordedEvent]) -> Vec<Vec<u8>> {
-    let mut groups: Vec<Vec<u8>> = Vec::new();
-    let mut before: Option<&RecordedEvent> = None;
-    for event in events {
-        let mut last = groups.last_mut();
-        if let Some(group) = last
-            .as_mut()
-            .filter(|_| before.is_some_and(|before| continues(before, event)))
-        {
-            let length = group.len();
-            write_event(group, event);
-            if HEADER_BYTES + group.len() <= MAX_BLOCK_BYTES {
-                grow_group(group, 0);
-                before = Some(event);
-                continue;
-            }
-            group.truncate(length);
+/// The groups that events of one call make, one behind the other, each short enough for a block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct GroupBytes {
+    bytes: Vec<u8>,
+    pub(crate) groups: usize,
+}
+
+impl GroupBytes {
+    pub(crate) fn of(events: &[RecordedEvent]) -> Self {
+        let mut groups = Self {
+            bytes: Vec::with_capacity(256),
+            groups: 0,
+        };
+        let mut last: Option<(usize, &RecordedEvent)> = None;
+        for event in events {
+            let group = match last {
+                Some((group, before)) if continues(before, event) => groups.add(group, event),
+                Some(_) | None => groups.begin(event),
+            };
+            last = Some((group, event));
         }
-        groups.push(group_with(event));
-        before = Some(event);
+        groups
     }
-    groups
-}
 
-fn group_with(event: &RecordedEvent) -> Vec<u8> {
-    let mut group = Vec::with_capacity(256);
-    write_group_header(&mut group, event);
-    write_event(&mut group, event);
-    grow_group(&mut group, 0);
-    group
-}
+    /// Adds the event to the group that begins there, or to a new one; answers where that begins.
+    fn add(&mut self, group: usize, event: &RecordedEvent) -> usize {
+        let length = self.bytes.len();
+        write_event(&mut self.bytes, event);
+        if HEADER_BYTES + self.bytes.len() - group <= MAX_BLOCK_BYTES {
+            grow_group(&mut self.bytes, group);
+            return group;
+        }
+        self.bytes.truncate(length);
+        self.begin(event)
+    }
 
-impl<'a> Group<'a> {
-    pub(crate) fn open(mut self) -> Result<Opened<'a>, Damage> {
-        read_header(&mut self).ok_or_else(|| {
-            Damage::new(format!(
-                "what the events of call {} share is damaged",
-                self.call
-            ))
-            .at(self.first)
+    fn begin(&mut self, event: &RecordedEvent) -> usize {
+        let group = self.bytes.len();
+        write_group_header(&mut self.bytes, event);
+        write_event(&mut self.bytes, event);
+        grow_group(&mut self.bytes, group);
+        self.groups += 1;
+        group
+    }
+
+    pub(crate) fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let (length, _) = rest.split_first_chunk()?;
+            let length = GROUP_COUNTS + usize::from(u16::from_be_bytes(*length));
+            let (group, behind) = rest.split_at(length);
+            rest = behind;
+            Some(group)
         })
     }
 }
 
-fn read_header<'a>(group: &mut Group<'a>) -> Option<Opened<'a>> {
-    let left = &mut group.left;
+impl<'a> Group<'a> {
+    pub(crate) fn open(self) -> Result<Opened<'a>, Damage> {
+        let shared = self.raw()?;
+        let cause = shared.cause(self.call);
+        Ok(Opened {
+            cause: Arc::new(cause.ok_or_else(|| self.damage())?),
+            first: self.first,
+            first_revision: shared.first_revision,
+            first_index: shared.first_index,
+            events: self.events,
+            left: shared.left,
+        })
+    }
+
+    /// What its events share, where it lies.
+    pub(crate) fn raw(&self) -> Result<RawGroup<'a>, Damage> {
+        read_header(self).ok_or_else(|| self.damage())
+    }
+
+    fn damage(&self) -> Damage {
+        let call = self.call;
+        Damage::new(format!("what the events of call {call} share is damaged")).at(self.first)
+    }
+}
+
+/// What a group's events share, not made sense of yet.
+pub(crate) struct RawGroup<'a> {
+    pub(crate) first_revision: u64,
+    first: u64,
+    events: u16,
+    command: [u8; 16],
+    digest: [u8; 32],
+    first_index: u32,
+    at: u64,
+    recorded_at: u64,
+    reported_at: Option<u64>,
+    correlation: Option<&'a str>,
+    actor: RawActor<'a>,
+    left: Cursor<'a>,
+}
+
+type RawActor<'a> = (u8, Option<&'a str>);
+
+fn read_header<'a>(group: &Group<'a>) -> Option<RawGroup<'a>> {
+    let mut left = group.left;
     let flags = left.byte()?;
     let has = |flag| flags & flag != 0;
     if has(RESERVED) {
         return None;
     }
-    let command = CommandId(Uuid::from_bytes(left.array()?));
-    let digest = Digest(left.array()?);
+    let command = left.array()?;
+    let digest = left.array()?;
     let first_revision = left.varint()?;
     let first_index = if has(LATER_PART) {
         u32::try_from(left.varint()?).ok()?
     } else {
         0
     };
-    let at = timestamp(left)?;
-    let recorded_at = timestamp(left)?;
+    let at = left.varint()?;
+    let recorded_at = left.varint()?;
     let reported_at = if has(REPORTED) {
-        Some(timestamp(left)?)
+        Some(left.varint()?)
     } else {
         None
     };
     let correlation = if has(CORRELATED) {
-        Some(left.text()?.parse().ok()?)
+        Some(left.text()?)
     } else {
         None
     };
-    let actor = actor(flags >> ACTOR_SHIFT, left)?;
-    Some(Opened {
-        cause: Arc::new(Cause {
-            call: CallId::try_from(SmolStr::new(group.call)).ok()?,
-            command,
-            digest,
-            at,
-            reported_at,
-            recorded_at,
-            correlation,
-            actor,
-        }),
-        first: group.first,
+    let code = flags >> ACTOR_SHIFT;
+    let actor = match code {
+        0 | 1 => None,
+        2..=4 => Some(left.short_text()?),
+        _ => return None,
+    };
+    Some(RawGroup {
         first_revision,
-        first_index,
+        first: group.first,
         events: group.events,
-        left: *left,
+        command,
+        digest,
+        first_index,
+        at,
+        recorded_at,
+        reported_at,
+        correlation,
+        actor: (code, actor),
+        left,
     })
 }
 
-fn timestamp(left: &mut Cursor<'_>) -> Option<Timestamp> {
-    Timestamp::from_millis(left.varint()?).ok()
+impl RawGroup<'_> {
+    fn cause(&self, call: &str) -> Option<Cause> {
+        let time = |millis| Timestamp::from_millis(millis).ok();
+        let reported_at = match self.reported_at {
+            Some(millis) => Some(time(millis)?),
+            None => None,
+        };
+        let correlation = match self.correlation {
+            Some(text) => Some(text.parse().ok()?),
+            None => None,
+        };
+        Some(Cause {
+            call: CallId::try_from(SmolStr::new(call)).ok()?,
+            command: CommandId(Uuid::from_bytes(self.command)),
+            digest: Digest(self.digest),
+            at: time(self.at)?,
+            reported_at,
+            recorded_at: time(self.recorded_at)?,
+            correlation,
+            actor: actor(self.actor)?,
+        })
+    }
+
+    pub(crate) fn recorded_at(&self) -> Option<Timestamp> {
+        Timestamp::from_millis(self.recorded_at).ok()
+    }
+
+    /// Hands the hash of each event to `take`.
+    pub(crate) fn hashes(&self, mut take: impl FnMut(Hash)) -> Result<(), Damage> {
+        self.each_raw(|event| take(event.hash))
+    }
+
+    /// The type and the hash of the last event.
+    pub(crate) fn last(&self) -> Result<(EventType, Hash), Damage> {
+        let mut last = None;
+        self.each_raw(|event| last = Some((event.code, event.hash)))?;
+        let known = last.and_then(|(code, hash)| Some((event_type(code & !PERSONAL)?, hash)));
+        known.ok_or_else(|| Damage::new("the event is damaged").at(self.first))
+    }
+
+    fn each_raw(&self, mut take: impl FnMut(RawEvent<'_>)) -> Result<(), Damage> {
+        let mut left = self.left;
+        for _ in 0..self.events {
+            let event = read_event(&mut left);
+            take(event.ok_or_else(|| Damage::new("the event is damaged").at(self.first))?);
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let damage = Damage::new("something stands behind the command's last event");
+        Err(damage.at(self.first))
+    }
 }
 
 #[expect(
     clippy::option_option,
     reason = "nobody asked, or the bytes name nobody there can be"
 )]
-fn actor(code: u8, left: &mut Cursor<'_>) -> Option<Option<Actor>> {
-    Some(match code {
-        0 => None,
-        1 => Some(Actor::Party(Party::Customer)),
-        2 => Some(Actor::Party(Party::Agent(left.short_text()?.parse().ok()?))),
-        3 => Some(Actor::Party(Party::Dial(left.short_text()?.parse().ok()?))),
-        4 => Some(Actor::Supervisor(left.short_text()?.parse().ok()?)),
+fn actor((code, id): RawActor<'_>) -> Option<Option<Actor>> {
+    Some(match (code, id) {
+        (0, None) => None,
+        (1, None) => Some(Actor::Party(Party::Customer)),
+        (2, Some(id)) => Some(Actor::Party(Party::Agent(id.parse().ok()?))),
+        (3, Some(id)) => Some(Actor::Party(Party::Dial(id.parse().ok()?))),
+        (4, Some(id)) => Some(Actor::Supervisor(id.parse().ok()?)),
         _ => return None,
     })
 }
@@ -531,14 +638,6 @@ struct RawPersonal<'a> {
 }
 
 impl Opened<'_> {
-    pub(crate) fn call(&self) -> &CallId {
-        &self.cause.call
-    }
-
-    pub(crate) fn recorded_at(&self) -> Timestamp {
-        self.cause.recorded_at
-    }
-
     pub(crate) fn first_revision(&self) -> u64 {
         self.first_revision
     }
@@ -570,29 +669,6 @@ impl Opened<'_> {
             take(StoredEvent { position, recorded });
         }
         self.ends()
-    }
-
-    /// Hands the hash of each event to `take`.
-    pub(crate) fn hashes(mut self, mut take: impl FnMut(Hash)) -> Result<(), Damage> {
-        for _ in 0..self.events {
-            let event = read_event(&mut self.left);
-            let event = event.ok_or_else(|| Damage::new("the event is damaged").at(self.first))?;
-            take(event.hash);
-        }
-        self.ends()
-    }
-
-    /// The type and the hash of the last event.
-    pub(crate) fn last(mut self) -> Result<(EventType, Hash), Damage> {
-        let mut last = None;
-        for _ in 0..self.events {
-            last = read_event(&mut self.left)
-                .and_then(|event| Some((event_type(event.code & !PERSONAL)?, event.hash)));
-        }
-        let damage = Damage::new("the event is damaged");
-        let last = last.ok_or_else(|| damage.at(self.first));
-        self.ends()?;
-        last
     }
 
     fn ends(&self) -> Result<(), Damage> {

@@ -1,7 +1,7 @@
 //! The one thread that writes. It takes whatever waits, checks it against the index, commits it at once, and answers
 //! once all of it is on the disk.
 
-use crate::block::{Blocks, MAX_EVENT_BYTES, Sealed, longest};
+use crate::block::{Blocks, GroupBytes, MAX_EVENT_BYTES, Sealed, longest};
 use crate::error::failed_write;
 use crate::folder::Folder;
 use crate::history::History;
@@ -44,17 +44,43 @@ pub(crate) enum Job {
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// A batch, the groups its events make, and who waits for it.
+/// A batch, and who waits for it.
 pub(crate) struct Append {
-    pub(crate) batch: Batch,
-    pub(crate) groups: Vec<Vec<u8>>,
+    pub(crate) work: Box<Work>,
     pub(crate) answer: oneshot::Sender<Result<Kept, AppendError>>,
+}
+
+/// A batch, and all that the one thread that writes needs to know of it, so that it need not look into the events.
+pub(crate) struct Work {
+    call: CallId,
+    expected: Head,
+    head: Head,
+    stage: Stage,
+    groups: GroupBytes,
+    /// The length of an event that is too long to be kept.
+    too_long: Option<usize>,
+    batch: Batch,
+}
+
+impl Work {
+    pub(crate) fn of(batch: Batch) -> Box<Self> {
+        let lengths = batch.events().iter().map(longest);
+        Box::new(Self {
+            call: batch.call().clone(),
+            expected: batch.expected(),
+            head: batch.head(),
+            stage: stage_of(&batch),
+            groups: GroupBytes::of(batch.events()),
+            too_long: lengths.filter(|length| *length > MAX_EVENT_BYTES).max(),
+            batch,
+        })
+    }
 }
 
 /// A batch that is durable.
 pub(crate) enum Kept {
     /// By this commit, from that position on.
-    Now(u64, Batch),
+    Now(u64, Box<Work>),
     /// Since it was asked for the first time.
     Before(Vec<StoredEvent>),
 }
@@ -63,8 +89,8 @@ impl Kept {
     /// The events in the order of the store.
     pub(crate) fn events(self) -> Vec<StoredEvent> {
         match self {
-            Kept::Now(first, batch) => {
-                let numbered = (first..).map(Position).zip(batch.into_events());
+            Kept::Now(first, work) => {
+                let numbered = (first..).map(Position).zip(work.batch.into_events());
                 numbered
                     .map(|(position, recorded)| StoredEvent { position, recorded })
                     .collect()
@@ -216,7 +242,7 @@ impl Committer {
         }
         drop(live);
         for append in round.perhaps_kept.drain(..) {
-            let kept = kept(&self.shared, &append.batch);
+            let kept = kept(&self.shared, &append.work.batch);
             // Whoever asked may not wait any more, here and below.
             let _ = append.answer.send(kept.map(Kept::Before));
         }
@@ -236,11 +262,11 @@ impl Committer {
         self.shared.counts.commits.fetch_add(1, Relaxed);
         self.publish(&accepted, known, last);
         for Accepted { append, first } in accepted {
-            let Append { batch, answer, .. } = append;
-            if stage_of(&batch) == Stage::Completed {
-                self.completed.push(batch.call().clone());
+            let Append { work, answer } = append;
+            if work.stage == Stage::Completed {
+                self.completed.push(work.call.clone());
             }
-            let _ = answer.send(Ok(Kept::Now(first, batch)));
+            let _ = answer.send(Ok(Kept::Now(first, work)));
         }
         self.tell_indexer();
     }
@@ -261,14 +287,20 @@ impl Committer {
     fn publish(&mut self, accepted: &[Accepted], mut known: Known, last: u64) {
         let mut live = self.shared.live_mut();
         for Accepted { append, first } in accepted {
-            let Append { batch, groups, .. } = append;
+            let work = &append.work;
             let grown = Grown {
                 first: *first,
-                groups: groups.iter().map(Vec::as_slice),
-                head: batch.head(),
-                stage: stage_of(batch),
+                groups: work.groups.groups,
+                bytes: work.groups.each(),
+                head: work.head,
+                stage: work.stage,
             };
-            live.grow(batch.call(), known.remove(batch.call()), grown);
+            let known = if known.is_empty() {
+                None
+            } else {
+                known.remove(&work.call)
+            };
+            live.grow(&work.call, known, grown);
         }
         self.shared.show(last, self.log.address());
         self.last = last;
@@ -360,7 +392,7 @@ impl Round {
         if self.blocks.bytes() > MAX_BYTES {
             return self.later.push(append);
         }
-        match self.admit(shared, live, &append.batch) {
+        match self.admit(shared, live, &append.work) {
             Admission::Next => self.accept(append),
             Admission::Later => self.later.push(append),
             Admission::PerhapsKept => self.perhaps_kept.push(append),
@@ -370,34 +402,27 @@ impl Round {
         }
     }
 
-    fn admit(&mut self, shared: &Shared, live: &Live, batch: &Batch) -> Admission {
-        if let Some(event) = batch
-            .events()
-            .iter()
-            .find(|event| longest(event) > MAX_EVENT_BYTES)
-        {
-            let what = format!(
-                "an event of {} bytes is longer than it takes",
-                longest(event)
-            );
+    fn admit(&mut self, shared: &Shared, live: &Live, work: &Work) -> Admission {
+        if let Some(length) = work.too_long {
+            let what = format!("an event of {length} bytes is longer than it takes");
             return Admission::Refused(StoreError::Unavailable(what).into());
         }
-        if let Some(head) = self.heads.get(batch.call()) {
-            return if *head == batch.expected() {
+        if let Some(head) = self.heads.get(&work.call) {
+            return if *head == work.expected {
                 Admission::Next
             } else {
                 Admission::Later
             };
         }
-        if let Some(history) = live.get(batch.call()) {
-            return against(history.head, batch);
+        if let Some(history) = live.get(&work.call) {
+            return against(history.head, work);
         }
-        match shared.known(batch.call()) {
-            Ok(None) => against(Head::NONE, batch),
+        match shared.known(&work.call) {
+            Ok(None) => against(Head::NONE, work),
             Ok(Some(history)) => {
-                let admission = against(history.head, batch);
+                let admission = against(history.head, work);
                 if matches!(admission, Admission::Next) {
-                    self.known.insert(batch.call().clone(), history);
+                    self.known.insert(work.call.clone(), history);
                 }
                 admission
             }
@@ -406,28 +431,27 @@ impl Round {
     }
 
     fn accept(&mut self, append: Append) {
-        let batch = &append.batch;
+        let work = &append.work;
         let first = self.blocks.next();
-        for group in &append.groups {
+        for group in work.groups.each() {
             self.blocks.push(group);
         }
-        self.heads.insert(batch.call().clone(), batch.head());
+        self.heads.insert(work.call.clone(), work.head);
         self.accepted.push(Accepted { append, first });
     }
 }
 
-fn against(head: Head, batch: &Batch) -> Admission {
-    let (expected, reaches) = (batch.expected(), batch.head());
-    if head == expected {
+fn against(head: Head, work: &Work) -> Admission {
+    if head == work.expected {
         return Admission::Next;
     }
-    if head.revision == expected.revision {
-        return Admission::Refused(head_differs(batch));
+    if head.revision == work.expected.revision {
+        return Admission::Refused(head_differs(&work.batch));
     }
-    if reaches.revision < head.revision || reaches == head {
+    if work.head.revision < head.revision || work.head == head {
         return Admission::PerhapsKept;
     }
-    Admission::Refused(conflict(batch, head))
+    Admission::Refused(conflict(&work.batch, head))
 }
 
 fn conflict(batch: &Batch, actual: Head) -> AppendError {

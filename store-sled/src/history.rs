@@ -25,12 +25,13 @@ impl History {
     pub(crate) fn push<'a>(
         &mut self,
         first: u64,
-        groups: impl ExactSizeIterator<Item = &'a [u8]>,
+        groups: usize,
+        bytes: impl Iterator<Item = &'a [u8]>,
         head: Head,
     ) {
         write_varint(&mut self.bytes, first);
-        write_varint(&mut self.bytes, groups.len() as u64);
-        for group in groups {
+        write_varint(&mut self.bytes, groups as u64);
+        for group in bytes {
             write_part(&mut self.bytes, group);
         }
         self.head = head;
@@ -113,7 +114,7 @@ pub(crate) fn gather(
         let mut groups = Groups::new(frame, read.block)?;
         while let Some(group) = groups.next()? {
             if group.first == *first && group.call == call.as_str() {
-                history.push(*first, [group.bytes].into_iter(), head);
+                history.push(*first, 1, [group.bytes].into_iter(), head);
             }
         }
     }

@@ -296,7 +296,7 @@ pub(crate) fn roll_over(
     while let Some(read) = frames.next(next)? {
         let mut groups = crate::block::Groups::new(next, read.block)?;
         while let Some(group) = groups.next()? {
-            group.open()?.hashes(|hash| digest = roll(digest, hash))?;
+            group.raw()?.hashes(|hash| digest = roll(digest, hash))?;
         }
         next = read.header.next();
     }

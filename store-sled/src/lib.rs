@@ -38,7 +38,7 @@ mod upgrade;
 pub use error::OpenError;
 
 use async_trait::async_trait;
-use commit::{Append, Committer, Job, Kept};
+use commit::{Append, Committer, Job, Kept, Work};
 use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
     StoredEvent,
@@ -241,12 +241,8 @@ impl EventStore for SledStore {
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
         let (answer, answered) = oneshot::channel();
-        let groups = block::groups_of(batch.events());
-        let append = Append {
-            batch,
-            groups,
-            answer,
-        };
+        let work = Work::of(batch);
+        let append = Append { work, answer };
         self.ask(Job::Append(append)).await?;
         let kept = answered.await.unwrap_or_else(|_| Err(closed().into()));
         kept.map(Kept::events)

@@ -74,25 +74,34 @@ impl Live {
         &mut self,
         call: &CallId,
         known: Option<History>,
-        grown: Grown<'a, impl ExactSizeIterator<Item = &'a [u8]>>,
+        grown: Grown<impl Iterator<Item = &'a [u8]>>,
     ) {
-        if !self.calls.contains_key(call) {
-            let history = known.unwrap_or(History::NONE);
-            self.total += u64::from(history.head == Head::NONE);
-            let entry = Entry {
-                history,
-                stage: Stage::GoesOn,
-                on_disk: WasLive::No,
-                noted: self.checkpoint.wrapping_sub(1),
-            };
-            self.calls.insert(call.clone(), entry);
-        }
-        let entry = self.calls.get_mut(call).expect("it is there now");
-        entry.history.push(grown.first, grown.groups, grown.head);
-        entry.stage = grown.stage;
+        let Some(entry) = self.calls.get_mut(call) else {
+            return self.begin(call, known, grown);
+        };
+        entry.grow(grown);
         if std::mem::replace(&mut entry.noted, self.checkpoint) != self.checkpoint {
             self.changed.push(call.clone());
         }
+    }
+
+    fn begin<'a>(
+        &mut self,
+        call: &CallId,
+        known: Option<History>,
+        grown: Grown<impl Iterator<Item = &'a [u8]>>,
+    ) {
+        let history = known.unwrap_or(History::NONE);
+        self.total += u64::from(history.head == Head::NONE);
+        let mut entry = Entry {
+            history,
+            stage: Stage::GoesOn,
+            on_disk: WasLive::No,
+            noted: self.checkpoint,
+        };
+        entry.grow(grown);
+        self.changed.push(call.clone());
+        self.calls.insert(call.clone(), entry);
     }
 
     /// Takes in what the log holds behind the index's mark, unless a newer row knew it already.
@@ -101,7 +110,7 @@ impl Live {
         call: &CallId,
         known: Option<History>,
         first_revision: u64,
-        grown: Grown<'a, impl ExactSizeIterator<Item = &'a [u8]>>,
+        grown: Grown<impl Iterator<Item = &'a [u8]>>,
     ) -> Result<(), Damage> {
         let there = self.get(call).or(known.as_ref());
         let there = there.map_or(Head::NONE, |history| history.head);
@@ -134,11 +143,27 @@ impl Live {
     }
 }
 
+impl Entry {
+    fn grow<'a>(&mut self, grown: Grown<impl Iterator<Item = &'a [u8]>>) {
+        let Grown {
+            first,
+            groups,
+            bytes,
+            head,
+            stage,
+        } = grown;
+        self.history.push(first, groups, bytes, head);
+        self.stage = stage;
+    }
+}
+
 /// What one commit brought a call.
-pub(crate) struct Grown<'a, G: ExactSizeIterator<Item = &'a [u8]>> {
+pub(crate) struct Grown<G> {
     /// The position of the first event.
     pub(crate) first: u64,
-    pub(crate) groups: G,
+    /// How many groups it brought, and their bytes.
+    pub(crate) groups: usize,
+    pub(crate) bytes: G,
     pub(crate) head: Head,
     pub(crate) stage: Stage,
 }

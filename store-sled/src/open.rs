@@ -407,13 +407,14 @@ impl Replay<'_> {
         let damage = |what: &str| Damage::new(what).at(group.first);
         let call = CallId::try_from(SmolStr::new(group.call))
             .map_err(|_| damage("the call's identifier is damaged"))?;
-        let opened = group.open()?;
-        let first_revision = opened.first_revision();
-        let (last, hash) = opened.last()?;
+        let shared = group.raw()?;
+        let first_revision = shared.first_revision;
+        let (last, hash) = shared.last()?;
         let stage = stage_after(last);
         let grown = Grown {
             first: group.first,
-            groups: [group.bytes].into_iter(),
+            groups: 1,
+            bytes: [group.bytes].into_iter(),
             head: Head {
                 revision: Revision(first_revision + u64::from(group.events) - 1),
                 hash,

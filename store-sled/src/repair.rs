@@ -4,7 +4,7 @@
 //! verified by its hash, and in a copy of the index, which holds every call's events together.
 
 use crate::OpenError;
-use crate::block::{Groups, groups_of, intact_events};
+use crate::block::{GroupBytes, Groups, intact_events};
 use crate::folder::{Folder, is_within, keep_out, read_only_index};
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, segments_in};
@@ -437,8 +437,8 @@ impl Salvage {
     }
 
     fn write_run(&mut self) -> Result<(), RepairError> {
-        for group in groups_of(&self.run) {
-            let pushed = self.log.push(&group);
+        for group in GroupBytes::of(&self.run).each() {
+            let pushed = self.log.push(group);
             pushed.map_err(|error| OpenError::from_io(self.folder.path(), error))?;
         }
         self.run.clear();
