@@ -27,6 +27,9 @@ const MAX_BATCHES: usize = 1024;
 /// How many bytes of blocks one commit takes; a longer batch is committed alone.
 const MAX_BYTES: usize = 1024 * 1024;
 
+/// How often to let others run first where fewer wait than half of those answered last.
+const PATIENCE: u32 = 8;
+
 /// How many checkpoints the index may be behind before writing waits for it, each of at least so many events.
 const MAX_BEHIND: u64 = 8;
 const LEAST_EVENTS: u64 = 4096;
@@ -116,6 +119,8 @@ pub(crate) struct Committer {
     /// Where it last was told to.
     pub(crate) due_at: u64,
     pub(crate) last: u64,
+    /// How many the last commit answered.
+    pub(crate) answered: usize,
     /// Why nothing is written any more.
     pub(crate) stopped: Option<String>,
     pub(crate) purpose: Purpose,
@@ -213,12 +218,18 @@ impl Committer {
                 None => return Gathered::Dropped,
             }
         }
+        let mut patience = PATIENCE;
         while waiting.len() < MAX_BATCHES {
             match self.jobs.try_recv() {
                 Ok(Job::Append(append)) => waiting.push(append),
                 Ok(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
                 Ok(Job::Index(told)) => return Gathered::Index(told),
                 Ok(Job::Close(answer)) => return Gathered::Close(answer),
+                // Those who were just answered are about to ask again, and a commit costs the same for all of them.
+                Err(_) if patience > 0 && waiting.len() < self.answered / 2 => {
+                    patience -= 1;
+                    std::thread::yield_now();
+                }
                 Err(_) => break,
             }
         }
@@ -261,6 +272,7 @@ impl Committer {
         }
         self.shared.counts.commits.fetch_add(1, Relaxed);
         self.publish(&accepted, known, last);
+        self.answered = accepted.len();
         for Accepted { append, first } in accepted {
             let Append { work, answer } = append;
             if work.stage == Stage::Completed {

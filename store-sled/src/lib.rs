@@ -168,6 +168,7 @@ impl SledStore {
             checkpoint_every: options.checkpoint_every.max(1),
             due_at: mark.position,
             last: end.position,
+            answered: 0,
             stopped: None,
             purpose: found.purpose,
         };

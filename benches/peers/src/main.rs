@@ -98,6 +98,8 @@ const NOT_COMPARABLE: &str = "
 
 - Every side but kaigi takes bytes that were encoded before the clock started. Kaigi encodes under it, checks the head's
   hash as well as the revision, and answers with the events and their positions.
+- A bare file that is given events is one where nothing is ready: they are encoded under the clock, as kaigi does. Between the
+  two bare files is what encoding costs, and reading events that no processor has in its cache.
 - The bare file keeps no index, checks no revision and answers nobody's reads. It is the floor. It takes its share of the
   prepared commands again and again, for all that fits into memory would not last it for seconds.
 - Layout D is a prototype. It checks revisions and keeps an index in memory, but never writes the index, so that it

@@ -25,16 +25,7 @@ impl Side for BareFile {
     }
 
     async fn open(folder: &Path) -> Self {
-        let mut file = File::create(folder.join("bare")).expect("a file can be made");
-        let mut bytes = Vec::new();
-        Self(GroupCommit::start(move |commands: &[Arc<[u8]>]| {
-            bytes.clear();
-            for command in commands {
-                bytes.extend_from_slice(command);
-            }
-            file.write_all(&bytes).expect("the disk takes it");
-            file.sync_data().expect("the disk keeps it");
-        }))
+        Self(append_only(folder))
     }
 
     async fn append(&self, command: Arc<[u8]>) {
@@ -52,4 +43,51 @@ impl Side for BareFile {
     async fn close(self) {
         self.0.close();
     }
+}
+
+/// The same file where the bytes are not ready: it is given events, as kaigi is, and whoever appends encodes them.
+pub(crate) struct EncodingFile(GroupCommit<Arc<[u8]>>);
+
+impl Side for EncodingFile {
+    const NAME: &'static str = "bare file given events";
+
+    type Command = Batch;
+
+    fn command(batch: &Batch) -> Batch {
+        batch.clone()
+    }
+
+    async fn open(folder: &Path) -> Self {
+        Self(append_only(folder))
+    }
+
+    async fn append(&self, command: Batch) {
+        let bytes = block_of(command.events());
+        self.0.take(bytes.into()).await;
+    }
+
+    fn counts(&self) -> Counts {
+        let commits = Some(self.0.commits());
+        Counts {
+            commits,
+            syncs: commits,
+        }
+    }
+
+    async fn close(self) {
+        self.0.close();
+    }
+}
+
+fn append_only(folder: &Path) -> GroupCommit<Arc<[u8]>> {
+    let mut file = File::create(folder.join("bare")).expect("a file can be made");
+    let mut bytes = Vec::new();
+    GroupCommit::start(move |commands: &[Arc<[u8]>]| {
+        bytes.clear();
+        for command in commands {
+            bytes.extend_from_slice(command);
+        }
+        file.write_all(&bytes).expect("the disk takes it");
+        file.sync_data().expect("the disk keeps it");
+    })
 }

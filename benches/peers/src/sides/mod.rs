@@ -6,7 +6,7 @@ mod kaigi;
 mod layout_d;
 mod sqlite;
 
-pub(crate) use bare_file::BareFile;
+pub(crate) use bare_file::{BareFile, EncodingFile};
 pub(crate) use cqrs_es::CqrsEs;
 pub(crate) use kaigi::{Kaigi, KaigiReader};
 pub(crate) use layout_d::{LayoutD, LayoutDReader};
