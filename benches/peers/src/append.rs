@@ -11,6 +11,7 @@ use domain::Batch;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Barrier;
 
 /// How many write at once, and how many commands a second are prepared for that: about as many
 /// as anybody can do.
@@ -36,7 +37,7 @@ struct Work {
     writers: usize,
     events_of_command: usize,
     /// By writer, then by call.
-    scripts: Vec<Vec<Vec<Batch>>>,
+    scripts: Vec<Arc<Vec<Vec<Batch>>>>,
 }
 
 /// What one side did in one round.
@@ -164,9 +165,8 @@ impl Work {
         let calls_of_each = (calls / writers_of_all).max(1);
         let script = |writer: u64| {
             let calls = (0..calls_of_each).map(|call| call * writers_of_all + writer);
-            calls
-                .map(|call| commands_of(call, events_of_command))
-                .collect()
+            let commands = calls.map(|call| commands_of(call, events_of_command));
+            Arc::new(commands.collect())
         };
         Self {
             writers,
@@ -174,15 +174,12 @@ impl Work {
             scripts: (0..writers_of_all).map(script).collect(),
         }
     }
+}
 
-    /// In the form the side takes.
-    fn scripts<S: Side>(&self) -> Vec<Vec<S::Command>> {
-        let scripts = self.scripts.iter().map(|calls| {
-            let share = (calls.len() / S::ONE_CALL_IN).max(1);
-            calls[..share].iter().flatten().map(S::command).collect()
-        });
-        scripts.collect()
-    }
+/// A writer's calls in the form the side takes.
+fn script<S: Side>(calls: &[Vec<Batch>]) -> Vec<S::Command> {
+    let share = (calls.len() / S::ONE_CALL_IN).max(1);
+    calls[..share].iter().flatten().map(S::command).collect()
 }
 
 impl Round {
@@ -199,21 +196,28 @@ impl Round {
 
 fn measure<S: Side>(run: &Run, work: &Work) -> Round {
     let folder = tempfile::tempdir_in(run.folder).expect("a folder can be made");
-    let scripts = work.scripts::<S>();
     let at_most = Duration::from_millis(run.append_ms);
     run.runtime
-        .block_on(append::<S>(folder.path(), scripts, at_most))
+        .block_on(append::<S>(folder.path(), &work.scripts, at_most))
 }
 
-async fn append<S: Side>(folder: &Path, scripts: Vec<Vec<S::Command>>, at_most: Duration) -> Round {
+async fn append<S: Side>(
+    folder: &Path,
+    scripts: &[Arc<Vec<Vec<Batch>>>],
+    at_most: Duration,
+) -> Round {
     let side = Arc::new(S::open(folder).await);
     let before = side.counts();
+    let all_ready = Arc::new(Barrier::new(scripts.len() + 1));
+    let writers = scripts.iter().map(|calls| {
+        let (side, calls) = (Arc::clone(&side), Arc::clone(calls));
+        tokio::spawn(play(side, calls, Arc::clone(&all_ready), at_most))
+    });
+    let writers: Vec<_> = writers.collect();
+    all_ready.wait().await;
     let started = Instant::now();
-    let writers = scripts
-        .into_iter()
-        .map(|script| tokio::spawn(play(Arc::clone(&side), script, started + at_most)));
     let mut latencies = Vec::new();
-    for writer in writers.collect::<Vec<_>>() {
+    for writer in writers {
         latencies.extend(writer.await.expect("a writer does not panic"));
     }
     let took = started.elapsed();
@@ -231,9 +235,18 @@ async fn append<S: Side>(folder: &Path, scripts: Vec<Vec<S::Command>>, at_most: 
     }
 }
 
-/// Until the script or the time is over.
-async fn play<S: Side>(side: Arc<S>, script: Vec<S::Command>, until: Instant) -> Vec<Duration> {
+/// Until the script or the time is over. What is prepared is made by the task that uses it: what another thread has
+/// allocated is dear to free, and no service has its events from another thread.
+async fn play<S: Side>(
+    side: Arc<S>,
+    calls: Arc<Vec<Vec<Batch>>>,
+    all_ready: Arc<Barrier>,
+    at_most: Duration,
+) -> Vec<Duration> {
+    let script = script::<S>(&calls);
     let mut latencies = Vec::with_capacity(script.len());
+    all_ready.wait().await;
+    let until = Instant::now() + at_most;
     for command in S::played(script) {
         let asked = Instant::now();
         if asked >= until {
