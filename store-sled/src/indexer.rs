@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How many rows of completed calls are written at once.
@@ -49,6 +49,8 @@ pub(crate) struct Indexer {
     /// Calls that were completed before it began.
     completed: Vec<CallId>,
     checkpoint: Option<Checkpoint>,
+    /// Since when nothing of the checkpoint was written.
+    paused: Instant,
 }
 
 /// Rows that are still to be written before the mark can move.
@@ -75,6 +77,7 @@ impl Indexer {
             mark,
             completed,
             checkpoint: None,
+            paused: Instant::now(),
         }
     }
 
@@ -121,8 +124,14 @@ impl Indexer {
                 let _ = answer.send(self.shrink(up_to));
                 Ok(())
             }
-            Some(Told::Finish(_)) | None => self.write_share(SHARE),
+            Some(Told::Finish(_)) | None => Ok(()),
+        }?;
+        if self.paused.elapsed() < PAUSE {
+            return Ok(());
         }
+        self.write_share(SHARE)?;
+        self.paused = Instant::now();
+        Ok(())
     }
 
     fn begin(&mut self) {
@@ -151,8 +160,14 @@ impl Indexer {
         let Some(checkpoint) = &mut self.checkpoint else {
             return Ok(());
         };
-        let share = most.min(checkpoint.due.len());
-        let calls: Vec<_> = checkpoint.due.drain(..share).collect();
+        let calls = {
+            let live = self.shared.live();
+            let due = std::iter::from_fn(|| checkpoint.due.pop_front());
+            // One that is gone was completed, and has its row.
+            due.filter(|call| live.get(call).is_some())
+                .take(most)
+                .collect::<Vec<_>>()
+        };
         self.write(&calls)?;
         match self
             .checkpoint
