@@ -169,10 +169,16 @@ fn a_read_model_is_built_anew_for_a_store_that_was_restored() {
     assert_eq!(calls(&shown()), ["before", "lost", "also-lost"]);
 
     // What is restored keeps the checkpoints of what was lost.
-    fs::remove_dir_all(store.join("events")).unwrap();
-    fs::remove_file(store.join("acknowledged")).unwrap();
-    copied(&copy.join("events"), &store.join("events"));
-    fs::copy(copy.join("acknowledged"), store.join("acknowledged")).unwrap();
+    let restore = || {
+        for folder in ["log", "index"] {
+            fs::remove_dir_all(store.join(folder)).unwrap();
+            copied(&copy.join(folder), &store.join(folder));
+        }
+        for file in ["acknowledged", "head"] {
+            fs::copy(copy.join(file), store.join(file)).unwrap();
+        }
+    };
+    restore();
     let restored = shown();
     assert_eq!(calls(&restored), ["before"]);
     assert!(
@@ -186,9 +192,7 @@ fn a_read_model_is_built_anew_for_a_store_that_was_restored() {
         [connect("lost", 1), connect("also-lost", 2)].join("\n"),
     );
     assert_eq!(calls(&shown()).len(), 3);
-    fs::remove_dir_all(store.join("events")).unwrap();
-    copied(&copy.join("events"), &store.join("events"));
-    fs::copy(copy.join("acknowledged"), store.join("acknowledged")).unwrap();
+    restore();
     let others: Vec<_> = (3..8)
         .map(|minute| connect(&format!("c{minute}"), minute))
         .collect();
