@@ -360,12 +360,15 @@ fn index_against(
         }
         compared += 1;
     }
-    let on_disk = rows.completed();
-    let on_disk = on_disk.map_err(|error| damaged(Damage::new(error.to_string())))?;
-    match on_disk
-        .iter()
-        .find(|call| !reading.heads.contains_key(call))
-    {
+    let mut unknown = None;
+    let read = rows.each_completed(|call| {
+        if unknown.is_none() && !reading.heads.contains_key(&call) {
+            unknown = Some(call);
+        }
+        Ok(())
+    });
+    read.map_err(|error| damaged(Damage::new(error.to_string())))?;
+    match unknown {
         None => Ok(compared),
         Some(call) => {
             let damage = Damage::new("the index knows a call that is not in the log");

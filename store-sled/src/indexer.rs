@@ -49,6 +49,7 @@ pub(crate) struct Indexer {
     /// Calls that were completed before it began.
     completed: Vec<CallId>,
     checkpoint: Option<Checkpoint>,
+    shrinking: Option<Shrinking>,
     /// Since when nothing of the checkpoint was written.
     paused: Instant,
 }
@@ -59,6 +60,44 @@ struct Checkpoint {
     position: u64,
     address: u64,
     calls: u64,
+}
+
+/// Rows that are looked at, some at a time: those of calls whose events are all archived need not hold them.
+struct Shrinking {
+    up_to: u64,
+    answer: oneshot::Sender<Result<u64, StoreError>>,
+    last: Option<CallId>,
+    shrunk: u64,
+}
+
+enum Done {
+    Yes,
+    NotYet,
+}
+
+impl Shrinking {
+    fn go_on(&mut self, rows: &Rows) -> Result<Done, StoreError> {
+        let calls = rows.completed_after(self.last.as_ref(), ROWS_AT_ONCE)?;
+        let Some(last) = calls.last() else {
+            rows.sync().map_err(StoreError::Unavailable)?;
+            rows.drop_unneeded()?;
+            return Ok(Done::Yes);
+        };
+        self.last = Some(last.clone());
+        let mut batch = RowBatch::default();
+        for call in &calls {
+            let row = rows.get(call)?;
+            let places = row
+                .as_ref()
+                .and_then(|row| archive::shrunk(call, row, self.up_to));
+            if let (Some(Row::Whole(history)), Some(places)) = (row, places) {
+                rows.put_places(&mut batch, call, history.head, &places);
+            }
+        }
+        self.shrunk += batch.rows;
+        rows.apply(batch).map_err(StoreError::Unavailable)?;
+        Ok(Done::NotYet)
+    }
 }
 
 impl Indexer {
@@ -77,6 +116,7 @@ impl Indexer {
             mark,
             completed,
             checkpoint: None,
+            shrinking: None,
             paused: Instant::now(),
         }
     }
@@ -106,6 +146,9 @@ impl Indexer {
     }
 
     fn next(&self) -> Result<Told, RecvTimeoutError> {
+        if self.shrinking.is_some() {
+            return self.told.recv_timeout(Duration::ZERO);
+        }
         if self.checkpoint.is_some() {
             return self.told.recv_timeout(PAUSE);
         }
@@ -120,12 +163,17 @@ impl Indexer {
                 Ok(())
             }
             Some(Told::Shrink(up_to, answer)) => {
-                // Whoever archives may not have waited.
-                let _ = answer.send(self.shrink(up_to));
+                self.shrinking = Some(Shrinking {
+                    up_to,
+                    answer,
+                    last: None,
+                    shrunk: 0,
+                });
                 Ok(())
             }
             Some(Told::Finish(_)) | None => Ok(()),
         }?;
+        self.shrink();
         if self.paused.elapsed() < PAUSE {
             return Ok(());
         }
@@ -242,6 +290,10 @@ impl Indexer {
             calls: checkpoint.calls,
             digest,
         };
+        let sync = |rows: &Rows| rows.sync_calls().map_err(StoreError::Unavailable);
+        self.shared
+            .with_rows(sync)
+            .map_err(|error| error.to_string())?;
         self.apply(|_, batch| Rows::put_mark(batch, &mark))?;
         let sync = |rows: &Rows| rows.sync().map_err(StoreError::Unavailable);
         self.shared
@@ -269,27 +321,17 @@ impl Indexer {
         )
     }
 
-    fn shrink(&mut self, up_to: u64) -> Result<u64, StoreError> {
-        self.shared.with_rows(|rows| {
-            let mut shrunk = 0;
-            for calls in rows.completed()?.chunks(ROWS_AT_ONCE) {
-                let mut batch = RowBatch::default();
-                for call in calls {
-                    let row = rows.get(call)?;
-                    let places = row
-                        .as_ref()
-                        .and_then(|row| archive::shrunk(call, row, up_to));
-                    if let (Some(Row::Whole(history)), Some(places)) = (row, places) {
-                        rows.put_places(&mut batch, call, history.head, &places);
-                    }
-                }
-                shrunk += batch.rows;
-                rows.apply(batch).map_err(StoreError::Unavailable)?;
-            }
-            rows.sync().map_err(StoreError::Unavailable)?;
-            rows.drop_unneeded()?;
-            Ok(shrunk)
-        })
+    /// Looks at the next rows of those that may shrink.
+    fn shrink(&mut self) {
+        let Some(mut shrinking) = self.shrinking.take() else {
+            return;
+        };
+        match self.shared.with_rows(|rows| shrinking.go_on(rows)) {
+            Ok(Done::NotYet) => self.shrinking = Some(shrinking),
+            // Whoever archives may not have waited.
+            Ok(Done::Yes) => drop(shrinking.answer.send(Ok(shrinking.shrunk))),
+            Err(error) => drop(shrinking.answer.send(Err(error))),
+        }
     }
 
     /// Everything that waits, and a mark behind it.

@@ -112,6 +112,8 @@ pub struct Stats {
     pub index_rows: u64,
     /// How many events it read when it was opened, because the index did not reach as far as the log.
     pub replayed: u64,
+    /// How many calls are in memory now: those that go on, and completed ones whose rows wait to be written.
+    pub calls_in_memory: u64,
 }
 
 impl SledStore {
@@ -195,6 +197,7 @@ impl SledStore {
             syncs: counts.syncs.load(Relaxed),
             index_rows: counts.index_rows.load(Relaxed),
             replayed: counts.replayed.load(Relaxed),
+            calls_in_memory: self.shared.live().calls().count() as u64,
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::OpenError;
 use crate::block::{GroupBytes, Groups, intact_events};
 use crate::folder::{Folder, is_within, keep_out, read_only_index};
+use crate::history::History;
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, segments_in};
 use crate::new_log::NewLog;
@@ -245,15 +246,8 @@ struct Copies {
     heads: BTreeMap<CallId, u64>,
 }
 
-fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
-    let mut copies = Copies::default();
-    let calls = rows.completed().unwrap_or_default();
-    let completed = calls.into_iter().filter_map(|call| match rows.get(&call) {
-        Ok(Some(Row::Whole(history))) => Some((call, history)),
-        _ => None,
-    });
-    let going_on = rows.live().unwrap_or_default();
-    for (call, history) in completed.chain(going_on) {
+impl Copies {
+    fn take(&mut self, call: CallId, history: &History, whole: &[Range<u64>]) {
         let revision = history.head.revision.0;
         let events = usize::try_from(revision).unwrap_or(usize::MAX);
         let events = history
@@ -262,10 +256,23 @@ fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
         let lost = events
             .into_iter()
             .filter(|event| !holds(whole, event.position.0));
-        copies
-            .events
+        self.events
             .extend(lost.map(|event| (event.position.0, event)));
-        copies.heads.insert(call, revision);
+        self.heads.insert(call, revision);
+    }
+}
+
+fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
+    let mut copies = Copies::default();
+    // Where rows cannot be read on, those before are as good as ever.
+    let _ = rows.each_completed(|call| {
+        if let Ok(Some(Row::Whole(history))) = rows.get(&call) {
+            copies.take(call, &history, whole);
+        }
+        Ok(())
+    });
+    for (call, history) in rows.live().unwrap_or_default() {
+        copies.take(call, &history, whole);
     }
     copies
 }

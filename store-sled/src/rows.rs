@@ -30,6 +30,9 @@ const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 /// Where the events of completed calls are, beside sled's files.
 const CALLS: &str = "calls";
 
+/// How many calls are looked at before the next are read.
+const CALLS_AT_ONCE: usize = 4096;
+
 const META: &[u8] = b"meta";
 const MARK: &[u8] = b"mark";
 
@@ -256,9 +259,44 @@ impl Rows {
         guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
     }
 
-    /// The calls that are completed, by bytes; with many of them this takes a while.
-    pub(crate) fn completed(&self) -> Result<Vec<CallId>, StoreError> {
-        self.calls_of_kind(b'c')
+    /// At most so many calls that are completed, by bytes, behind that one.
+    pub(crate) fn completed_after(
+        &self,
+        after: Option<&CallId>,
+        most: usize,
+    ) -> Result<Vec<CallId>, StoreError> {
+        let from = match after {
+            // The last key that a call's row can have.
+            Some(call) => key(b'c', call.as_str(), u16::MAX),
+            None => vec![b'c'],
+        };
+        let read = || {
+            let mut calls = Vec::new();
+            for key in self.db.range(from..vec![b'c' + 1]).keys() {
+                calls.extend(call_of_key(&key.map_err(failed_read)?));
+                if calls.len() == most {
+                    break;
+                }
+            }
+            Ok(calls)
+        };
+        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+    }
+
+    /// Hands every call that is completed to `take`, by bytes.
+    pub(crate) fn each_completed(
+        &self,
+        mut take: impl FnMut(CallId) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut last = None;
+        loop {
+            let calls = self.completed_after(last.as_ref(), CALLS_AT_ONCE)?;
+            let Some(end) = calls.last() else {
+                return Ok(());
+            };
+            last = Some(end.clone());
+            calls.into_iter().try_for_each(&mut take)?;
+        }
     }
 
     /// How far the rows reach; nothing if they are new.
@@ -309,17 +347,15 @@ impl Rows {
     /// Takes away the files of events of which no row tells any more.
     pub(crate) fn drop_unneeded(&self) -> Result<(), StoreError> {
         let mut needed = HashSet::new();
-        for call in self.completed()? {
+        self.each_completed(|call| {
             if let Some(value) = self.value(b'c', &call, 0)? {
                 let mut row = Cursor::new(&value[HEADER_BYTES..]);
-                let place = read_start(&mut row).filter(|(kind, ..)| *kind == RECORD);
-                needed.extend(
-                    place
-                        .and_then(|_| read_place(row.rest()))
-                        .map(|place| place.file),
-                );
+                let is_record = read_start(&mut row).is_some_and(|(kind, ..)| kind == RECORD);
+                let place = read_place(row.rest()).filter(|_| is_record);
+                needed.extend(place.map(|place| place.file));
             }
-        }
+            Ok(())
+        })?;
         let removed = self.calls.keep_only(&needed);
         removed.map_err(|error| StoreError::Unavailable(crate::error::failed_write(&error)))
     }
@@ -359,10 +395,14 @@ impl Rows {
         guarded(apply)?.map_err(|error| failed_sled_write(&error))
     }
 
+    /// Makes the disk keep the events that rows tell of; before a mark does.
+    pub(crate) fn sync_calls(&self) -> Result<(), String> {
+        let synced = self.calls.sync();
+        synced.map_err(|error| crate::error::failed_write(&error))
+    }
+
     /// Makes the disk keep all that was applied.
     pub(crate) fn sync(&self) -> Result<(), String> {
-        let calls = self.calls.sync();
-        calls.map_err(|error| crate::error::failed_write(&error))?;
         guarded(|| self.db.flush())?.map_err(|error| failed_sled_write(&error))?;
         self.file
             .sync_data()

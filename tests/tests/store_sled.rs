@@ -362,6 +362,40 @@ async fn a_snapshot_that_sled_did_not_finish_is_no_damage() {
     assert_eq!(all_events(&store).await, events);
 }
 
+/// Events, calls and digest of the store in the fixtures.
+const FORMAT_2: (u64, u64, &str) = (
+    11,
+    2,
+    "6084682fc22f68a1651d50794a0e37275b1d92e23008cf421c18195cbb87d6c6",
+);
+
+/// The folder in the fixtures was written when the format was new, and holds no index. It is read for ever.
+#[tokio::test]
+async fn a_store_of_todays_format_is_read_as_it_was_frozen() {
+    let (_folder, path) = new_path();
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/store-format-2");
+    copy(&files(&old), &old, &path);
+    let checked = check(&path, &Options::default(), |_, _| {}).expect("whole");
+    assert_eq!((checked.events, checked.calls), (FORMAT_2.0, FORMAT_2.1));
+    assert_eq!(checked.digest.to_string(), FORMAT_2.2);
+    let store = SledStore::open(&path).expect("a store");
+    let events = all_events(&store).await;
+    let frames = fs::read(path.join("log/00000000000000000001.log")).expect("a log");
+    // One commit as it would be written today: the header of the file stands before it.
+    let last = events
+        .last()
+        .expect("there are some")
+        .recorded
+        .cause
+        .command;
+    let of_last = events
+        .iter()
+        .filter(|event| event.recorded.cause.command == last);
+    let of_last: Vec<_> = of_last.map(|event| event.recorded.clone()).collect();
+    let before = Position(events.len() as u64 - of_last.len() as u64);
+    assert!(frames.ends_with(&layout::frames_of(before, &[of_last])));
+}
+
 /// The folder in the fixtures was written by the program of that format.
 #[tokio::test]
 async fn a_store_of_the_first_format_is_brought_to_todays_and_keeps_every_event() {
@@ -469,6 +503,63 @@ async fn after_closing_nothing_is_replayed_and_after_dropping_what_is_behind_the
     let store = SledStore::open(&path).expect("a store");
     assert_eq!(store.stats().replayed, 0);
     assert_eq!(all_events(&store).await.len(), 70);
+}
+
+/// Completed calls are on disk, and are read from there; opening reads none of them.
+#[tokio::test]
+async fn memory_follows_the_calls_that_go_on() {
+    let (_folder, path) = new_path();
+    let store = SledStore::open(&path).expect("a store");
+    append_all(&store, &batches(&call("goes-on"), chatter(7)).await).await;
+    for number in 0..400 {
+        let name = format!("completed-{number}");
+        append_all(&store, &batches(&call(&name), a_whole_call()).await).await;
+    }
+    // They leave many at a time, by another thread, which has work for at most as many again.
+    let in_memory = store.stats().calls_in_memory;
+    assert!(in_memory <= 1 + 2 * 128, "{in_memory} calls");
+    store.close().await.expect("closed");
+    let store = SledStore::open(&path).expect("a store");
+    assert_eq!(store.stats().calls_in_memory, 1);
+    assert_eq!(store.info().await.expect("it tells").calls, 401);
+    let whole = batches(&call("completed-7"), a_whole_call()).await;
+    let expected: usize = whole.iter().map(|batch| batch.events().len()).sum();
+    let events = store.read_call(&call("completed-7"), Revision(0)).await;
+    assert_eq!(events.expect("readable").len(), expected);
+    assert_eq!(store.stats().calls_in_memory, 1, "reading keeps nothing");
+}
+
+/// Nothing the rules allow follows a completed call, but the store does not rely on it.
+#[tokio::test]
+async fn a_completed_call_that_is_written_to_again_goes_on() {
+    let (_folder, path) = new_path();
+    let name = call("again");
+    let whole = batches(&name, a_whole_call()).await;
+    let expected: usize = whole.iter().map(|batch| batch.events().len()).sum();
+    let store = SledStore::open(&path).expect("a store");
+    append_all(&store, &whole).await;
+    store.close().await.expect("closed");
+    for more in 0..3 {
+        let store = SledStore::open(&path).expect("a store");
+        let events = store.read_call(&name, Revision(0)).await.expect("readable");
+        let last = &events.last().expect("there are some").recorded;
+        let head = last.head();
+        let mut next = last.clone();
+        next.revision = head.revision.plus(1);
+        next.index += 1;
+        next.hash = next.hash_after(head.hash);
+        let batch = Batch::new(head, vec![next]).expect("it continues the call");
+        append_all(&store, &[batch]).await;
+        if more % 2 == 0 {
+            store.close().await.expect("closed");
+        }
+        drop(store);
+        let store = SledStore::open(&path).expect("a store");
+        let events = store.read_call(&name, Revision(0)).await.expect("readable");
+        assert_eq!(events.len(), expected + more + 1);
+        assert_eq!(all_events(&store).await.len(), expected + more + 1);
+    }
+    check(&path, &Options::default(), |_, _| {}).expect("whole");
 }
 
 /// Whatever the distance of checkpoints, and wherever between two of them the store is dropped.
