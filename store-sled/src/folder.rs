@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 const LOCK: &str = "lock";
 const LOG: &str = "log";
 const INDEX: &str = "index";
-const ASIDE: &str = "index.old";
+const COPY: &str = "index.copy";
 
 /// What may stand in the folder of a store that is not finished being made: a process that died left it.
 const HARMLESS: [&str; 8] = [
@@ -36,7 +36,7 @@ const HARMLESS: [&str; 8] = [
     ACKNOWLEDGED,
     LOG,
     INDEX,
-    ASIDE,
+    COPY,
     "kaigi-store.new",
     "read-models",
     "lost+found",
@@ -95,31 +95,25 @@ impl Folder {
         self.path.join(LOG)
     }
 
-    /// Where sled's files are.
+    /// Where the index is that is used: the last of those that were made.
     pub(crate) fn index(&self) -> PathBuf {
-        self.path.join(INDEX)
+        let last = indexes_in(&self.path.join(INDEX)).pop();
+        last.unwrap_or_else(|| self.path.join(INDEX).join("1"))
     }
 
-    /// Puts an index aside that cannot be used, so that another can be made. It is a second copy of many events, so it
-    /// is kept until the store is open.
+    /// Puts an index aside that cannot be used: another is made beside it. It is a second copy of many events, so it is
+    /// kept until the store is open.
     pub(crate) fn put_index_aside(&self) -> io::Result<()> {
         self.await_release();
-        let aside = self.path.join(ASIDE);
-        if aside.exists() {
-            return fs::remove_dir_all(self.index());
-        }
-        match fs::rename(self.index(), aside) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            renamed => renamed,
-        }
+        let number = number_of(&self.index()).unwrap_or(0) + 1;
+        fs::create_dir_all(self.path.join(INDEX).join(number.to_string()))
     }
 
-    /// Takes away what was put aside.
-    pub(crate) fn remove_old_index(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.path.join(ASIDE)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        }
+    /// Takes away those that were put aside.
+    pub(crate) fn remove_old_indexes(&self) -> io::Result<()> {
+        let mut indexes = indexes_in(&self.path.join(INDEX));
+        indexes.pop();
+        indexes.into_iter().try_for_each(fs::remove_dir_all)
     }
 
     /// Says for ever after that the store was made completely.
@@ -130,7 +124,7 @@ impl Folder {
     /// Makes sure that everything in the folder, and that it is there, outlives a power cut. Sled syncs neither its
     /// configuration nor its folders.
     pub(crate) fn sync_everything(&self) -> io::Result<()> {
-        sync_tree(&self.index())?;
+        sync_tree(&self.path.join(INDEX))?;
         sync_folder(&self.log())?;
         for file in [LOCK, ACKNOWLEDGED] {
             sync_file(&self.path.join(file))?;
@@ -247,22 +241,37 @@ impl Folder {
 /// What can be read of a copy of a store's index: sled changes what it opens, and the store is not to be changed. The
 /// copy is made in the folder of another store, where opening that would remove it. Nothing if it cannot be read at all;
 /// a disk without room for it is no reason to do without.
-pub(crate) fn read_only_index<T>(
+pub(crate) fn read_indexes(
     store: &Path,
     other: &Folder,
-    read: impl FnOnce(&Rows) -> T,
-) -> Result<Option<T>, OpenError> {
-    let copy = other.path.join(ASIDE);
+    mut read: impl FnMut(&Rows),
+) -> Result<(), OpenError> {
+    let copy = other.path.join(COPY);
     let failed = |error| OpenError::from_io(&copy, error);
     fs::create_dir_all(&copy).map_err(failed)?;
-    let rows = match copy_files(&store.join(INDEX), &copy) {
-        Ok(()) => Rows::open_any(&copy, 64 * 1024 * 1024).ok(),
+    match copy_files(&store.join(INDEX), &copy) {
         Err(error) if is_lack_of_room(&error) => return Err(failed(error)),
-        Err(_) => None,
-    };
-    let answer = rows.and_then(|rows| guarded(|| read(&rows)).ok());
-    other.remove_old_index().map_err(failed)?;
-    Ok(answer)
+        Ok(()) | Err(_) => {}
+    }
+    for index in indexes_in(&copy) {
+        if let Ok(rows) = Rows::open_any(&index, 64 * 1024 * 1024) {
+            let _ = guarded(|| read(&rows));
+        }
+    }
+    fs::remove_dir_all(&copy).map_err(failed)
+}
+
+/// The folders of indexes, by their numbers.
+fn indexes_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut indexes: Vec<_> = paths.filter(|path| number_of(path).is_some()).collect();
+    indexes.sort_by_key(|path| number_of(path));
+    indexes
+}
+
+fn number_of(index: &Path) -> Option<u64> {
+    index.file_name()?.to_str()?.parse().ok()
 }
 
 fn is_lack_of_room(error: &io::Error) -> bool {

@@ -158,7 +158,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     if marker == Marker::None {
         folder.write_marker(id).map_err(io)?;
     }
-    folder.remove_old_index().map_err(io)?;
+    folder.remove_old_indexes().map_err(io)?;
     Ok(Found {
         log: Arc::new(log),
         folder,

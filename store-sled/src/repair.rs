@@ -5,7 +5,7 @@
 
 use crate::OpenError;
 use crate::block::{GroupBytes, Groups, intact_events};
-use crate::folder::{Folder, is_within, keep_out, read_only_index};
+use crate::folder::{Folder, is_within, keep_out, read_indexes};
 use crate::history::History;
 use crate::log::frame::{HEADER_BYTES, Header};
 use crate::log::{Log, LogError, Segment, segments_in};
@@ -124,8 +124,10 @@ pub fn repair(
         file.scan(&mut whole, &mut spare)?;
     }
     let mut salvage = Salvage::into(into)?;
-    let copies = read_only_index(damaged, &salvage.folder, |rows| copies(rows, &whole))?;
-    let copies = copies.unwrap_or_default();
+    let mut copies = Copies::default();
+    read_indexes(damaged, &salvage.folder, |rows| {
+        copies.take_all(rows, &whole);
+    })?;
     let known = copies.heads;
     // The index's copies passed their checksums; a damaged block's events did not, so they come second.
     spare.extend(copies.events);
@@ -247,6 +249,19 @@ struct Copies {
 }
 
 impl Copies {
+    fn take_all(&mut self, rows: &Rows, whole: &[Range<u64>]) {
+        // Where rows cannot be read on, those before are as good as ever.
+        let _ = rows.each_completed(|call| {
+            if let Ok(Some(Row::Whole(history))) = rows.get(&call) {
+                self.take(call, &history, whole);
+            }
+            Ok(())
+        });
+        for (call, history) in rows.live().unwrap_or_default() {
+            self.take(call, &history, whole);
+        }
+    }
+
     fn take(&mut self, call: CallId, history: &History, whole: &[Range<u64>]) {
         let revision = history.head.revision.0;
         let events = usize::try_from(revision).unwrap_or(usize::MAX);
@@ -258,23 +273,9 @@ impl Copies {
             .filter(|event| !holds(whole, event.position.0));
         self.events
             .extend(lost.map(|event| (event.position.0, event)));
-        self.heads.insert(call, revision);
+        let head = self.heads.entry(call).or_default();
+        *head = revision.max(*head);
     }
-}
-
-fn copies(rows: &Rows, whole: &[Range<u64>]) -> Copies {
-    let mut copies = Copies::default();
-    // Where rows cannot be read on, those before are as good as ever.
-    let _ = rows.each_completed(|call| {
-        if let Ok(Some(Row::Whole(history))) = rows.get(&call) {
-            copies.take(call, &history, whole);
-        }
-        Ok(())
-    });
-    for (call, history) in rows.live().unwrap_or_default() {
-        copies.take(call, &history, whole);
-    }
-    copies
 }
 
 fn holds(whole: &[Range<u64>], position: u64) -> bool {

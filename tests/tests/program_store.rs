@@ -207,7 +207,7 @@ fn a_store_that_does_not_open_names_the_ways_to_mend_it() {
 fn damage_of_the_index_is_told_from_damage_of_events() {
     let (_folder, store) = a_store(20);
     let events = said(&store, &["events"]);
-    let db = store.join("index/db");
+    let db = store.join("index/1/db");
     let whole = fs::read(&db).unwrap();
     let written = whole.iter().rposition(|byte| *byte != 0).unwrap();
     let mut damaged = (1..20).filter(|twentieth| {

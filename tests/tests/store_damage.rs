@@ -164,7 +164,7 @@ fn places(whole: &Whole, most: Option<usize>) -> Vec<(PathBuf, usize)> {
             .map_or(0, |last| last + 1);
         let of_file = most.map_or(length, |most| {
             let is_log = file.extension().is_some_and(|extension| extension == "log");
-            let is_index = file.ends_with("index/db");
+            let is_index = file.ends_with("index/1/db");
             if is_log {
                 most * 6 / 10
             } else if is_index {

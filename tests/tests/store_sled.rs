@@ -356,7 +356,7 @@ async fn a_snapshot_that_sled_did_not_finish_is_no_damage() {
     let store = SledStore::open(&path).expect("a store");
     let events = append_all(&store, &batches(&call("c"), chatter(3)).await).await;
     drop(store);
-    let half = path.join("index/snap.7FFFFFFFFFFFFFFF.generating");
+    let half = path.join("index/1/snap.7FFFFFFFFFFFFFFF.generating");
     fs::write(half, "half").expect("written");
     let store = SledStore::open(&path).expect("a store");
     assert_eq!(all_events(&store).await, events);
