@@ -7,11 +7,11 @@
 use crate::block::Groups;
 use crate::commit::Job;
 use crate::damage::Damage;
-use crate::folder::{is_within, refuse_other_things, sync_folder};
+use crate::folder::{is_within, make, refuse_other_things, sync_folder};
 use crate::indexer::Told;
 use crate::live::Stage;
-use crate::log::{Log, LogError, Segment, SegmentHeader};
-use crate::notes::{Archives, Marker, Purpose, read_marker, write_marker};
+use crate::log::{Log, LogError, Segment, SegmentHeader, segments_in};
+use crate::notes::{Acknowledged, Archives, Marker, Purpose, read_marker, write_marker};
 use crate::read::Shared;
 use crate::rows::Row;
 use crate::{OpenError, SledStore};
@@ -104,7 +104,8 @@ impl SledStore {
         let cut = moving.cut(before)?;
         let (files, bytes) = moving.copy(self.id, &cut)?;
         moving.commit(&cut, files)?;
-        let calls = self.shrink(&cut).await?;
+        // The events are moved, whatever becomes of the rows; those that did not shrink do so the next time.
+        let calls = self.shrink(&cut).await.unwrap_or(0);
         Ok(Archived {
             events: cut.position - cut.from,
             bytes,
@@ -132,13 +133,14 @@ fn archive_folder(store: &Path, id: StoreId, to: &Path) -> Result<PathBuf, Archi
     if is_within(to, store).map_err(failed)? {
         return Err(ArchiveError::InTheStore(to.display().to_string()));
     }
-    fs::create_dir_all(to).map_err(failed)?;
+    make(to)?;
     match read_marker(to)? {
         Marker::None => refuse_other_things(to)?,
         Marker::Store(of, Purpose::Archive) if of == id => {}
         Marker::Store(..) => return Err(ArchiveError::Taken(to.display().to_string())),
     }
     fs::create_dir_all(to.join("log")).map_err(failed)?;
+    sync_folder(to).map_err(failed)?;
     Ok(to.canonicalize().map_err(failed)?)
 }
 
@@ -224,6 +226,7 @@ impl Moving<'_> {
 
     /// Copies what is before the cut to the archive, and what is behind it of the file that holds both to another.
     fn copy(&self, id: StoreId, cut: &Cut) -> Result<(Vec<PathBuf>, u64), ArchiveError> {
+        self.remove_unfinished(cut)?;
         let mut copied = Vec::new();
         let mut bytes = 0;
         let own = self.own();
@@ -252,10 +255,26 @@ impl Moving<'_> {
             }
         }
         if !copied.is_empty() {
+            let noted = Acknowledged::note(self.to, cut.position);
+            noted.map_err(|error| OpenError::from_io(self.to, error))?;
             write_marker(self.to, Purpose::Archive, id)
                 .map_err(|error| OpenError::from_io(self.to, error))?;
         }
         Ok((copied, bytes))
+    }
+
+    /// Takes away what an archiving left there that was never finished.
+    fn remove_unfinished(&self, cut: &Cut) -> Result<(), ArchiveError> {
+        let log = self.to.join("log");
+        let failed = |error| OpenError::from_io(&log, error);
+        for path in segments_in(&log).map_err(failed)? {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let first: u64 = name.parse().unwrap_or(0);
+            if first > cut.from {
+                fs::remove_file(&path).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes a file of the log anew that holds what is between two addresses, durably, and reads it once more.

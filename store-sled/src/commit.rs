@@ -312,6 +312,7 @@ impl Committer {
             } else {
                 known.remove(&work.call)
             };
+            live.total += u64::from(work.expected == Head::NONE);
             live.grow(&work.call, known, grown);
         }
         self.shared.show(last, self.log.address());

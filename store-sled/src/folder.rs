@@ -326,7 +326,7 @@ pub(crate) fn is_store(path: &Path) -> bool {
     path.join(MARKER).is_file()
 }
 
-fn make(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn make(path: &Path) -> Result<(), OpenError> {
     // The last ancestor of a relative path is the empty one, which names nothing that could be made.
     let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
     let new: Vec<_> = path.ancestors().take_while(is_new).collect();

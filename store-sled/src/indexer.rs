@@ -49,6 +49,8 @@ pub(crate) struct Indexer {
     /// Calls that were completed before it began.
     completed: Vec<CallId>,
     checkpoint: Option<Checkpoint>,
+    /// Whether another was due meanwhile.
+    due_again: bool,
     shrinking: Option<Shrinking>,
     /// Since when nothing of the checkpoint was written.
     paused: Instant,
@@ -116,6 +118,7 @@ impl Indexer {
             mark,
             completed,
             checkpoint: None,
+            due_again: false,
             shrinking: None,
             paused: Instant::now(),
         }
@@ -184,8 +187,10 @@ impl Indexer {
 
     fn begin(&mut self) {
         if self.checkpoint.is_some() {
+            self.due_again = true;
             return;
         }
+        self.due_again = false;
         let mut live = self.shared.live_mut();
         self.checkpoint = Some(Checkpoint {
             due: live.take_changed().into(),
@@ -221,9 +226,13 @@ impl Indexer {
             .checkpoint
             .take_if(|checkpoint| checkpoint.due.is_empty())
         {
-            Some(checkpoint) => self.move_mark(&checkpoint),
-            None => Ok(()),
+            Some(checkpoint) => self.move_mark(&checkpoint)?,
+            None => return Ok(()),
         }
+        if self.due_again {
+            self.begin();
+        }
+        Ok(())
     }
 
     /// Writes the rows of calls as they are now; one that is gone from memory has its row. Answers the completed ones.
@@ -290,7 +299,11 @@ impl Indexer {
             calls: checkpoint.calls,
             digest,
         };
-        let sync = |rows: &Rows| rows.sync_calls().map_err(StoreError::Unavailable);
+        // The mark must not be on the disk before what it vouches for.
+        let sync = |rows: &Rows| {
+            let synced = rows.sync_calls().and_then(|()| rows.sync());
+            synced.map_err(StoreError::Unavailable)
+        };
         self.shared
             .with_rows(sync)
             .map_err(|error| error.to_string())?;
@@ -336,9 +349,15 @@ impl Indexer {
 
     /// Everything that waits, and a mark behind it.
     fn finish(&mut self) -> Result<(), String> {
-        self.write_share(usize::MAX)?;
+        while self.checkpoint.is_some() {
+            self.due_again = false;
+            self.write_share(ROWS_AT_ONCE)?;
+        }
         self.begin();
-        self.write_share(usize::MAX)
+        while self.checkpoint.is_some() {
+            self.write_share(ROWS_AT_ONCE)?;
+        }
+        Ok(())
     }
 }
 

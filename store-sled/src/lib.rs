@@ -155,7 +155,13 @@ impl SledStore {
         let (indexer, told) = std::sync::mpsc::sync_channel(indexer::MAX_WAITING);
         let head = found.folder.head();
         let index = Indexer::new(Arc::clone(&shared), told, head, mark, completed);
-        let index = spawn("kaigi-index", &path, move || index.run())?;
+        let failed = Arc::clone(&shared);
+        let index = spawn("kaigi-index", &path, move || {
+            // A panic was reported where it happened; without an index nothing may be written for long.
+            if panic::catch_unwind(AssertUnwindSafe(|| index.run())).is_err() {
+                failed.fail_index("its index failed; open the store again".to_owned());
+            }
+        })?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         let bytes = options.log_file_bytes;
         let committer = Committer {

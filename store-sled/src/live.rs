@@ -37,6 +37,13 @@ pub(crate) enum Stage {
     Completed,
 }
 
+/// Whether the index knew what stands behind its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    Already,
+    Now,
+}
+
 impl Live {
     pub(crate) fn get(&self, call: &CallId) -> Option<&History> {
         self.calls.get(call).map(|entry| &entry.history)
@@ -92,7 +99,6 @@ impl Live {
         grown: Grown<impl Iterator<Item = &'a [u8]>>,
     ) {
         let history = known.unwrap_or(History::NONE);
-        self.total += u64::from(history.head == Head::NONE);
         let mut entry = Entry {
             history,
             stage: Stage::GoesOn,
@@ -104,18 +110,18 @@ impl Live {
         self.calls.insert(call.clone(), entry);
     }
 
-    /// Takes in what the log holds behind the index's mark, unless a newer row knew it already.
+    /// Takes in what the log holds behind the index's mark, unless a newer row knew it already; answers whether one did.
     pub(crate) fn replay<'a>(
         &mut self,
         call: &CallId,
         known: Option<History>,
         first_revision: u64,
         grown: Grown<impl Iterator<Item = &'a [u8]>>,
-    ) -> Result<(), Damage> {
+    ) -> Result<Known, Damage> {
         let there = self.get(call).or(known.as_ref());
         let there = there.map_or(Head::NONE, |history| history.head);
         if grown.head.revision < there.revision || grown.head == there {
-            return Ok(());
+            return Ok(Known::Already);
         }
         if first_revision != there.revision.0 + 1 {
             let what = "the index and the log do not agree where the call stands";
@@ -124,7 +130,7 @@ impl Live {
                 .of(call.as_str(), first_revision));
         }
         self.grow(call, known, grown);
-        Ok(())
+        Ok(Known::Now)
     }
 
     /// The calls that changed since this was asked last.

@@ -256,6 +256,17 @@ fn read_acknowledged(bytes: &[u8]) -> Result<Option<u64>, String> {
     }
 }
 
+impl Acknowledged {
+    /// Notes durably that a store has all up to that position.
+    pub(crate) fn note(store: &Path, last: u64) -> io::Result<()> {
+        let file = File::create(store.join(ACKNOWLEDGED))?;
+        let noted = Self(file);
+        noted.write(last)?;
+        noted.0.sync_all()?;
+        sync_folder(store)
+    }
+}
+
 /// The last position the store is known to have had, as far as these files can be read.
 pub(crate) fn promised(store: &Path) -> u64 {
     let acknowledged = fs::read(store.join(ACKNOWLEDGED)).unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::block::{Group, Groups};
 use crate::damage::Damage;
 use crate::folder::Folder;
 use crate::history::{History, gather};
-use crate::live::{Grown, Live, Stage, stage_after};
+use crate::live::{Grown, Known, Live, Stage, stage_after};
 use crate::log::frame::HEADER_BYTES;
 use crate::log::{Log, LogError, Segment};
 use crate::notes::{Acknowledged, Marker, Purpose};
@@ -55,6 +55,9 @@ struct Store<'a> {
     log: &'a Log,
     /// The last position that was noted as acknowledged.
     acknowledged: u64,
+    /// Where that is noted, if the store is to be opened.
+    note: Option<&'a Acknowledged>,
+    purpose: Purpose,
     /// The last position that must be there.
     promised: u64,
 }
@@ -135,11 +138,13 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
         upgrade(&folder, id)?;
     }
     let (log, id) = folder.open_log(known)?;
-    let (acknowledged, last) = folder.acknowledged()?;
+    let (note, last) = folder.acknowledged()?;
     let head = folder.head().read()?.map_or(0, |(position, _)| position);
     let io = |error| OpenError::from_io(folder.path(), error);
     let store = Store {
         acknowledged: last.unwrap_or(0),
+        note: Some(&note),
+        purpose,
         promised: last.unwrap_or(0).max(head),
         folder: &folder,
         id,
@@ -162,7 +167,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     Ok(Found {
         log: Arc::new(log),
         folder,
-        acknowledged,
+        acknowledged: note,
         id,
         purpose,
         recovered,
@@ -182,8 +187,17 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
             format!("its events end at position {position}, and {promised} was acknowledged");
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
+    if store.purpose == Purpose::Archive && written_end(store.log).is_ok_and(|at| at > end.address)
+    {
+        let what = "it is an archive, and something stands behind its last event";
+        return Err(Unusable::Store(store.folder.corrupt(what)));
+    }
     let tail = settle(store.log, end, store.acknowledged);
     let tail = tail.map_err(|error| store.failed(error))?;
+    // What is shown from now on is as good as acknowledged.
+    if let Some(note) = store.note {
+        note.write(end.position).map_err(|error| store.io(error))?;
+    }
     store
         .folder
         .sync_everything()
@@ -211,6 +225,8 @@ pub(crate) fn index_of(
         id,
         log,
         acknowledged: 0,
+        note: None,
+        purpose: Purpose::Calls,
         promised: 0,
     };
     let indexed = open_index(&store, options).and_then(|(rows, mark, going_on)| {
@@ -235,15 +251,35 @@ fn replay(
     for (call, history) in going_on {
         live.insert(call, history, Stage::GoesOn);
     }
+    let known = events_known(rows, &live).map_err(|error| store.index(error.into()))?;
     let mut replay = Replay {
         log: store.log,
         end,
         rows,
         live,
         completed: Vec::new(),
+        known_already: 0,
     };
     replay.all(mark).map_err(|error| store.index(error))?;
-    Ok(replay.live)
+    if known == mark.position + replay.known_already {
+        return Ok(replay.live);
+    }
+    let what = format!(
+        "its index knows {known} events, and should know {}",
+        mark.position + replay.known_already
+    );
+    Err(Unusable::Index(store.folder.corrupt(what)))
+}
+
+/// How many events all rows tell of: as many as the mark says, and those that newer rows knew already. Sled drops rows
+/// in silence where its file is damaged, and takes older ones for the newest.
+fn events_known(rows: &Rows, going_on: &Live) -> Result<u64, StoreError> {
+    let mut known = rows.completed_events()?;
+    for (call, entry) in going_on.calls() {
+        known += entry.history.head.revision.0;
+        known = known.saturating_sub(rows.completed_events_of(call)?);
+    }
+    Ok(known)
 }
 
 fn open_index(store: &Store<'_>, options: &Options) -> Result<Index, Unusable> {
@@ -289,6 +325,9 @@ pub(crate) fn find_end_from(
     written: u64,
 ) -> Result<End, LogError> {
     let mut end = from;
+    // A file of the log is begun only once all before it is durable.
+    let begun = log.segments().last().map_or(0, |segment| segment.first - 1);
+    let promised = promised.max(begun);
     let mut frames = log.frames(end.address, written);
     let mut next = end.position + 1;
     let damage = loop {
@@ -384,6 +423,8 @@ struct Replay<'a> {
     rows: &'a Rows,
     live: Live,
     completed: Vec<CallId>,
+    /// Events behind the mark that rows told of.
+    known_already: u64,
 }
 
 impl Replay<'_> {
@@ -425,7 +466,11 @@ impl Replay<'_> {
             Some(_) => None,
             None => self.known(&call)?,
         };
-        self.live.replay(&call, known, first_revision, grown)?;
+        self.live.total += u64::from(first_revision == 1);
+        let known = self.live.replay(&call, known, first_revision, grown)?;
+        if known == Known::Already {
+            self.known_already += u64::from(group.events);
+        }
         if stage == Stage::Completed {
             self.completed.push(call);
         }

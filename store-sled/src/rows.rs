@@ -344,6 +344,33 @@ impl Rows {
         self.write(batch, b'c', call, PLACES, head, &write_places(places));
     }
 
+    /// How many events the rows of completed calls tell of, whether or not their calls go on again. Sled loses rows in
+    /// silence where its file is damaged, so somebody has to count.
+    pub(crate) fn completed_events(&self) -> Result<u64, StoreError> {
+        let count = || {
+            let mut events = 0;
+            for row in self.db.range([b'c']..[b'c' + 1]) {
+                let (key, value) = row.map_err(failed_read)?;
+                if key.ends_with(&[0, 0, 0]) {
+                    events += events_of_row(&key, &value).ok_or_else(|| {
+                        StoreError::Corrupt("a row of the index is damaged".to_owned())
+                    })?;
+                }
+            }
+            Ok(events)
+        };
+        guarded(count).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+    }
+
+    /// Of a single call.
+    pub(crate) fn completed_events_of(&self, call: &CallId) -> Result<u64, StoreError> {
+        let value = self.value(b'c', call, 0)?;
+        let key = key(b'c', call.as_str(), 0);
+        Ok(value
+            .and_then(|value| events_of_row(&key, &value))
+            .unwrap_or(0))
+    }
+
     /// Takes away the files of events of which no row tells any more.
     pub(crate) fn drop_unneeded(&self) -> Result<(), StoreError> {
         let mut needed = HashSet::new();
@@ -444,6 +471,13 @@ fn key(kind: u8, call: &str, number: u16) -> Vec<u8> {
 fn call_of_key(key: &[u8]) -> Option<CallId> {
     let call = key.get(1..)?.strip_suffix(&[0, 0, 0])?;
     CallId::try_from(SmolStr::new(str::from_utf8(call).ok()?)).ok()
+}
+
+fn events_of_row(key: &[u8], value: &[u8]) -> Option<u64> {
+    let (header, row) = value.split_at_checked(HEADER_BYTES)?;
+    let holds = header[0] == LAYOUT && header[1..] == checksum(key, row).to_be_bytes();
+    let (_, head, _) = read_start(&mut Cursor::new(row)).filter(|_| holds)?;
+    Some(head.revision.0)
 }
 
 fn checksum(key: &[u8], bytes: &[u8]) -> u32 {

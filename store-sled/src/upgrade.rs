@@ -9,7 +9,6 @@ use crate::error::failed_read;
 use crate::folder::{Folder, sync_folder};
 use crate::guard::guarded;
 use crate::new_log::NewLog;
-use crate::notes::promised;
 use domain::{StoreError, StoreId};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -31,7 +30,8 @@ pub(crate) fn upgrade(folder: &Folder, id: StoreId) -> Result<(), OpenError> {
     fs::create_dir(&new).map_err(io)?;
     let moved = guarded(|| move_blocks(folder, &old, &new, id));
     let last = moved.unwrap_or_else(|said| Err(folder.corrupt(said)))?;
-    let promised = promised(folder.path());
+    let (_, acknowledged) = folder.acknowledged()?;
+    let promised = acknowledged.unwrap_or(0);
     if last < promised {
         let what = format!("its events end at position {last}, and {promised} was acknowledged");
         return Err(folder.corrupt(what));

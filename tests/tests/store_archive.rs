@@ -136,6 +136,33 @@ async fn an_archive_is_a_store_of_its_own_that_nobody_writes_to() {
     check(&archive, &options(), |_, _| {}).expect("whole");
 }
 
+/// Its end is no torn write, and is not cut off: the store that it belongs to would not open any more.
+#[tokio::test]
+async fn damage_at_the_end_of_an_archive_is_damage() {
+    let (_folder, path, archive, all) = a_store().await;
+    let store = open(&path);
+    store.archive(later(), &archive).await.expect("archived");
+    store.close().await.expect("closed");
+    let mut files: Vec<_> = fs::read_dir(archive.join("log"))
+        .expect("a folder")
+        .map(|file| file.expect("an entry").path())
+        .collect();
+    files.sort();
+    let last = files.pop().expect("it has some");
+    let whole = fs::read(&last).expect("a file");
+    let mut damaged = whole.clone();
+    *damaged.last_mut().expect("it has bytes") ^= 1;
+    fs::write(&last, &damaged).expect("written");
+    let refused = SledStore::open(&archive).err().expect("damaged");
+    assert!(refused.to_string().contains("damaged"), "{refused}");
+    assert!(
+        fs::read(&last).expect("a file") == damaged,
+        "nothing is cut off"
+    );
+    fs::write(&last, whole).expect("written");
+    assert_eq!(everything(&open(&path)).await, all);
+}
+
 #[tokio::test]
 async fn without_its_archive_a_store_goes_on_and_says_what_is_missing() {
     let (folder, path, archive, all) = a_store().await;

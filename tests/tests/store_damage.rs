@@ -217,6 +217,57 @@ async fn each_flipped_byte_is_found_or_harmless() {
     assert!(damaged > 0 && index > 0 && harmless > 0);
 }
 
+/// Sled passes over a damaged part of its file and takes what comes after it for all there is: rows are gone or old.
+#[tokio::test]
+async fn rows_that_sled_loses_in_silence_are_missed() {
+    let (folder, path) = (tempfile::tempdir().expect("a folder"), "store");
+    let path = folder.path().join(path);
+    let options = Options {
+        checkpoint_every: 256,
+        ..small()
+    };
+    let mut expected = BTreeMap::new();
+    for calls in [0..120, 120..240] {
+        let store = SledStore::open_with(&path, &options).expect("a store");
+        for number in calls {
+            let commands = if number % 3 == 0 {
+                chatter(9)
+            } else {
+                a_whole_call()
+            };
+            let history = batches(&call(number), commands).await;
+            for batch in &history {
+                store.append(batch.clone()).await.expect("kept");
+            }
+            let events: usize = history.iter().map(|batch| batch.events().len()).sum();
+            expected.insert(number, events);
+        }
+        store.close().await.expect("closed");
+    }
+    let whole = files(&path);
+    let length = whole[&path.join("index/1/db")].len();
+    let tried = folder.path().join("tried");
+    let mut made_anew = 0;
+    for place in 0..40 {
+        let _ = fs::remove_dir_all(&tried);
+        copy(&whole, &path, &tried);
+        let db = tried.join("index/1/db");
+        let mut bytes = fs::read(&db).expect("a file");
+        let at = length * place / 40 / 512 * 512;
+        let end = (at + 512).min(length);
+        bytes[at..end].fill(0);
+        fs::write(&db, bytes).expect("written");
+        let store = SledStore::open(&tried).expect("the log is whole");
+        made_anew += usize::from(store.stats().replayed > 0);
+        for (number, events) in &expected {
+            let read = store.read_call(&call(*number), Revision(0)).await;
+            let read = read.expect("readable");
+            assert_eq!(read.len(), *events, "call {number}, zeros at {at}");
+        }
+    }
+    assert!(made_anew > 5, "{made_anew} indexes were made anew");
+}
+
 #[tokio::test]
 async fn a_whole_store_is_whole_and_its_digest_is_that_of_its_events() {
     let (_folder, path, events) = a_store().await;

@@ -529,6 +529,56 @@ async fn memory_follows_the_calls_that_go_on() {
     assert_eq!(store.stats().calls_in_memory, 1, "reading keeps nothing");
 }
 
+/// Whether the rows of its calls were newer than the index's mark or not.
+#[tokio::test]
+async fn a_store_counts_its_calls_after_a_kill_as_before() {
+    let (_folder, path) = new_path();
+    let store = SledStore::open_with(&path, &every(100_000)).expect("a store");
+    for number in 0..400 {
+        let name = format!("c{number}");
+        append_all(&store, &batches(&call(&name), a_whole_call()).await).await;
+    }
+    drop(store);
+    for _ in 0..2 {
+        let store = SledStore::open(&path).expect("a store");
+        assert_eq!(store.info().await.expect("it tells").calls, 400);
+        store.close().await.expect("closed");
+    }
+}
+
+/// A full disk leaves one when the next file of the log is begun.
+#[tokio::test]
+async fn a_file_of_the_log_that_was_only_begun_is_in_nobodys_way() {
+    let (_folder, path) = new_path();
+    let history = batches(&call("c"), chatter(30)).await;
+    let store = SledStore::open(&path).expect("a store");
+    append_all(&store, &history[..5]).await;
+    drop(store);
+    for (bytes, until) in [(0, 12), (20, 20), (48, 30)] {
+        let begun = path.join(format!("log/{until:020}.log"));
+        fs::write(&begun, vec![0; bytes]).expect("written");
+        let store = SledStore::open(&path).expect("a store");
+        append_all(&store, &history[..until]).await;
+        drop(store);
+        let store = SledStore::open(&path).expect("a store");
+        assert_eq!(all_events(&store).await.len(), until);
+    }
+}
+
+/// Who was shown an event relies on it, whether or not it had been acknowledged when the process died.
+#[tokio::test]
+async fn what_opening_shows_is_noted_as_acknowledged() {
+    let (_folder, path) = new_path();
+    let store = SledStore::open(&path).expect("a store");
+    append_all(&store, &batches(&call("c"), chatter(5)).await).await;
+    drop(store);
+    let note = path.join("acknowledged");
+    let noted = fs::read(&note).expect("a note");
+    fs::remove_file(&note).expect("it was there");
+    drop(SledStore::open(&path).expect("a store"));
+    assert_eq!(fs::read(&note).expect("a note"), noted);
+}
+
 /// Nothing the rules allow follows a completed call, but the store does not rely on it.
 #[tokio::test]
 async fn a_completed_call_that_is_written_to_again_goes_on() {

@@ -143,7 +143,7 @@ impl From<LogError> for StoreError {
 }
 
 /// Opens the log whose files lie in a folder and in archives, if there are any, and answers whose it is. A last file
-/// that is shorter than its header was being made when the process died; it is passed over. Archives may be away.
+/// that was being made when the process died is taken away. Archives may be away.
 pub(crate) fn open(archives: &Archives, own: &Path) -> Result<Option<(Log, StoreId)>, LogError> {
     let mut folders = archives.folders.iter();
     let away = folders.find(|folder| !folder.join("log").is_dir());
@@ -198,25 +198,33 @@ impl Found {
     fn take(&mut self, paths: Vec<PathBuf>) -> Result<(), LogError> {
         let last = paths.len().saturating_sub(1);
         for (number, path) in paths.into_iter().enumerate() {
-            match Segment::open(&path)? {
-                Some((segment, header)) => {
-                    continues(self.segments.last(), self.from, &header)?;
-                    if *self.store.get_or_insert(header.store) != header.store {
-                        let what = format!("{} is of another store", path.display());
-                        return Err(Damage::new(what).into());
-                    }
-                    self.segments.push(segment);
+            let opened = Segment::open(&path);
+            // A file that was being made when the process died, or the disk was full: nothing was written to it.
+            if number == last && is_only_begun(&path) && !matches!(opened, Ok(Some(_))) {
+                if number > 0 {
+                    let removed = std::fs::remove_file(&path);
+                    removed.map_err(|error| LogError::io(&path, error))?;
                 }
-                // It will be made anew when there is something to write to it.
-                None if number == last => {}
-                None => {
-                    let what = format!("{} is cut off", path.display());
-                    return Err(Damage::new(what).into());
-                }
+                continue;
             }
+            let Some((segment, header)) = opened? else {
+                let what = format!("{} is cut off", path.display());
+                return Err(Damage::new(what).into());
+            };
+            continues(self.segments.last(), self.from, &header)?;
+            if *self.store.get_or_insert(header.store) != header.store {
+                let what = format!("{} is of another store", path.display());
+                return Err(Damage::new(what).into());
+            }
+            self.segments.push(segment);
         }
         Ok(())
     }
+}
+
+fn is_only_begun(segment: &Path) -> bool {
+    let length = segment.metadata().map(|about| about.len());
+    length.is_ok_and(|length| length <= segment::HEADER_BYTES as u64)
 }
 
 /// Segments are whole: each ends where the next begins.
