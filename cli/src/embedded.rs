@@ -300,7 +300,7 @@ pub async fn archive(
     let store = url.open_embedded()?;
     let archived = closing(&store, async {
         let moved = store.archive(args.before, &args.to).await;
-        moved.with_context(|| format!("nothing of {url} was archived"))
+        moved.with_context(|| format!("archiving {url} did not finish"))
     });
     let archived = archived.await?;
     print("an archive", &moved(url, &args.to, &archived), console)?;

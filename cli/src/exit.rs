@@ -124,6 +124,7 @@ impl Exit {
             ArchiveError::Folder(error) => Exit::of_open(error),
             ArchiveError::InTheStore(_) | ArchiveError::Taken(_) => Exit::Usage,
             ArchiveError::NotTheSame(_) => Exit::Altered,
+            ArchiveError::Unsettled { .. } => Exit::TryAgain,
             _ => Exit::Failed,
         }
     }

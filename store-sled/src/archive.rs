@@ -51,7 +51,7 @@ pub enum Because {
     GoesOn(CallId),
 }
 
-/// Why nothing was moved; the store is as it was.
+/// Why nothing was moved; but for one of these the store is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
@@ -69,6 +69,16 @@ pub enum ArchiveError {
         "{0} holds another store; name a new folder, or one that this store was archived to before"
     )]
     Taken(String),
+    /// It failed when the copies were about to count, so they may count already.
+    #[error(
+        "whether {to} is needed now is not known ({why}); keep it, open the store again, and archive again"
+    )]
+    Unsettled {
+        /// The archive.
+        to: String,
+        /// What failed.
+        why: String,
+    },
     /// What was copied is not what was read.
     #[error("the copy in {0} does not hold what the log holds; check that disk")]
     NotTheSame(String),
@@ -324,18 +334,20 @@ impl Moving<'_> {
         if copied.is_empty() {
             return Ok(());
         }
-        let failed = |error| ArchiveError::Folder(OpenError::from_io(self.folder, error));
         let mut archives = Archives::read(self.folder)?;
         archives.up_to = cut.position;
         if !archives.folders.iter().any(|folder| folder == self.to) {
             archives.folders.push(self.to.to_owned());
         }
-        archives.write(self.folder).map_err(failed)?;
-        let mut new = Vec::new();
-        let split = settle_part(self.folder, cut.position + 1).map_err(failed)?;
-        for path in copied.into_iter().chain(split) {
-            new.extend(Segment::open(&path)?.map(|(segment, _)| Arc::new(segment)));
-        }
+        let new = archives
+            .write(self.folder)
+            .and_then(|()| settle_part(self.folder, cut.position + 1))
+            .map_err(|error| OpenError::from_io(self.folder, error).to_string())
+            .and_then(|split| open_all(copied.into_iter().chain(split)));
+        let new = new.map_err(|why| ArchiveError::Unsettled {
+            to: self.to.display().to_string(),
+            why,
+        })?;
         let moved = |segment: &Segment| {
             segment.path.starts_with(self.folder) && segment.start < cut.address
         };
@@ -346,6 +358,15 @@ impl Moving<'_> {
         }
         Ok(())
     }
+}
+
+fn open_all(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<Arc<Segment>>, String> {
+    let mut segments = Vec::new();
+    for path in paths {
+        let opened = Segment::open(&path).map_err(|error| StoreError::from(error).to_string())?;
+        segments.extend(opened.map(|(segment, _)| Arc::new(segment)));
+    }
+    Ok(segments)
 }
 
 fn part(store: &Path, first: u64) -> PathBuf {
