@@ -353,7 +353,7 @@ impl<'a> Groups<'a> {
         let first = self.next;
         let group = read_group(&mut self.left, first)
             .ok_or_else(|| Damage::new("the block's groups are damaged").at(first))?;
-        self.next += u64::from(group.events);
+        self.next = self.next.saturating_add(group.events.into());
         Ok(Some(group))
     }
 }
@@ -365,7 +365,7 @@ pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
     let mut next = first;
     while let Some(group) = read_group(&mut left, next) {
-        next += u64::from(group.events);
+        next = next.saturating_add(group.events.into());
         let read = group.open();
         // What stands before the damage in a group was handed over.
         let _ = read.and_then(|group| group.each(|_, _| true, |event| events.push(event)));
@@ -649,8 +649,8 @@ impl Opened<'_> {
         mut take: impl FnMut(StoredEvent),
     ) -> Result<(), Damage> {
         for offset in 0..self.events {
-            let position = self.first + u64::from(offset);
-            let revision = self.first_revision + u64::from(offset);
+            let position = self.first.saturating_add(offset.into());
+            let revision = self.first_revision.saturating_add(offset.into());
             let damage = |what: String| {
                 Damage::new(what)
                     .at(position)
@@ -661,7 +661,7 @@ impl Opened<'_> {
             if !wanted(position, Revision(revision)) {
                 continue;
             }
-            let index = self.first_index + u32::from(offset);
+            let index = self.first_index.saturating_add(offset.into());
             let recorded = self
                 .recorded(raw, index, Revision(revision))
                 .map_err(damage)?;

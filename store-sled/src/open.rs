@@ -457,7 +457,7 @@ impl Replay<'_> {
             groups: 1,
             bytes: [group.bytes].into_iter(),
             head: Head {
-                revision: Revision(first_revision + u64::from(group.events) - 1),
+                revision: Revision(first_revision.saturating_add(u64::from(group.events) - 1)),
                 hash,
             },
             stage,

@@ -185,12 +185,12 @@ impl RawFile {
                     note(whole, header.first..header.next());
                     address += header.frame_bytes() as u64;
                 }
-                Piece::Damaged { header, block } => {
+                Piece::Damaged { header, block, end } => {
                     let next = whole.last().map_or(1, |range| range.end);
                     let first = header.map_or(next, |header| header.first);
                     let events = intact_events(first, &block);
                     spare.extend(events.into_iter().map(|event| (event.position.0, event)));
-                    address += (HEADER_BYTES + block.len()).max(1) as u64;
+                    address = end;
                 }
             }
         }
@@ -211,14 +211,14 @@ impl RawFile {
             }
             if block.len() == header.length() {
                 let header = Some(header);
-                return Ok(Piece::Damaged { header, block });
+                return Ok(Piece::Damaged { header, block, end });
             }
         }
         let next = self.log.find(address + 1, self.length)?;
         let end = next.map_or(self.length, |(next, _)| next);
         let block = self.log.bytes(address + HEADER_BYTES as u64, end)?;
         let header = None;
-        Ok(Piece::Damaged { header, block })
+        Ok(Piece::Damaged { header, block, end })
     }
 }
 
@@ -231,6 +231,8 @@ enum Piece {
     Damaged {
         header: Option<Header>,
         block: Vec<u8>,
+        /// Where to read on.
+        end: u64,
     },
 }
 
@@ -355,9 +357,7 @@ impl Salvage {
         let mut address = 0;
         while address < file.length {
             match file.frame(address)? {
-                Piece::Damaged { block, .. } => {
-                    address += (HEADER_BYTES + block.len()).max(1) as u64;
-                }
+                Piece::Damaged { end, .. } => address = end,
                 Piece::Whole { header, block } => {
                     address += header.frame_bytes() as u64;
                     // A frame that is there twice was taken in once.
