@@ -515,9 +515,13 @@ async fn memory_follows_the_calls_that_go_on() {
         let name = format!("completed-{number}");
         append_all(&store, &batches(&call(&name), a_whole_call()).await).await;
     }
-    // They leave many at a time, by another thread, which has work for at most as many again.
-    let in_memory = store.stats().calls_in_memory;
-    assert!(in_memory <= 1 + 2 * 128, "{in_memory} calls");
+    // Another thread takes them out, many at a time; fewer than that stay until others are completed.
+    in_time(async {
+        while store.stats().calls_in_memory > 1 + 128 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     store.close().await.expect("closed");
     let store = SledStore::open(&path).expect("a store");
     assert_eq!(store.stats().calls_in_memory, 1);
