@@ -303,6 +303,11 @@ pub async fn archive(
         moved.with_context(|| format!("archiving {url} did not finish"))
     });
     let archived = archived.await?;
+    if let Some(why) = &archived.rows_stay {
+        eprintln!(
+            "kaigi: the calls are archived, but the index did not shrink: {why}; archive again"
+        );
+    }
     print("an archive", &moved(url, &args.to, &archived), console)?;
     if console.output() == Output::Table && archived.up_to.0 > 0 {
         console.print(&format!(

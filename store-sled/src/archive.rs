@@ -34,6 +34,8 @@ pub struct Archived {
     pub bytes: u64,
     /// How many completed calls shrank in the index.
     pub calls: u64,
+    /// Why some of them did not, if so; they do the next time, and nothing is wrong until then.
+    pub rows_stay: Option<String>,
     /// The last position that is in an archive.
     pub up_to: Position,
     /// Why no more was moved.
@@ -100,6 +102,7 @@ impl SledStore {
     /// time, or is of a call that is not completed. Commands go on meanwhile. It reads and writes on the caller's
     /// thread, for as long as that takes.
     pub async fn archive(&self, before: Timestamp, to: &Path) -> Result<Archived, ArchiveError> {
+        let _one_at_a_time = self.archiving.lock().await;
         let (answer, answered) = oneshot::channel();
         self.ask(Job::BeginSegment(answer)).await?;
         answered
@@ -114,12 +117,16 @@ impl SledStore {
         let cut = moving.cut(before)?;
         let (files, bytes) = moving.copy(self.id, &cut)?;
         moving.commit(&cut, files)?;
-        // The events are moved, whatever becomes of the rows; those that did not shrink do so the next time.
-        let calls = self.shrink(&cut).await.unwrap_or(0);
+        // The events are moved, whatever becomes of the rows.
+        let (calls, rows_stay) = match self.shrink(&cut).await {
+            Ok(calls) => (calls, None),
+            Err(error) => (0, Some(error.to_string())),
+        };
         Ok(Archived {
             events: cut.position - cut.from,
             bytes,
             calls,
+            rows_stay,
             up_to: Position(cut.position),
             because: cut.because,
         })

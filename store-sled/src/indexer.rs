@@ -127,7 +127,7 @@ impl Indexer {
     /// Works until the store is closed, or dropped, which leaves the rest to the next opening.
     pub(crate) fn run(mut self) {
         let completed = std::mem::take(&mut self.completed);
-        if let Err(why) = self.write_completed(&completed) {
+        if let Err(why) = self.write_and_let_go(&completed) {
             return self.shared.fail_index(why);
         }
         loop {
@@ -160,7 +160,7 @@ impl Indexer {
 
     fn work(&mut self, told: Option<Told>) -> Result<(), String> {
         match told {
-            Some(Told::Completed(calls)) => self.write_completed(&calls),
+            Some(Told::Completed(calls)) => self.write_and_let_go(&calls),
             Some(Told::Due) => {
                 self.begin();
                 Ok(())
@@ -200,7 +200,8 @@ impl Indexer {
         });
     }
 
-    fn write_completed(&self, calls: &[CallId]) -> Result<(), String> {
+    /// Writes the rows of calls, and lets go of those that are completed: each is written once.
+    fn write_and_let_go(&self, calls: &[CallId]) -> Result<(), String> {
         let written = self.write(calls)?;
         let mut live = self.shared.live_mut();
         for (call, head) in written {
@@ -221,7 +222,7 @@ impl Indexer {
                 .take(most)
                 .collect::<Vec<_>>()
         };
-        self.write(&calls)?;
+        self.write_and_let_go(&calls)?;
         match self
             .checkpoint
             .take_if(|checkpoint| checkpoint.due.is_empty())

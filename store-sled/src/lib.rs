@@ -71,6 +71,8 @@ pub struct SledStore {
     /// None only while it is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held while calls are archived: one at a time.
+    archiving: tokio::sync::Mutex<()>,
 }
 
 /// What can be chosen when a store is opened.
@@ -192,6 +194,7 @@ impl SledStore {
             shared,
             jobs: Some(jobs),
             thread: Mutex::new(Some(thread)),
+            archiving: tokio::sync::Mutex::new(()),
         })
     }
 

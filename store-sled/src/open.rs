@@ -326,7 +326,10 @@ pub(crate) fn find_end_from(
 ) -> Result<End, LogError> {
     let mut end = from;
     // A file of the log is begun only once all before it is durable.
-    let begun = log.segments().last().map_or(0, |segment| segment.first - 1);
+    let begun = log
+        .segments()
+        .last()
+        .map_or(0, |segment| segment.first.saturating_sub(1));
     let promised = promised.max(begun);
     let mut frames = log.frames(end.address, written);
     let mut next = end.position + 1;
