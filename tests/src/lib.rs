@@ -3,6 +3,7 @@
 pub mod arbitrary;
 pub mod contract;
 pub mod disk;
+pub mod files;
 pub mod ledger;
 pub mod program;
 pub mod scenario;

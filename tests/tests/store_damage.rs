@@ -12,6 +12,7 @@ use store_sled::repair::{RepairError, Repaired, repair};
 use store_sled::{OpenError, Options, SledStore};
 use tempfile::TempDir;
 use tests::contract::{a_whole_call, batches, chatter};
+use tests::files::{copy, files};
 
 /// How many bytes are flipped, one at a time, unless all are.
 const FLIPS: usize = 500;
@@ -57,28 +58,6 @@ async fn a_store() -> (TempDir, PathBuf, Vec<StoredEvent>) {
     fill(&path, 0..4).await;
     let events = fill(&path, 4..6).await;
     (folder, path, events)
-}
-
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(self::files(&path));
-        } else {
-            let bytes = fs::read(&path).expect("a file");
-            files.insert(path, bytes);
-        }
-    }
-    files
-}
-
-fn copy(files: &BTreeMap<PathBuf, Vec<u8>>, from: &Path, to: &Path) {
-    for (path, bytes) in files {
-        let path = to.join(path.strip_prefix(from).expect("below it"));
-        fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
-        fs::write(path, bytes).expect("a file");
-    }
 }
 
 fn examine(path: &Path) -> Output {

@@ -6,7 +6,7 @@ use domain::{
     AppendError, Batch, CallId, Cause, CommandId, Event, EventStore, Head, KeyId, Position,
     RecordedEvent, Revision, StoreError, StoredEvent, stored,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use store_sled::check::check;
 use store_sled::{OpenError, Options, SledStore, layout};
 use tempfile::TempDir;
 use tests::contract::{a_whole_call, batches, chatter, in_time};
+use tests::files::{copy, files};
 use tests::scenario::{
     ANA, BEN, CUSTOMER, EXPERT, SAM, Who, call_completed, call_connected, call_ended,
     conference_dissolved, conference_started, consult_ended, consult_requested, consult_started,
@@ -55,29 +56,6 @@ async fn append_all(store: &SledStore, batches: &[Batch]) -> Vec<StoredEvent> {
 async fn all_events(store: &SledStore) -> Vec<StoredEvent> {
     let events = store.read_all(Position::START, usize::MAX).await;
     events.expect("readable")
-}
-
-/// Every file below the folder, with its bytes.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(self::files(&path));
-        } else {
-            let bytes = fs::read(&path).expect("a file");
-            files.insert(path, bytes);
-        }
-    }
-    files
-}
-
-fn copy(files: &BTreeMap<PathBuf, Vec<u8>>, from: &Path, to: &Path) {
-    for (path, bytes) in files {
-        let path = to.join(path.strip_prefix(from).expect("below it"));
-        fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
-        fs::write(path, bytes).expect("a file");
-    }
 }
 
 // What lies where.
