@@ -52,9 +52,8 @@ struct Round {
 
 pub(crate) fn compare(run: &Run, args: &Args, goals: &mut Goals) {
     println!("\n## Durable append\n\nLatencies are microseconds a command.");
-    let asked = |(writers, _): &(usize, u64)| {
-        args.writers.is_empty() || args.writers.contains(writers)
-    };
+    let asked =
+        |(writers, _): &(usize, u64)| args.writers.is_empty() || args.writers.contains(writers);
     for (writers, commands_a_second) in WRITERS.into_iter().filter(asked) {
         for events_of_command in EVENTS_OF_COMMAND {
             let commands = commands_a_second * run.append_ms / 1000;
@@ -93,12 +92,7 @@ fn compare_sides(run: &Run, args: &Args, work: &Work, goals: &mut Goals) {
     }
 }
 
-fn print(
-    work: &Work,
-    sides: &[&(&str, Measure)],
-    rounds: &[Vec<Round>],
-    ratios: &[Spread],
-) {
+fn print(work: &Work, sides: &[&(&str, Measure)], rounds: &[Vec<Round>], ratios: &[Spread]) {
     let (writers, events) = (work.writers, work.events_of_command);
     println!("\n### {writers} writers, {events} events a command\n");
     let mut table = Table::new([

@@ -1,6 +1,7 @@
 //! The group commit that all sides but kaigi and cqrs-es share: one thread takes whatever waits, makes it durable, and
 //! answers all of it.
 
+use crate::sides::Counts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -49,9 +50,13 @@ impl<C: Send + 'static> GroupCommit<C> {
         answered.await.expect("the thread answers");
     }
 
-    /// How often it committed.
-    pub(crate) fn commits(&self) -> u64 {
-        self.commits.load(Relaxed)
+    /// How often it committed, and synced: once for each.
+    pub(crate) fn counts(&self) -> Counts {
+        let commits = Some(self.commits.load(Relaxed));
+        Counts {
+            commits,
+            syncs: commits,
+        }
     }
 
     /// Waits until the thread has let go of its files.

@@ -33,11 +33,7 @@ impl Side for BareFile {
     }
 
     fn counts(&self) -> Counts {
-        let commits = Some(self.0.commits());
-        Counts {
-            commits,
-            syncs: commits,
-        }
+        self.0.counts()
     }
 
     async fn close(self) {
@@ -67,11 +63,7 @@ impl Side for EncodingFile {
     }
 
     fn counts(&self) -> Counts {
-        let commits = Some(self.0.commits());
-        Counts {
-            commits,
-            syncs: commits,
-        }
+        self.0.counts()
     }
 
     async fn close(self) {

@@ -93,11 +93,7 @@ impl Side for LayoutD {
     }
 
     fn counts(&self) -> Counts {
-        let commits = Some(self.0.commits());
-        Counts {
-            commits,
-            syncs: commits,
-        }
+        self.0.counts()
     }
 
     async fn close(self) {

@@ -78,8 +78,8 @@ impl Side for Sqlite {
 
     fn counts(&self) -> Counts {
         Counts {
-            commits: Some(self.0.commits()),
             syncs: None,
+            ..self.0.counts()
         }
     }
 
