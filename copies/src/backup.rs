@@ -7,9 +7,9 @@ use crate::commands::Commands;
 use crate::dump::{Closing, DumpWriter};
 use crate::error::{altered_in, failed};
 use crate::heads::Heads;
-use crate::sha256::Sha256Text;
 use crate::{CopyError, Report, Told, Work};
 use domain::envelope::Hash;
+use domain::json::Sha256Text;
 use domain::{
     CallId, EventStore, Head, Position, RecordedEvent, Revision, StoreError, StoreId, StoredEvent,
 };

@@ -2,8 +2,8 @@
 
 use crate::commands::Commands;
 use crate::line::{InvalidLine, not_a_line, parse_line, write_line};
-use crate::sha256::Sha256Text;
 use crate::{CopyError, Report, Told, Work};
+use domain::json::Sha256Text;
 use domain::{EventStore, Position, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

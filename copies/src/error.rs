@@ -2,8 +2,8 @@
 
 use crate::backup::BackupFault;
 use crate::line::InvalidLine;
-use crate::sha256::Sha256Text;
 use domain::envelope::Altered;
+use domain::json::Sha256Text;
 use domain::{AppendError, CallId, Revision, StoreError, StoreId};
 use std::io;
 use std::path::{Path, PathBuf};

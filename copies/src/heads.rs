@@ -2,9 +2,9 @@
 
 use crate::commands::Commands;
 use crate::error::altered_in;
-use crate::sha256::Sha256Text;
 use crate::{CopyError, Report, Told, Work};
 use domain::envelope::{Altered, verify};
+use domain::json::Sha256Text;
 use domain::{CallId, EventStore, Head, Position, RecordedEvent, StoredEvent};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;

@@ -12,16 +12,15 @@ mod error;
 pub mod heads;
 pub mod line;
 pub mod restore;
-mod sha256;
 mod window;
 
 pub use backup::{Backed, Manifest, backup};
 pub use copy::{Copied, copy};
+pub use domain::json::Sha256Text;
 pub use dump::dump;
 pub use error::CopyError;
 pub use heads::{StoreDigest, digest};
 pub use restore::{Source, Verified};
-pub use sha256::Sha256Text;
 
 /// How far the work has come; reported every few thousand events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

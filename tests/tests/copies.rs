@@ -8,7 +8,7 @@ use copies::{
 };
 use domain::envelope::verify;
 use domain::event::EventType;
-use domain::json::parse_command;
+use domain::json::{InvalidEvent, parse_command};
 use domain::stored::{self, Payload};
 use domain::{
     AppendError, Batch, CallId, Command, CommandId, EventStore, Handler, Head, MemoryStore,
@@ -320,7 +320,9 @@ async fn no_field_of_a_line_can_be_changed_unnoticed() {
                     let chain = chain.iter().map(|event| &event.recorded);
                     assert!(verify(Head::NONE, chain).is_err(), "{field} of {fields}");
                 }
-                Err(InvalidLine::Contradiction(field)) => contradicted.push(field),
+                Err(InvalidLine::Event(InvalidEvent::Contradiction(field))) => {
+                    contradicted.push(field)
+                }
                 Err(_) => {}
             }
         }
@@ -376,7 +378,7 @@ async fn a_field_that_nobody_knows_is_refused_and_one_that_came_later_may_be_mis
     let event = a_telling_call().await.swap_remove(0);
     let mut more = value(&event);
     more["colour"] = json!("blue");
-    let unknown = InvalidLine::Contradiction("colour".to_owned());
+    let unknown = InvalidLine::Event(InvalidEvent::Contradiction("colour".to_owned()));
     assert_eq!(parse_line(&more.to_string()), Err(unknown));
     let mut less = value(&event);
     less.as_object_mut().expect("an object").shift_remove("id");
@@ -410,7 +412,10 @@ fn lines_that_are_no_events_are_refused() {
         "{\"position\":1e99}",
     ] {
         assert!(
-            matches!(parse_line(line), Err(InvalidLine::NotALine(_))),
+            matches!(
+                parse_line(line),
+                Err(InvalidLine::Event(InvalidEvent::NotAnEvent(_)))
+            ),
             "{line}"
         );
     }

@@ -1,7 +1,7 @@
 //! An event as JSON.
 
 use super::{AgentText, SupervisorText, Text};
-use crate::envelope::StoredEvent;
+use crate::envelope::{RecordedEvent, StoredEvent};
 use crate::event::{Event, Personal};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -11,32 +11,52 @@ pub struct EventJson<'a>(pub &'a StoredEvent);
 
 impl Serialize for EventJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let StoredEvent { position, recorded } = self.0;
-        let cause = &*recorded.cause;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("position", &position.0)?;
-        map.serialize_entry("call", cause.call.as_str())?;
-        map.serialize_entry("revision", &recorded.revision.0)?;
-        map.serialize_entry("id", &Text(recorded.id()))?;
-        map.serialize_entry("type", recorded.payload.event_type.name())?;
-        map.serialize_entry("at", &Text(cause.at))?;
-        if let Some(reported_at) = cause.reported_at {
-            map.serialize_entry("reported_at", &Text(reported_at))?;
-        }
-        map.serialize_entry("recorded_at", &Text(cause.recorded_at))?;
-        map.serialize_entry("command", &Text(cause.command))?;
-        map.serialize_entry("correlation", &cause.correlation.as_ref().map(Text))?;
-        map.serialize_entry("actor", &cause.actor.as_ref().map(Text))?;
-        map.serialize_entry("version", &recorded.payload.version)?;
-        map.serialize_entry("digest", &Text(cause.digest))?;
-        map.serialize_entry("hash", &Text(recorded.hash))?;
-        map.serialize_entry("data", &Data(&recorded.event))?;
+        self.entries(&mut map)?;
         map.end()
     }
 }
 
+impl EventJson<'_> {
+    /// All its fields, into an object that may have more.
+    pub(super) fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let StoredEvent { position, recorded } = self.0;
+        map.serialize_entry("position", &position.0)?;
+        head(recorded, map)?;
+        map.serialize_entry("type", recorded.payload.event_type.name())?;
+        envelope(recorded, map)?;
+        map.serialize_entry("data", &Data(&recorded.event))
+    }
+}
+
+/// Which event of which call it is.
+pub(super) fn head<M: SerializeMap>(event: &RecordedEvent, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("call", event.cause.call.as_str())?;
+    map.serialize_entry("revision", &event.revision.0)?;
+    map.serialize_entry("id", &Text(event.id()))
+}
+
+/// What surrounds what happened.
+pub(super) fn envelope<M: SerializeMap>(
+    event: &RecordedEvent,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    let cause = &*event.cause;
+    map.serialize_entry("at", &Text(cause.at))?;
+    if let Some(reported_at) = cause.reported_at {
+        map.serialize_entry("reported_at", &Text(reported_at))?;
+    }
+    map.serialize_entry("recorded_at", &Text(cause.recorded_at))?;
+    map.serialize_entry("command", &Text(cause.command))?;
+    map.serialize_entry("correlation", &cause.correlation.as_ref().map(Text))?;
+    map.serialize_entry("actor", &cause.actor.as_ref().map(Text))?;
+    map.serialize_entry("version", &event.payload.version)?;
+    map.serialize_entry("digest", &Text(cause.digest))?;
+    map.serialize_entry("hash", &Text(event.hash))
+}
+
 /// What the event's type says of it.
-struct Data<'a>(&'a Event);
+pub(super) struct Data<'a>(pub(super) &'a Event);
 
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,14 +1,19 @@
-//! The JSON of `docs/spec/interface.md`, once: commands, events, answers and a call. Nothing here is stored.
+//! The JSON of `docs/spec/interface.md`, once: commands, events, answers and a call. Nothing of it is what the
+//! hashes cover; `whole` keeps the covered bytes beside it, for dumps and for stores that keep text.
 
 mod answer;
 mod call;
 mod command;
 mod event;
+mod hex;
+mod whole;
 
 pub use answer::{AnswerJson, RejectionJson};
 pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
 pub use command::{InvalidCommand, parse_command, write_command};
 pub use event::EventJson;
+pub use hex::{NotHex, Sha256Text};
+pub use whole::{InvalidEvent, Parts, parse_line, parse_parts, write_line, write_parts};
 
 use crate::ids::{AgentId, SupervisorId};
 use serde::{Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! SHA-256 as text, and bytes as hexadecimal digits.
+//! Bytes as hexadecimal digits.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
@@ -52,9 +52,9 @@ impl From<Sha256Text> for String {
 }
 
 /// Any bytes, written as two hexadecimal digits each.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Hex(pub(crate) Box<[u8]>);
+pub(super) struct Hex(pub(super) Box<[u8]>);
 
 impl TryFrom<String> for Hex {
     type Error = NotHex;
