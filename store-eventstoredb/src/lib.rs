@@ -1,16 +1,125 @@
 //! Events in an EventStoreDB or KurrentDB cluster, which several processes share.
+//!
+//! Read top-down: what an event looks like there (`event`), reading and appending (`read`, `append`), where all ends
+//! and waiting for more (`tail`), and beneath them how the cluster is talked to (`link`). `docs/eventstoredb.md` is for
+//! those who run it, `docs/decisions/store-eventstoredb.md` says why it is so.
 
+mod append;
 mod error;
+mod event;
+mod heads;
+mod identity;
+mod link;
+mod nodelay;
+mod open;
+mod read;
+mod tail;
+mod url;
 
 pub use error::OpenError;
 
-/// A store in a cluster.
-pub struct ClusterStore {}
+use async_trait::async_trait;
+use domain::{
+    AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
+    StoredEvent,
+};
+use heads::Heads;
+use link::Link;
+use std::fmt;
+use tail::Tail;
+
+/// A store in a cluster. Any number of processes may have it open.
+pub struct ClusterStore {
+    id: StoreId,
+    link: Link,
+    heads: Heads,
+    tail: Tail,
+}
 
 impl ClusterStore {
-    /// Connects, and looks whether this is a store and whether its user may do what is needed.
-    #[expect(clippy::unused_async, reason = "a beginning")]
-    pub async fn open(_url: &str) -> Result<Self, OpenError> {
-        Err(OpenError::Unreachable("not built yet".to_owned()))
+    /// Connects, and looks whether this is a store and whether its user may do what is needed. A cluster without a
+    /// store becomes one.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        let (id, link) = open::open(url).await?;
+        Ok(Self {
+            id,
+            link,
+            heads: Heads::new(),
+            tail: Tail::new(),
+        })
+    }
+
+    /// Whether a text is meant as a connection string of such a store, well-formed or not.
+    pub fn is_url(text: &str) -> bool {
+        url::ConnectionString::is_one(text)
+    }
+
+    /// The connection string with asterisks for its password, to be shown.
+    pub fn shown(text: &str) -> String {
+        url::redacted(text)
+    }
+
+    /// Whether calls leave this process at once: on how many connections, or why they are put off by 40 ms. Nothing
+    /// until a call was slow.
+    pub fn unclogged(&self) -> Option<Result<usize, String>> {
+        self.link.unclogged()
+    }
+}
+
+#[async_trait]
+impl EventStore for ClusterStore {
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
+        let events = append::append(&self.link, &self.heads, &batch).await?;
+        self.heads.saw(&events);
+        if let Some(last) = events.last() {
+            self.tail.saw(last.position);
+        }
+        Ok(events)
+    }
+
+    async fn read_call(
+        &self,
+        call: &CallId,
+        after: Revision,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let head = self.heads.head(call);
+        let events = read::call(&self.link, call, after, head).await?;
+        self.heads.saw(&events);
+        Ok(events)
+    }
+
+    async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        read::all(&self.link, after, max).await
+    }
+
+    async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
+        self.tail.past(&self.link, position).await
+    }
+
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        Ok(StoreInfo {
+            id: self.id,
+            format: format!("eventstoredb, format {}", identity::FORMAT),
+            events: 0,
+            calls: 0,
+            bytes_on_disk: None,
+            last: self.tail.position(&self.link).await?,
+        })
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.link.close();
+        self.tail.close();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ClusterStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterStore({})", self.link.url)
     }
 }
