@@ -33,8 +33,13 @@ pub(crate) enum Found {
 }
 
 pub(crate) async fn read(link: &Link) -> Result<Found, Failure> {
-    let read = link.call(|client, limit| first(client, link, limit)).await;
-    match read {
+    read_within(link, link.url.deadline).await
+}
+
+/// The same, not waiting longer.
+pub(crate) async fn read_within(link: &Link, limit: Duration) -> Result<Found, Failure> {
+    let read = link.call_within(limit, |client, limit| first(client, link, limit));
+    match read.await {
         Ok(Some(event)) => Ok(parsed(event.get_original_event())),
         Ok(None) | Err(Failure::Missing) => Ok(Found::Nothing),
         Err(failure) => Err(failure),

@@ -20,11 +20,11 @@ pub(crate) async fn open(url: &str) -> Result<(StoreId, Link), OpenError> {
     let url = ConnectionString::parse(url)?;
     let node = reachable(&url).await?;
     let link = Link::new(url);
-    match opened(&link).await {
-        Ok(id) => Ok((id, link)),
-        Err(OpenError::Unreachable(why)) => Err(spoken(&link.url, node, why).await),
-        Err(error) => Err(error),
+    if let Err(Failure::Unanswered(why)) = identity::read_within(&link, PATIENCE).await {
+        speaks_as_we_do(&link.url, &node, &why).await?;
     }
+    let id = opened(&link).await?;
+    Ok((id, link))
 }
 
 async fn opened(link: &Link) -> Result<StoreId, OpenError> {
@@ -116,22 +116,21 @@ async fn reachable(url: &ConnectionString) -> Result<String, OpenError> {
     Err(OpenError::Unreachable(reasons.join("; ")))
 }
 
-/// A node accepts connections and nothing can be asked of it: perhaps one side speaks TLS, and the other does not.
-async fn spoken(url: &ConnectionString, node: String, why: String) -> OpenError {
+/// A node accepts connections and does not answer: perhaps one side speaks TLS, and the other does not. Otherwise it
+/// may answer yet.
+async fn speaks_as_we_do(url: &ConnectionString, node: &str, why: &str) -> Result<(), OpenError> {
     let secure = url.settings.is_secure_mode_enabled();
-    match (timeout(PATIENCE, speaks_tls(&node)).await, secure) {
-        (Ok(Ok(true)), false) => OpenError::Tls(format!(
+    match (timeout(PATIENCE, speaks_tls(node)).await, secure) {
+        (Ok(Ok(true)), false) => Err(OpenError::Tls(format!(
             "{node} speaks TLS; say tls=true instead of tls=false"
-        )),
-        (Ok(Ok(false)), true) => OpenError::Tls(format!(
+        ))),
+        (Ok(Ok(false)), true) => Err(OpenError::Tls(format!(
             "{node} does not speak TLS; say tls=false if that is meant to be so"
-        )),
-        (_, true) if is_about_certificates(&why) => OpenError::Tls(format!(
+        ))),
+        (_, true) if is_about_certificates(why) => Err(OpenError::Tls(format!(
             "the certificate of {node} is not trusted: {why}; name its authority with tlsCaFile=PATH"
-        )),
-        _ => OpenError::Unreachable(format!(
-            "{node} accepts connections, and nothing can be asked: {why}"
-        )),
+        ))),
+        _ => Ok(()),
     }
 }
 

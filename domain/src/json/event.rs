@@ -19,7 +19,7 @@ impl Serialize for EventJson<'_> {
 
 impl EventJson<'_> {
     /// All its fields, into an object that may have more.
-    pub(super) fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+    pub(super) fn entries<M: SerializeMap>(self, map: &mut M) -> Result<(), M::Error> {
         let StoredEvent { position, recorded } = self.0;
         map.serialize_entry("position", &position.0)?;
         head(recorded, map)?;
