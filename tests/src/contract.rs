@@ -61,6 +61,7 @@ macro_rules! store_contract {
             an_id_used_for_something_else_is_refused,
             a_command_that_expects_another_revision_is_refused,
             two_handlers_of_one_store_settle_their_conflicts,
+            a_handler_refuses_nothing_for_what_another_has_changed,
         );)*
     };
     (@checks $store:ident, $opener:expr, $($check:ident,)*) => {
@@ -865,6 +866,30 @@ pub async fn two_handlers_of_one_store_settle_their_conflicts(opener: &impl Open
     let events = subject.events_of(&call).await;
     assert_eq!(events.len(), 1 + 2 * 40);
     assert_verifies(&events);
+}
+
+/// What one process has accepted the other sees before it refuses, and answers by it if the command is the same.
+pub async fn a_handler_refuses_nothing_for_what_another_has_changed(opener: &impl Opener) {
+    let subject = Subject::open(opener).await;
+    let call = subject.call("c");
+    let handlers = [(); 2].map(|()| Handler::new(Arc::clone(&subject.store)));
+    let [connect, hold, resume] = [
+        connect_call(ANA),
+        hold(ANA, CUSTOMER),
+        resume(ANA, CUSTOMER),
+    ]
+    .map(|command| request(&call, command));
+    take_until_settled(&handlers[0], &connect).await;
+    for turn in 0..20 {
+        let [one, other] = [&handlers[turn % 2], &handlers[(turn + 1) % 2]];
+        take_until_settled(one, &hold).await;
+        let id = one.random_id();
+        let released = other.handle(&resume, id, other.now()).await;
+        assert!(released.is_ok(), "{released:?}");
+        let again = one.handle(&resume, id, one.now()).await;
+        assert_eq!(again, released);
+    }
+    assert_eq!(subject.events_of(&call).await.len(), 1 + 2 * 20);
 }
 
 /// The same id again for as long as others keep writing.
