@@ -3,12 +3,33 @@
 use crate::args::Events;
 use crate::exit::{Exit, not_found};
 use crate::output::{Console, json_line};
+use crate::progress;
 use domain::json::EventJson;
-use domain::{EventStore, Follower, Revision, StoredEvent};
+use domain::{EventStore, Follower, Position, Revision, StoreError, StoredEvent};
 use std::sync::Arc;
 
 /// How many events are read at once.
-pub const PAGE: usize = 4096;
+const PAGE: usize = 4096;
+
+/// Hands on what the store holds after that position, page by page, and answers how far it was read.
+pub async fn read_on(
+    store: Arc<dyn EventStore>,
+    after: Position,
+    mut take: impl FnMut(&[StoredEvent]),
+) -> Result<Position, StoreError> {
+    let passed = |position: Position| position.0.saturating_sub(after.0);
+    let mut progress = progress::positions(passed(store.info().await?.last));
+    let mut follower = Follower::new(store, after, PAGE);
+    loop {
+        let events = follower.next_there().await?;
+        if events.is_empty() {
+            progress.done();
+            return Ok(follower.position());
+        }
+        take(&events);
+        progress.at(passed(follower.position()));
+    }
+}
 
 /// Prints the events of the store, or of one call, and with `--follow` those to come.
 pub async fn events(

@@ -62,7 +62,7 @@ impl Exit {
     fn of_store(error: &StoreError) -> Exit {
         match error {
             StoreError::Unavailable(_) => Exit::TryAgain,
-            StoreError::Corrupt(_) => Exit::Failed,
+            StoreError::Corrupt(_) | StoreError::Refused(_) => Exit::Failed,
         }
     }
 
@@ -212,6 +212,8 @@ mod tests {
         assert_eq!(Exit::of(&by_hand.into()), Exit::TryAgain);
         let corrupt = StoreError::Corrupt("a block is missing".to_owned());
         assert_eq!(Exit::of(&HandleError::Store(corrupt).into()), Exit::Failed);
+        let refused = StoreError::Refused("the right to write is missing".to_owned());
+        assert_eq!(Exit::of(&HandleError::Store(refused).into()), Exit::Failed);
         assert_eq!(Exit::of(&anyhow::anyhow!("else")), Exit::Failed);
     }
 

@@ -1,12 +1,11 @@
 //! `kaigi calls`: finds calls.
 
 use crate::args::Calls;
-use crate::events::PAGE;
+use crate::events::read_on;
 use crate::exit::Exit;
 use crate::output::{Column, Console, column, list, number, stacked};
-use crate::progress;
 use crate::show::{call_and_queue, moment};
-use domain::{EventStore, Follower, Position, Timestamp};
+use domain::{EventStore, Position, Timestamp};
 use projections::{CallFilter, CallList, ListedCall, Listing};
 use std::sync::Arc;
 
@@ -25,18 +24,8 @@ pub async fn calls(
         to: args.to,
         phase: args.phase,
     });
-    let mut progress = progress::events(store.info().await?.events);
-    let mut follower = Follower::new(store, Position::START, PAGE);
-    loop {
-        let events = follower.next_there().await?;
-        if events.is_empty() {
-            break;
-        }
-        list.fold(&events);
-        progress.at(follower.position().0);
-    }
-    progress.done();
-    let listing = Listing::new(Timestamp::now(), follower.position(), list.rows());
+    let position = read_on(store, Position::START, |events| list.fold(events)).await?;
+    let listing = Listing::new(Timestamp::now(), position, list.rows());
     console.listing(&listing, &columns(), "no call fits")?;
     Ok(Exit::Done)
 }

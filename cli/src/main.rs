@@ -153,7 +153,7 @@ async fn on_store(
             *console = Console::new(Some(demo::OUTPUT));
             demo::demo(url, store, &args, console).await
         }
-        Verb::Store { what } => store_verbs::store_verb(url, &*store, what, console).await,
+        Verb::Store { what } => store_verbs::store_verb(url, store, what, console).await,
         Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } | Verb::Copy(_) => {
             unreachable!("carried out without the store")
         }

@@ -24,17 +24,17 @@ pub fn lines() -> Progress {
     Progress::new(ProgressBar::no_length(), style, alone)
 }
 
-/// Counts events that were read, of a store that holds so many; nothing is printed until they all were.
-pub fn events(total: u64) -> Progress {
-    let style = "{bar:30} {human_pos} of {human_len} events, {rate}";
+/// Goes along so many positions of a store, whose events are read; nothing is printed until they all were. How many
+/// events stand there not every store knows, but each tells its last position.
+pub fn positions(total: u64) -> Progress {
+    let style = "{bar:30} {percent} %, {elapsed}";
     Progress::new(ProgressBar::new(total), style, true)
 }
 
 /// Counts events that are copied, backed up or verified, in one step after the other.
 pub fn copies() -> Progress {
-    let style = "{msg}  {bar:30} {human_pos} of {human_len} events, {rate}";
     let alone = !io::stdout().is_terminal();
-    Progress::new(ProgressBar::new(0), style, alone)
+    Progress::new(ProgressBar::no_length(), UNCOUNTED, alone)
 }
 
 /// Counts bytes of a store's files that were read; how many there are is told with the first of them.
@@ -44,11 +44,16 @@ pub fn bytes(what: &'static str) -> Progress {
     Progress::new(bar, style, true)
 }
 
+/// A step of which is known how many events it is about.
+const COUNTED: &str = "{msg}  {bar:30} {human_pos} of {human_len} events, {rate}";
+
+/// A step of which nobody knows that.
+const UNCOUNTED: &str = "{msg}  {spinner} {human_pos} events, {rate}";
+
 impl Progress {
     fn new(bar: ProgressBar, style: &str, alone: bool) -> Self {
-        let style = ProgressStyle::with_template(style).expect("the template is well-formed");
         bar.set_draw_target(ProgressDrawTarget::hidden());
-        bar.set_style(style.with_key("rate", rate));
+        bar.set_style(styled(style));
         let shown = alone && io::stderr().is_terminal();
         let from = shown.then(|| Instant::now() + SOON);
         Self { bar, from }
@@ -68,8 +73,13 @@ impl Progress {
         if step.events == 0 {
             self.bar.reset();
             self.bar.set_message(named(step.work));
+            let style = step.of.map_or(UNCOUNTED, |_| COUNTED);
+            self.bar.set_style(styled(style));
         }
-        self.bar.set_length(step.of.max(step.events));
+        match step.of {
+            Some(of) => self.bar.set_length(of.max(step.events)),
+            None => self.bar.unset_length(),
+        }
         self.at(step.events);
     }
 
@@ -83,6 +93,11 @@ impl Progress {
     pub fn done(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn styled(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    style.with_key("rate", rate)
 }
 
 fn named(work: Work) -> &'static str {

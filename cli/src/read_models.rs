@@ -1,10 +1,9 @@
 //! Read models between two runs of the program: one file each beside the store, replaced whole or not at all.
 
-use crate::events::PAGE;
-use crate::progress;
+use crate::events::read_on;
 use crate::store::StoreUrl;
 use anyhow::Context;
-use domain::{EventStore, Follower, Position, StoreId};
+use domain::{EventStore, Position, StoreId};
 use projections::{CheckpointError, Checkpointed, Projection};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -42,19 +41,8 @@ pub async fn catch_up<P: Projection>(
     model: &mut Checkpointed<P>,
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<()> {
-    let before = model.position();
-    let last = store.info().await?.last;
-    let mut progress = progress::events(last.0.saturating_sub(before.0));
-    let mut follower = Follower::new(store, before, PAGE);
-    loop {
-        let events = follower.next_there().await?;
-        if events.is_empty() {
-            progress.done();
-            return Ok(());
-        }
-        model.fold(&events);
-        progress.at(model.position().0.saturating_sub(before.0));
-    }
+    read_on(store, model.position(), |events| model.fold(events)).await?;
+    Ok(())
 }
 
 /// The read model to go on from, if there is one that this store's events made.

@@ -1,16 +1,19 @@
 //! `kaigi store`: what a store is and holds, its digest, dumps and backups of it, and the way back.
 
 use crate::args::{Output, StoreVerb};
+use crate::events::read_on;
 use crate::exit::{Exit, usage};
 use crate::output::{Console, NobodyReads, json_line};
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use anyhow::Context;
 use copies::{Backed, Copied, CopyError, Source, StoreDigest, Verified};
-use domain::{EventStore, Position};
+use domain::{EventStore, Position, StoreError, StoredEvent};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 /// One thing that is told of a store: by its name in a table and by its field in JSON.
@@ -90,15 +93,15 @@ pub fn print(what: &str, facts: &[Fact], console: &mut Console) -> anyhow::Resul
 /// What is done with a store that is open.
 pub async fn store_verb(
     url: &StoreUrl,
-    store: &dyn EventStore,
+    store: Arc<dyn EventStore>,
     what: StoreVerb,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     match what {
         StoreVerb::Info => info(url, store, console).await,
-        StoreVerb::Backup { folder } => backup(store, &folder, console).await,
-        StoreVerb::Dump { after } => dump(store, after, console).await,
-        StoreVerb::Digest => digest(url, store, console).await,
+        StoreVerb::Backup { folder } => backup(&*store, &folder, console).await,
+        StoreVerb::Dump { after } => dump(&*store, after, console).await,
+        StoreVerb::Digest => digest(url, &*store, console).await,
         StoreVerb::Restore { .. }
         | StoreVerb::Verify { .. }
         | StoreVerb::Check
@@ -109,23 +112,43 @@ pub async fn store_verb(
 
 async fn info(
     url: &StoreUrl,
-    store: &dyn EventStore,
+    store: Arc<dyn EventStore>,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let info = store.info().await?;
+    let (events, calls) = match (info.events, info.calls) {
+        (Some(events), Some(calls)) => (events, calls),
+        (None, _) | (_, None) => counted(store).await?,
+    };
     let bytes = info.bytes_on_disk;
     let size = bytes.map_or("-".to_owned(), |bytes| format!("{bytes} bytes on disk"));
     let facts = [
         Fact::new("store", "store", url.to_string()),
         Fact::new("id", "id", info.id.to_string()),
         Fact::new("format", "format", info.format),
-        Fact::new("events", "events", info.events),
-        Fact::new("calls", "calls", info.calls),
+        Fact::new("events", "events", events),
+        Fact::new("calls", "calls", calls),
         Fact::new("size", "bytes_on_disk", bytes).shown(size),
         Fact::new("last position", "last_position", info.last.0),
     ];
     print("store info", &facts, console)?;
     Ok(Exit::Done)
+}
+
+/// How many events there are and of how many calls, for a store that does not know: all of it is read.
+async fn counted(store: Arc<dyn EventStore>) -> Result<(u64, u64), StoreError> {
+    let (mut events, mut calls) = (0, HashSet::new());
+    let count = |page: &[StoredEvent]| {
+        events += page.len() as u64;
+        for stored in page {
+            let call = &stored.recorded.cause.call;
+            if !calls.contains(call) {
+                calls.insert(call.clone());
+            }
+        }
+    };
+    read_on(store, Position::START, count).await?;
+    Ok((events, calls.len() as u64))
 }
 
 async fn digest(
@@ -262,4 +285,27 @@ fn told_of(digest: &StoreDigest) -> [Fact; 4] {
         Fact::new("events", "events", digest.events),
         Fact::new("last position", "last_position", digest.last.0),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::{Day, simulate};
+    use domain::Handler;
+
+    #[tokio::test]
+    async fn a_store_that_does_not_count_is_read_to_know() {
+        let store = StoreUrl::Memory.open().unwrap();
+        let handler = Handler::new(Arc::clone(&store));
+        for request in simulate(&Day { calls: 5, seed: 1 }) {
+            // The day has commands that a rule refuses.
+            let _ = handler
+                .handle(&request, handler.random_id(), handler.now())
+                .await;
+        }
+        let info = store.info().await.unwrap();
+        let (events, calls) = counted(store).await.unwrap();
+        assert_eq!((Some(events), Some(calls)), (info.events, info.calls));
+        assert_eq!(calls, 5);
+    }
 }

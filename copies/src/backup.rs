@@ -351,11 +351,10 @@ impl Folder {
         };
         let first = command[0].position;
         let mut chains = Chains::after(manifest.last);
-        let mut told = Told::new(
-            Work::Writing,
-            info.events.saturating_sub(manifest.events),
-            report,
-        );
+        let new = info
+            .events
+            .map(|events| events.saturating_sub(manifest.events));
+        let mut told = Told::new(Work::Writing, new, report);
         let unfinished = self.path.join(format!("piece{UNFINISHED}"));
         let file = File::create(&unfinished).map_err(failed("write", &unfinished))?;
         let dump = DumpWriter::begin(BufWriter::new(file), store.id(), manifest.last);

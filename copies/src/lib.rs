@@ -29,8 +29,8 @@ pub struct Progress {
     pub work: Work,
     /// How many events it has been done to.
     pub events: u64,
-    /// To how many events it will be done, about: a store that is written to grows meanwhile.
-    pub of: u64,
+    /// To how many events it will be done, about: a store that is written to grows meanwhile. None where nothing tells.
+    pub of: Option<u64>,
 }
 
 /// What is being done.
@@ -61,7 +61,7 @@ pub(crate) struct Told<'r> {
 const EVERY: u64 = 4096;
 
 impl<'r> Told<'r> {
-    pub(crate) fn new(work: Work, of: u64, report: Report<'r>) -> Self {
+    pub(crate) fn new(work: Work, of: Option<u64>, report: Report<'r>) -> Self {
         let progress = Progress {
             work,
             events: 0,
@@ -81,7 +81,7 @@ impl<'r> Told<'r> {
 
     pub(crate) fn done(self) {
         (self.report)(Progress {
-            of: self.progress.events,
+            of: Some(self.progress.events),
             ..self.progress
         });
     }

@@ -19,7 +19,7 @@ pub struct Source {
     /// Where a backup lies.
     folder: PathBuf,
     /// How many events there should be, if anything says so beforehand.
-    events: u64,
+    events: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Source {
                 piece: None,
             }],
             folder: PathBuf::new(),
-            events: 0,
+            events: None,
         }
     }
 
@@ -71,7 +71,7 @@ impl Source {
             piece: Some(piece),
         };
         Ok(Self {
-            events: manifest.events,
+            events: Some(manifest.events),
             files: manifest.pieces.into_iter().map(file).collect(),
             folder: folder.to_owned(),
         })
@@ -121,7 +121,7 @@ impl Verified {
         let there = heads(to, Work::Looking, "the destination", |_| true, report).await?;
         self.is_all_of(&there.heads)?;
         let mut copying = Copying::new(to, there.heads);
-        let mut told = Told::new(Work::Copying, self.heads.digest().events, report);
+        let mut told = Told::new(Work::Copying, Some(self.heads.digest().events), report);
         let mut events = Events::of(&self.source);
         let mut gathering = Gathering::default();
         while let Some(event) = events.next()? {

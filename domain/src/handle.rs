@@ -153,12 +153,22 @@ impl Handler {
         read_at: Timestamp,
     ) -> Result<Answer, HandleError> {
         let slot = self.slot(&request.call);
-        let mut known = slot.lock().await;
+        let mut slot = slot.lock().await;
+        // Until this is settled, nobody knows where the call stands. Whoever fails here, or is dropped while waiting,
+        // leaves an empty slot, and the next command asks the store.
+        let mut grounds = match slot.take() {
+            Some(known) => Grounds::Cached(known),
+            None => Grounds::Read(self.load(&request.call).await?),
+        };
         for _ in 0..ATTEMPTS {
-            match self.attempt(&mut known, request, id, read_at).await {
-                Err(Failure::Conflict) => {}
-                Err(Failure::Final(error)) => return Err(error),
-                Ok(answer) => return Ok(answer),
+            match self.attempt(grounds, request, id, read_at).await? {
+                Attempt::Settled(known, answer) => {
+                    *slot = Some(known);
+                    return answer;
+                }
+                Attempt::Stale(known) => {
+                    grounds = Grounds::Read(self.refreshed(known, &request.call).await?);
+                }
             }
         }
         Err(HandleError::Unsettled {
@@ -178,32 +188,45 @@ impl Handler {
         slot
     }
 
+    /// Accepts on what the cache says, which the store guards by the expected revision, and refuses on nothing older
+    /// than the command: others may have written to the call since.
     async fn attempt(
         &self,
-        slot: &mut Option<Known>,
+        grounds: Grounds,
         request: &Request,
         id: CommandId,
         read_at: Timestamp,
-    ) -> Result<Answer, Failure> {
-        let known = match slot {
-            Some(known) => known,
-            None => slot.insert(self.load(&request.call).await?),
+    ) -> Result<Attempt, StoreError> {
+        let (mut known, cached) = match grounds {
+            Grounds::Cached(known) => (known, true),
+            Grounds::Read(known) => (known, false),
         };
         if let Some(taken) = known.commands.get(&id) {
-            return Ok(self.repeat(request, id, *taken).await?);
+            return Ok(match self.taken_before(request, id, *taken).await? {
+                Some(events) => Attempt::Settled(known, repeated(request, id, events)),
+                None => Attempt::Stale(known),
+            });
         }
-        let batch = self.decided(known, request, id, read_at)?;
-        // Until the store has answered, nobody knows where the call stands. Whoever fails here, or is dropped while
-        // waiting, leaves an empty slot, and the next command asks the store.
-        let mut known = slot.take().unwrap_or_default();
-        let stored = self.append(batch).await?;
-        known.fold(&stored);
-        *slot = Some(known);
-        Ok(Answer {
-            call: request.call.clone(),
-            command: id,
-            events: stored,
-        })
+        let batch = match self.decided(&known, request, id, read_at) {
+            Ok(batch) => batch,
+            Err(_) if cached => return Ok(Attempt::Stale(known)),
+            Err(refusal) => return Ok(Attempt::Settled(known, Err(refusal))),
+        };
+        match self.store.append(batch).await {
+            Ok(events) => {
+                known.fold(&events);
+                let answer = Answer {
+                    call: request.call.clone(),
+                    command: id,
+                    events,
+                };
+                Ok(Attempt::Settled(known, Ok(answer)))
+            }
+            Err(AppendError::Conflict { .. }) => Ok(Attempt::Stale(known)),
+            // A hash that the store does not know may be the cache's, of before the store was restored.
+            Err(AppendError::Store(StoreError::Corrupt(_))) if cached => Ok(Attempt::Stale(known)),
+            Err(AppendError::Store(error)) => Err(error),
+        }
     }
 
     fn decided(
@@ -227,35 +250,35 @@ impl Handler {
         Ok(known)
     }
 
-    /// The stored answer, if the content is the same; an erased text cannot be compared, and the id is known.
-    async fn repeat(
+    /// The call once what others wrote to it is folded. The last event is read again with what follows it: a store
+    /// that was restored meanwhile tells another, or none, and then the whole call is read.
+    async fn refreshed(&self, mut known: Known, call: &CallId) -> Result<Known, StoreError> {
+        let Some(head) = known.head else {
+            return self.load(call).await;
+        };
+        let before = Revision(head.revision.0 - 1);
+        let events = self.store.read_call(call, before).await?;
+        match events.split_first() {
+            Some((last, new)) if last.recorded.head() == head => {
+                known.fold(new);
+                Ok(known)
+            }
+            Some(_) | None => self.load(call).await,
+        }
+    }
+
+    /// The command's events as they are stored; none if they are not there, because the store was restored meanwhile.
+    async fn taken_before(
         &self,
         request: &Request,
         id: CommandId,
         taken: Taken,
-    ) -> Result<Answer, HandleError> {
+    ) -> Result<Option<Vec<StoredEvent>>, StoreError> {
         let mut events = self.store.read_call(&request.call, taken.after).await?;
         events.truncate(taken.events);
-        let personal = events
-            .iter()
-            .find_map(|stored| stored.recorded.personal.as_ref());
-        let erased = personal.is_none() && events.iter().any(commits);
-        let given = personal_text(&request.command).map(|text| PersonalPart {
-            key: personal.map_or(KeyId(Uuid::nil()), |part| part.key),
-            salt: personal.map_or([0; 32], |part| part.salt),
-            text: text.into(),
-        });
-        let same =
-            |stored: &StoredEvent| stored.recorded.cause.digest == digest(request, given.as_ref());
-        if erased || events.first().is_some_and(same) {
-            Ok(Answer {
-                call: request.call.clone(),
-                command: id,
-                events,
-            })
-        } else {
-            Err(HandleError::CommandIdReused(id))
-        }
+        let brought_about = |stored: &StoredEvent| stored.recorded.cause.command == id;
+        let there = events.len() == taken.events && events.iter().all(brought_about);
+        Ok(there.then_some(events))
     }
 
     fn personal_part(&self, request: &Request, key: Option<KeyId>) -> Option<PersonalPart> {
@@ -288,14 +311,6 @@ impl Handler {
         }
     }
 
-    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, Failure> {
-        match self.store.append(batch).await {
-            Ok(stored) => Ok(stored),
-            Err(AppendError::Conflict { .. }) => Err(Failure::Conflict),
-            Err(AppendError::Store(error)) => Err(Failure::Final(error.into())),
-        }
-    }
-
     fn uuid(&self) -> Uuid {
         let random = (self.random)();
         let bytes = *random.first_chunk().expect("32 bytes have a first 16");
@@ -303,16 +318,20 @@ impl Handler {
     }
 }
 
-/// What one attempt came to.
-enum Failure {
-    Conflict,
-    Final(HandleError),
+/// What a command is judged by.
+enum Grounds {
+    /// The call as it stood after an earlier command.
+    Cached(Known),
+    /// The call as it was read since the command came.
+    Read(Known),
 }
 
-impl<E: Into<HandleError>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Failure::Final(error.into())
-    }
+/// What one attempt came to.
+enum Attempt {
+    /// The command's answer, and how the call stands then.
+    Settled(Known, Result<Answer, HandleError>),
+    /// Others may have written to the call: read on and judge again.
+    Stale(Known),
 }
 
 impl Known {
@@ -334,6 +353,34 @@ impl Known {
             evolve_in_place(&mut self.call, &recorded.event, cause.at);
             self.head = Some(recorded.head());
         }
+    }
+}
+
+/// The stored answer, if the content is the same; an erased text cannot be compared, and the id is known.
+fn repeated(
+    request: &Request,
+    id: CommandId,
+    events: Vec<StoredEvent>,
+) -> Result<Answer, HandleError> {
+    let personal = events
+        .iter()
+        .find_map(|stored| stored.recorded.personal.as_ref());
+    let erased = personal.is_none() && events.iter().any(commits);
+    let given = personal_text(&request.command).map(|text| PersonalPart {
+        key: personal.map_or(KeyId(Uuid::nil()), |part| part.key),
+        salt: personal.map_or([0; 32], |part| part.salt),
+        text: text.into(),
+    });
+    let same =
+        |stored: &StoredEvent| stored.recorded.cause.digest == digest(request, given.as_ref());
+    if erased || events.first().is_some_and(same) {
+        Ok(Answer {
+            call: request.call.clone(),
+            command: id,
+            events,
+        })
+    } else {
+        Err(HandleError::CommandIdReused(id))
     }
 }
 

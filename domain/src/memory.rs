@@ -136,15 +136,13 @@ impl EventStore for MemoryStore {
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         let log = self.log();
         let events = log.events.len() as u64;
+        let places = log.calls.values();
+        let calls = places.filter(|places| !places.is_empty()).count();
         Ok(StoreInfo {
             id: self.id,
             format: "memory".to_owned(),
-            events,
-            calls: log
-                .calls
-                .values()
-                .filter(|places| !places.is_empty())
-                .count() as u64,
+            events: Some(events),
+            calls: Some(calls as u64),
             bytes_on_disk: None,
             last: Position(events),
         })

@@ -5,6 +5,10 @@ use crate::ids::{CallId, Position, Revision, StoreId};
 use async_trait::async_trait;
 
 /// A store of all calls' events. Every store passes the same contract suite.
+///
+/// Positions ascend and say nothing else: there may be gaps between them, also between two events of one batch. But the
+/// events of one batch stand next to each other in the store's order: no event of another batch is between them. Copies
+/// rely on it, which pass on a command's events together.
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// The store's identity; a checkpoint of another store is refused by it.
@@ -42,10 +46,10 @@ pub struct StoreInfo {
     pub id: StoreId,
     /// What kind of store it is, and the version of its format.
     pub format: String,
-    /// How many events it holds.
-    pub events: u64,
-    /// How many calls they are of.
-    pub calls: u64,
+    /// How many events it holds; none where the store would have to read everything to know.
+    pub events: Option<u64>,
+    /// How many calls they are of; none likewise.
+    pub calls: Option<u64>,
     /// How many bytes it takes on disk, if it is on one.
     pub bytes_on_disk: Option<u64>,
     /// The position of its last event.
@@ -77,4 +81,7 @@ pub enum StoreError {
     /// What it holds is damaged; where is said.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// It will not do that: a right is missing, or an event is beyond a limit. Repeating it changes nothing.
+    #[error("the store refuses it: {0}")]
+    Refused(String),
 }

@@ -294,8 +294,8 @@ impl EventStore for SledStore {
         Ok(StoreInfo {
             id: self.id,
             format: format!("sled, format {}", notes::FORMAT),
-            events: last,
-            calls,
+            events: Some(last),
+            calls: Some(calls),
             bytes_on_disk: Some(Folder::bytes_on_disk(&self.path)),
             last: Position(last),
         })

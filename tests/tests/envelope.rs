@@ -84,7 +84,8 @@ impl Desk {
     }
 
     async fn size(&self) -> u64 {
-        self.store.info().await.expect("memory").events
+        let events = self.store.info().await.expect("memory").events;
+        events.expect("memory counts them")
     }
 }
 

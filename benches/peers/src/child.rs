@@ -107,7 +107,7 @@ async fn open_kaigi(folder: &Path, events: u64) {
     answer.expect("a new call is accepted");
     let there = store.info().await.expect("it can be asked").events;
     assert!(
-        there > events / EVENTS_OF_CALL * EVENTS_OF_CALL,
+        there > Some(events / EVENTS_OF_CALL * EVENTS_OF_CALL),
         "nothing acknowledged is lost"
     );
 }

@@ -200,7 +200,8 @@ fn not_as_decided(events: &[&StoredEvent], asked: &Asked) -> Option<String> {
 async fn answers_otherwise(store: &SledStore, events: &[StoredEvent]) -> Vec<String> {
     let mut otherwise = Vec::new();
     match store.info().await {
-        Ok(info) if info.events == events.len() as u64 && info.last.0 == info.events => {}
+        Ok(info)
+            if info.events == Some(events.len() as u64) && info.events == Some(info.last.0) => {}
         info => otherwise.push(format!(
             "{} events are there, and it says {info:?}",
             events.len()
