@@ -159,7 +159,7 @@ async fn kept(link: &Link, batch: &Batch) -> Result<Option<Vec<StoredEvent>>, St
 }
 
 fn too_large(batch: &Batch, bytes: usize) -> StoreError {
-    StoreError::Unavailable(format!(
+    StoreError::Refused(format!(
         "the {} events for call {} take {bytes} bytes, and a cluster takes {LARGEST} at once; nothing was written",
         batch.events().len(),
         batch.call()

@@ -104,8 +104,8 @@ impl EventStore for ClusterStore {
         Ok(StoreInfo {
             id: self.id,
             format: format!("eventstoredb, format {}", identity::FORMAT),
-            events: 0,
-            calls: 0,
+            events: None,
+            calls: None,
             bytes_on_disk: None,
             last: self.tail.position(&self.link).await?,
         })

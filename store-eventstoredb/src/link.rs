@@ -289,8 +289,8 @@ impl Failure {
     pub(crate) fn into_store_error(self, what: &str, url: &ConnectionString) -> StoreError {
         match self {
             Failure::Unanswered(why) => StoreError::Unavailable(format!("cannot {what}: {why}")),
-            Failure::Denied => StoreError::Unavailable(format!("cannot {what}: {}", denied(url))),
-            Failure::Refused(why) => StoreError::Unavailable(format!("cannot {what}: {why}")),
+            Failure::Denied => StoreError::Refused(format!("cannot {what}: {}", denied(url))),
+            Failure::Refused(why) => StoreError::Refused(format!("cannot {what}: {why}")),
             Failure::Deleted => StoreError::Corrupt(format!("cannot {what}: it was deleted")),
             Failure::Missing | Failure::Conflict(_) => StoreError::Unavailable(format!(
                 "cannot {what}: the server's answer makes no sense"

@@ -171,15 +171,8 @@ impl Parameters {
             .0
             .iter()
             .filter(|(name, _)| !ours.contains(&name.to_lowercase().as_str()));
-        kept.map(|(name, value)| {
-            // It takes `true`, and panics at nothing else, but refuses `True`.
-            let value = match name.to_lowercase().as_str() {
-                "tls" | "tlsverifycert" => value.to_lowercase(),
-                _ => value.clone(),
-            };
-            format!("{name}={value}&")
-        })
-        .collect()
+        let texts: Vec<_> = kept.map(|(name, value)| parameter(name, value)).collect();
+        texts.concat()
     }
 
     fn deadline(&self) -> Result<Option<Duration>, OpenError> {
@@ -192,6 +185,14 @@ impl Parameters {
             ))),
             Ok(millis) => Ok(Some(Duration::from_millis(millis))),
         }
+    }
+}
+
+/// The client takes `true` for a yes and refuses `True`.
+fn parameter(name: &str, value: &str) -> String {
+    match name.to_lowercase().as_str() {
+        "tls" | "tlsverifycert" => format!("{name}={}&", value.to_lowercase()),
+        _ => format!("{name}={value}&"),
     }
 }
 
