@@ -200,9 +200,12 @@ fn with_ports(hosts: &str) -> Result<String, OpenError> {
             .next()
             .is_some_and(|rest| rest.contains(':'))
     };
-    let hosts = hosts.split(',').map(|host| match has_port(host) {
-        true => host.to_owned(),
-        false => format!("{host}:{PORT}"),
+    let hosts = hosts.split(',').map(|host| {
+        if has_port(host) {
+            host.to_owned()
+        } else {
+            format!("{host}:{PORT}")
+        }
     });
     Ok(hosts.collect::<Vec<_>>().join(","))
 }
