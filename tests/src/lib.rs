@@ -5,6 +5,7 @@ pub mod contract;
 pub mod disk;
 pub mod files;
 pub mod ledger;
+pub mod load;
 pub mod program;
 pub mod scenario;
 pub mod skip;
