@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod program;
 pub mod scenario;
 pub mod skip;
+pub mod standin;
 #[cfg(unix)]
 pub mod torture;
