@@ -9,5 +9,6 @@ pub mod load;
 pub mod program;
 pub mod scenario;
 pub mod skip;
+pub mod standin;
 #[cfg(unix)]
 pub mod torture;
