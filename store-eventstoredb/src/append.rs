@@ -1,7 +1,6 @@
 //! Appending: always with an expected number and explicit ids, repeated until the outcome is known.
 
 use crate::event::{stream, written};
-use crate::heads::Heads;
 use crate::link::{Failure, Link};
 use crate::read;
 use domain::memory::head_differs;
@@ -13,16 +12,12 @@ use std::time::Duration;
 pub(crate) const LARGEST: usize = 900 * 1024;
 
 /// Keeps the batch whole and reads it back: only the server knows the positions, and what was read back is there.
-pub(crate) async fn append(
-    link: &Link,
-    heads: &Heads,
-    batch: &Batch,
-) -> Result<Vec<StoredEvent>, AppendError> {
+pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent>, AppendError> {
     let (events, bytes) = written(batch);
     if bytes > LARGEST {
         return Err(too_large(batch, bytes).into());
     }
-    if let Some(conflict) = unlike_its_call(link, heads, batch).await? {
+    if let Some(conflict) = unlike_its_call(link, batch).await? {
         return settled(link, batch, conflict).await;
     }
     match write(link, batch, events).await {
@@ -36,15 +31,11 @@ pub(crate) async fn append(
 
 /// The server compares numbers only: whether the batch continues this call's history is for us to see, before it is
 /// written. Where the call ends, if that is before the batch begins.
-async fn unlike_its_call(
-    link: &Link,
-    heads: &Heads,
-    batch: &Batch,
-) -> Result<Option<u64>, AppendError> {
+async fn unlike_its_call(link: &Link, batch: &Batch) -> Result<Option<u64>, AppendError> {
     let expected = batch.expected();
     let hash = match expected.revision {
         Revision(0) => Some(Head::NONE.hash),
-        revision => match heads.hash(batch.call(), revision) {
+        revision => match link.heads.hash(batch.call(), revision) {
             Some(hash) => Some(hash),
             None => hash_there(link, batch).await?,
         },

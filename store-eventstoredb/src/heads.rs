@@ -35,6 +35,11 @@ impl Heads {
         }
     }
 
+    /// Forgets all: a cluster that was away may have been brought back from a backup.
+    pub(crate) fn forget(&self) {
+        self.heads().clear();
+    }
+
     fn heads(&self) -> MutexGuard<'_, LruCache<CallId, Head>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

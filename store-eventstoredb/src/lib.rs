@@ -23,7 +23,6 @@ use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
     StoredEvent,
 };
-use heads::Heads;
 use link::Link;
 use std::fmt;
 use tail::Tail;
@@ -32,7 +31,6 @@ use tail::Tail;
 pub struct ClusterStore {
     id: StoreId,
     link: Link,
-    heads: Heads,
     tail: Tail,
 }
 
@@ -44,7 +42,6 @@ impl ClusterStore {
         Ok(Self {
             id,
             link,
-            heads: Heads::new(),
             tail: Tail::new(),
         })
     }
@@ -73,8 +70,8 @@ impl EventStore for ClusterStore {
     }
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
-        let events = append::append(&self.link, &self.heads, &batch).await?;
-        self.heads.saw(&events);
+        let events = append::append(&self.link, &batch).await?;
+        self.link.heads.saw(&events);
         if let Some(last) = events.last() {
             self.tail.saw(last.position);
         }
@@ -86,9 +83,9 @@ impl EventStore for ClusterStore {
         call: &CallId,
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let head = self.heads.head(call);
+        let head = self.link.heads.head(call);
         let events = read::call(&self.link, call, after, head).await?;
-        self.heads.saw(&events);
+        self.link.heads.saw(&events);
         Ok(events)
     }
 

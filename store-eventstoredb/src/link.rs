@@ -1,6 +1,7 @@
 //! Talking to the cluster: one client at a time, made anew when it is dead or its node is gone, and every call with a
 //! deadline.
 
+use crate::heads::Heads;
 use crate::nodelay::unclog;
 use crate::url::ConnectionString;
 use domain::StoreError;
@@ -28,6 +29,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// The cluster, as far as this process has to do with it.
 pub(crate) struct Link {
     pub(crate) url: ConnectionString,
+    pub(crate) heads: Heads,
     state: Mutex<State>,
     closed: AtomicBool,
 }
@@ -86,6 +88,7 @@ impl Link {
         };
         Self {
             url,
+            heads: Heads::new(),
             state: Mutex::new(state),
             closed: AtomicBool::new(false),
         }
@@ -204,6 +207,7 @@ impl Link {
             .is_some_and(|session| session.number == number)
         {
             state.session = None;
+            self.heads.forget();
         }
     }
 

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long a call may take in all unless `defaultDeadline` says otherwise: a cluster elects a leader meanwhile.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Where a node listens unless its host says otherwise.
+const PORT: u16 = 2113;
+
 /// What may stand behind the question mark, in lower case.
 const KNOWN: [&str; 14] = [
     "maxdiscoverattempts",
@@ -58,10 +61,7 @@ impl ConnectionString {
             Some((user, hosts)) => (Some(User::parse(user)?), hosts),
             None => (None, authority),
         };
-        let hosts = hosts.trim_end_matches('/');
-        if hosts.is_empty() {
-            return Err(bad("it names no host".to_owned()));
-        }
+        let hosts = with_ports(hosts.trim_end_matches('/'))?;
         let parameters = Parameters::parse(parameters)?;
         let with = |user: &str| format!("{scheme}://{user}{hosts}?{}{DECIDED}", parameters.kept());
         let settings = with("").parse::<ClientSettings>();
@@ -188,6 +188,28 @@ impl Parameters {
     }
 }
 
+/// Every host with its port: the client loses the last one's where the first has none.
+fn with_ports(hosts: &str) -> Result<String, OpenError> {
+    if hosts.split(',').any(str::is_empty) {
+        return Err(bad(
+            "it names no host, or none between two commas".to_owned()
+        ));
+    }
+    let has_port = |host: &str| {
+        host.rsplit(']')
+            .next()
+            .is_some_and(|rest| rest.contains(':'))
+    };
+    let hosts = hosts.split(',').map(|host| {
+        if has_port(host) {
+            host.to_owned()
+        } else {
+            format!("{host}:{PORT}")
+        }
+    });
+    Ok(hosts.collect::<Vec<_>>().join(","))
+}
+
 /// The client takes `true` for a yes and refuses `True`.
 fn parameter(name: &str, value: &str) -> String {
     match name.to_lowercase().as_str() {
@@ -205,5 +227,103 @@ fn complaint(error: &eventstore::ClientSettingsParseError) -> String {
     match error.error() {
         Some(error) => error.to_string(),
         None => error.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> ConnectionString {
+        let parsed = ConnectionString::parse(text);
+        parsed.unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn refused(text: &str) -> String {
+        let refused = ConnectionString::parse(text).map(|url| url.to_string());
+        refused.expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_cluster_is_named_by_all_its_nodes() {
+        let url = parsed("esdb://a:1,b:2,c?tls=false");
+        let nodes = url.settings.hosts().iter();
+        let nodes: Vec<_> = nodes
+            .map(|node| format!("{}:{}", node.host, node.port))
+            .collect();
+        assert_eq!(nodes, ["a:1", "b:2", "c:2113"]);
+        assert_eq!(url.ports(), BTreeSet::from([1, 2, 2113]));
+        assert_eq!(parsed("esdb://a,b:7").ports(), BTreeSet::from([2113, 7]));
+        assert_eq!(parsed("esdb://[::1]").ports(), BTreeSet::from([2113]));
+        assert!(!url.settings.is_secure_mode_enabled());
+    }
+
+    #[test]
+    fn the_leader_is_asked_at_once_whatever_the_string_prefers() {
+        let url = parsed("kurrentdb://a?nodePreference=follower&discoveryInterval=500");
+        assert_eq!(
+            url.settings.node_preference(),
+            eventstore::NodePreference::Leader
+        );
+        assert_eq!(url.settings.discovery_interval(), Duration::from_millis(1));
+        assert!(url.settings.is_secure_mode_enabled());
+    }
+
+    #[test]
+    fn a_password_is_decoded_for_the_server_and_never_shown() {
+        let url = parsed("esdb://kai%20gi:p%40ss:w%2Ford@host?TLS=True");
+        let user = url.user.as_ref().expect("a user");
+        assert_eq!(
+            (user.name.as_str(), user.password.as_str()),
+            ("kai gi", "p@ss:w/ord")
+        );
+        assert_eq!(url.to_string(), "esdb://kai%20gi:***@host?TLS=True");
+        for wrong in [
+            "esdb://user:secret@",
+            "esdb://user:secret@host?colour=blue",
+            "esdb://user:secret@host:port",
+            "esdb://user:secret@host?tls=perhaps",
+            "nonsense://user:secret@host",
+            "user:secret@host",
+        ] {
+            let message = refused(wrong);
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_string_is_said() {
+        for (wrong, what) in [
+            ("esdb://", "names no host"),
+            ("esdb://a,,b", "names no host"),
+            ("host:2113", "has no scheme"),
+            ("esdb://user@host", "has no password"),
+            ("esdb://host?tsl=false", "unknown parameter \"tsl\""),
+            ("esdb://host?tls", "has no value"),
+            ("esdb://host?tls=perhaps", "perhaps"),
+            ("esdb://host?defaultDeadline=-1", "defaultDeadline=-1"),
+            ("esdb://host?defaultDeadline=soon", "defaultDeadline=soon"),
+            ("esdb://host:port", "port"),
+        ] {
+            let message = refused(wrong);
+            assert!(message.contains(what), "{wrong}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_one_of_the_string_or_ten_seconds() {
+        assert_eq!(parsed("esdb://a").deadline, DEADLINE);
+        let url = parsed("esdb://a?defaultDeadline=250");
+        assert_eq!(url.deadline, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn strings_of_such_stores_are_known_by_their_scheme() {
+        for text in ["esdb://x", "esdb+discover://x", "kurrentdb://", "kdb://a,b"] {
+            assert!(ConnectionString::is_one(text), "{text}");
+        }
+        for text in ["sled:x", "memory:", "esdb:x", "http://x", "esdbs://x"] {
+            assert!(!ConnectionString::is_one(text), "{text}");
+        }
     }
 }

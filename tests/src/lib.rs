@@ -5,8 +5,10 @@ pub mod contract;
 pub mod disk;
 pub mod files;
 pub mod ledger;
+pub mod load;
 pub mod program;
 pub mod scenario;
 pub mod skip;
+pub mod standin;
 #[cfg(unix)]
 pub mod torture;

@@ -1,0 +1,105 @@
+//! What goes wrong on demand.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// UNAVAILABLE, as from a node that is starting.
+    Unavailable,
+    /// ABORTED, as when the cluster did not agree in time.
+    TimedOut,
+    /// DEADLINE_EXCEEDED, though the caller's own deadline may not be over.
+    DeadlineExceeded,
+    /// There is never an answer.
+    Hang,
+    /// The node breaks all its connections.
+    Break,
+    /// It is said that the node with this number leads, whether or not that is true.
+    NotLeader(usize),
+}
+
+/// Faults to come. Those with a number of times are used up by calls, in the order in which they were asked for.
+#[derive(Debug, Default)]
+pub struct Faults {
+    planned: Mutex<Planned>,
+    subscriptions: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Planned {
+    before_writes: VecDeque<Failure>,
+    after_writes: VecDeque<Failure>,
+    before_reads: VecDeque<Failure>,
+    delay: Duration,
+}
+
+impl Faults {
+    /// The next writes (appends, appends of batches, deletions) fail, and nothing is written.
+    pub fn refuse_writes(&self, times: usize, how: Failure) {
+        plan(&mut self.planned().before_writes, times, how);
+    }
+
+    /// The next writes are written, and fail then: the writer cannot know.
+    pub fn lose_answers(&self, times: usize, how: Failure) {
+        plan(&mut self.planned().after_writes, times, how);
+    }
+
+    /// The next reads and subscriptions fail at once.
+    pub fn refuse_reads(&self, times: usize, how: Failure) {
+        plan(&mut self.planned().before_reads, times, how);
+    }
+
+    /// Each write, read and subscription takes that long more, until another delay is set.
+    pub fn slow(&self, delay: Duration) {
+        self.planned().delay = delay;
+    }
+
+    /// Ends each subscription that is running, without an error, as a server that shuts down does.
+    pub fn end_subscriptions(&self) {
+        self.subscriptions.send_replace(());
+    }
+
+    /// How many faults no call has met yet.
+    pub fn left(&self) -> usize {
+        let planned = self.planned();
+        planned.before_writes.len() + planned.after_writes.len() + planned.before_reads.len()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn forget(&self) {
+        *self.planned() = Planned::default();
+    }
+
+    pub(super) fn before_write(&self) -> Option<Failure> {
+        self.planned().before_writes.pop_front()
+    }
+
+    pub(super) fn after_write(&self) -> Option<Failure> {
+        self.planned().after_writes.pop_front()
+    }
+
+    pub(super) fn before_read(&self) -> Option<Failure> {
+        self.planned().before_reads.pop_front()
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.planned().delay
+    }
+
+    /// Changes when subscriptions are to end.
+    pub(super) fn end_of_subscriptions(&self) -> watch::Receiver<()> {
+        self.subscriptions.subscribe()
+    }
+
+    fn planned(&self) -> MutexGuard<'_, Planned> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn plan(failures: &mut VecDeque<Failure>, times: usize, how: Failure) {
+    failures.extend(std::iter::repeat_n(how, times));
+}

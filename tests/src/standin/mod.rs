@@ -1,0 +1,211 @@
+//! A stand-in for EventStoreDB (KurrentDB): a server that speaks its published protocol over a log in memory, and fails
+//! on demand.
+//!
+//! It is no database: it keeps nothing, forgets everything when it stops, and was written from the sources of clients
+//! and of the server (23.10 and 24.10). It shows how our client side copes with what a server may do; what a real
+//! server does, only a real one shows. Clients that others wrote keep it honest (`tests/tests/standin.rs`).
+
+#![allow(
+    clippy::result_large_err,
+    reason = "the size of an error is that of tonic's status"
+)]
+
+mod access;
+mod cluster;
+mod discovery;
+mod event;
+mod faults;
+mod filter;
+mod log;
+pub mod protocol;
+mod reading;
+mod server;
+mod status;
+mod streams;
+mod tls;
+mod writing;
+
+pub use access::{Right, User};
+pub use event::{END_OF_STREAM, Expected, Proposed, Recorded, Refused, Written};
+pub use faults::{Failure, Faults};
+pub use log::Log;
+
+use cluster::Cluster;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A running cluster on runtimes of its own, so that no test can starve it. Dropping it stops it.
+pub struct StandIn {
+    cluster: Arc<Cluster>,
+}
+
+/// What kind of cluster to start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many nodes; the first leads.
+    pub nodes: usize,
+    /// Where the first node listens, the others behind it; wherever there is room otherwise.
+    pub port: Option<u16>,
+    /// Who may log in; nobody has to if this is empty.
+    pub users: Vec<User>,
+    /// Whether connections are encrypted, with a certificate made for this run.
+    pub tls: bool,
+    /// Where the authority's certificate is written for clients to read; a temporary folder otherwise.
+    pub tls_folder: Option<PathBuf>,
+    /// The version that clients are told. From 25 on, a subscription that has caught up is told where.
+    pub version: String,
+    /// The largest append in bytes: names of types, data and metadata.
+    pub max_append_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            port: None,
+            users: Vec::new(),
+            tls: false,
+            tls_folder: None,
+            version: "24.10.6".to_owned(),
+            max_append_size: 1 << 20,
+        }
+    }
+}
+
+/// How many calls came, failed ones included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Calls of Append.
+    pub appends: u64,
+    /// Appends within sessions of `BatchAppend`.
+    pub batch_appends: u64,
+    /// Calls of Delete and Tombstone.
+    pub deletes: u64,
+    /// Reads to an end.
+    pub reads: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+    /// Questions for the members of the cluster.
+    pub gossip: u64,
+    /// Questions for what the server can do.
+    pub features: u64,
+}
+
+impl StandIn {
+    /// One node, open to everybody.
+    pub fn start() -> Self {
+        Self::start_with(Config::default())
+    }
+
+    /// A cluster as configured.
+    pub fn start_with(config: Config) -> Self {
+        Self::try_start(config).expect("this machine has room for a few listeners")
+    }
+
+    /// A cluster as configured, or why there is none: a port that is taken, say.
+    pub fn try_start(config: Config) -> std::io::Result<Self> {
+        let cluster = Cluster::start(config)?;
+        Ok(Self { cluster })
+    }
+
+    /// The connection string.
+    pub fn url(&self) -> String {
+        self.url_with("")
+    }
+
+    /// The connection string with credentials, which must need no escaping.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        self.url_with(&format!("{user}:{password}@"))
+    }
+
+    /// Where each node listens, or listened.
+    pub fn ports(&self) -> Vec<u16> {
+        self.cluster
+            .nodes()
+            .all
+            .iter()
+            .map(|node| node.port)
+            .collect()
+    }
+
+    /// The authority's certificate as a PEM file, if connections are encrypted.
+    pub fn authority(&self) -> Option<&Path> {
+        let certificate = self.cluster.certificate.as_ref();
+        certificate.map(|certificate| certificate.authority.as_path())
+    }
+
+    /// Stops a node: its listener and all its connections are gone when this returns. If it led, another one does,
+    /// provided that most nodes are alive.
+    pub fn kill(&self, node: usize) {
+        self.cluster.kill(node);
+    }
+
+    /// Starts a killed node again, on the same port. It follows unless there is no other leader.
+    pub fn revive(&self, node: usize) {
+        let revived = self.cluster.revive(node);
+        revived.expect("the port is free as soon as its connections are closed");
+    }
+
+    /// Which node leads.
+    pub fn leader(&self) -> Option<usize> {
+        self.cluster.nodes().leader
+    }
+
+    /// Makes a living node the leader; the one that led follows.
+    pub fn elect(&self, node: usize) {
+        self.cluster.elect(node);
+    }
+
+    /// Closes all connections; the nodes go on.
+    pub fn break_connections(&self) {
+        for node in 0..self.ports().len() {
+            self.cluster.break_connections(node);
+        }
+    }
+
+    /// Forbids something to everybody.
+    pub fn deny(&self, right: Right) {
+        self.cluster.access.deny(right);
+    }
+
+    /// Takes that back.
+    pub fn allow(&self, right: Right) {
+        self.cluster.access.allow(right);
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.cluster.faults
+    }
+
+    /// What stands in the log, and ways to it past the protocol.
+    pub fn log(&self) -> &Log {
+        &self.cluster.log
+    }
+
+    /// How many calls came so far.
+    pub fn seen(&self) -> Seen {
+        *self.cluster.seen()
+    }
+
+    fn url_with(&self, credentials: &str) -> String {
+        let hosts = self.ports().into_iter();
+        let hosts: Vec<_> = hosts
+            .map(|port| format!("{}:{port}", cluster::HOST))
+            .collect();
+        let hosts = hosts.join(",");
+        match self.authority() {
+            None => format!("esdb://{credentials}{hosts}?tls=false"),
+            Some(file) => format!(
+                "esdb://{credentials}{hosts}?tls=true&tlsCaFile={}",
+                file.display()
+            ),
+        }
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.cluster.stop();
+    }
+}

@@ -1,0 +1,127 @@
+//! The contract, put to one node, to three, to three that keep dying, and to a real server if there is one.
+
+use super::nodes;
+use async_trait::async_trait;
+use domain::EventStore;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store_eventstoredb::ClusterStore;
+use tests::contract::Opener;
+use tests::standin::{Expected, Proposed, StandIn};
+use tests::store_contract;
+
+store_contract! {
+    one_node: Cluster(nodes(1));
+    three_nodes: Cluster(nodes(3));
+    a_cluster_that_others_use: Shared;
+    nodes_that_die: Dying::start();
+}
+
+struct Cluster(StandIn);
+
+#[async_trait]
+impl Opener for Cluster {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        open(&self.0.url()).await
+    }
+
+    async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        reopen(&self.0.url(), store).await
+    }
+}
+
+async fn open(url: &str) -> Arc<dyn EventStore> {
+    let store = ClusterStore::open(url).await;
+    Arc::new(store.unwrap_or_else(|error| panic!("{error}")))
+}
+
+async fn reopen(url: &str, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+    store.close().await.expect("closed");
+    drop(store);
+    open(url).await
+}
+
+/// One cluster for all checks, in which somebody else's events stand, too.
+struct Shared;
+
+static SHARED: LazyLock<StandIn> = LazyLock::new(|| {
+    let cluster = nodes(3);
+    for number in 0..3000 {
+        let event = Proposed::json("order-placed", &serde_json::json!({ "number": number }));
+        let stream = format!("orders-{}", number % 7);
+        let written = cluster.log().append(&stream, Expected::Any, vec![event]);
+        written.expect("nothing is expected of the stream");
+    }
+    cluster
+});
+
+#[async_trait]
+impl Opener for Shared {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        open(&SHARED.url()).await
+    }
+
+    async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        reopen(&SHARED.url(), store).await
+    }
+}
+
+/// A cluster whose leader dies again and again, and comes back.
+struct Dying {
+    cluster: Arc<StandIn>,
+    over: Arc<AtomicBool>,
+    killer: Option<JoinHandle<()>>,
+}
+
+impl Dying {
+    fn start() -> Self {
+        let cluster = Arc::new(nodes(3));
+        let over = Arc::new(AtomicBool::new(false));
+        let killer = {
+            let (cluster, over) = (Arc::clone(&cluster), Arc::clone(&over));
+            std::thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    die_once(&cluster);
+                }
+            })
+        };
+        Self {
+            cluster,
+            over,
+            killer: Some(killer),
+        }
+    }
+}
+
+/// The pauses are part of what is tested: how long a cluster is well, and how long a node is away.
+fn die_once(cluster: &StandIn) {
+    std::thread::sleep(Duration::from_millis(400));
+    let Some(leader) = cluster.leader() else {
+        return;
+    };
+    cluster.kill(leader);
+    std::thread::sleep(Duration::from_millis(100));
+    cluster.revive(leader);
+}
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(killer) = self.killer.take() {
+            let _ = killer.join();
+        }
+    }
+}
+
+#[async_trait]
+impl Opener for Dying {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        open(&self.cluster.url()).await
+    }
+
+    async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        reopen(&self.cluster.url(), store).await
+    }
+}

@@ -1,0 +1,186 @@
+//! What goes wrong on the way: an answer that is lost, a node that does not answer, one that is gone.
+
+use super::{call, keep, nodes, open, opened};
+use domain::{AppendError, EventStore, Revision, StoreError};
+use std::time::{Duration, Instant};
+use tests::contract::{a_whole_call, batches, chatter};
+use tests::standin::{Expected, Failure, Proposed, Right};
+
+/// Every way of losing an answer: the same is sent again, and kept once.
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_answered_and_kept_once() {
+    for how in [
+        Failure::Unavailable,
+        Failure::TimedOut,
+        Failure::DeadlineExceeded,
+        Failure::Break,
+        Failure::Hang,
+    ] {
+        let cluster = nodes(1);
+        let store = open(&cluster).await;
+        let history = batches(&call("c"), a_whole_call()).await;
+        for (number, batch) in history.iter().enumerate() {
+            if number % 3 == 0 && (how != Failure::Hang || number == 0) {
+                cluster.faults().lose_answers(1, how);
+            }
+            let stored = store.append(batch.clone()).await.unwrap_or_else(|error| panic!("{how:?}: {error}"));
+            assert_eq!(stored.len(), batch.events().len(), "{how:?}");
+        }
+        assert_eq!(cluster.faults().left(), 0, "{how:?}");
+        let events = store.read_call(&call("c"), Revision(0)).await.expect("readable");
+        let sent: Vec<_> = history.iter().flat_map(domain::Batch::events).collect();
+        assert!(events.iter().map(|event| &event.recorded).eq(sent), "{how:?}");
+    }
+}
+
+/// Somebody else writes on between the write and its repetition: it is there all the same, and once.
+#[tokio::test]
+async fn a_lost_answer_is_found_behind_what_others_wrote_meanwhile() {
+    let cluster = nodes(1);
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    let history = batches(&call("c"), chatter(3)).await;
+    one.append(history[0].clone()).await.expect("kept");
+    let stored = one.append(history[1].clone()).await.expect("kept");
+    other.append(history[2].clone()).await.expect("kept");
+    // The repetition of the second, which comes behind the third.
+    assert_eq!(one.append(history[1].clone()).await, Ok(stored));
+    assert_eq!(cluster.log().stream("call-c").len(), 3);
+}
+
+#[tokio::test]
+async fn writes_and_reads_are_repeated_until_the_cluster_is_well_again() {
+    for how in [Failure::Unavailable, Failure::TimedOut, Failure::Break, Failure::NotLeader(0)] {
+        let cluster = nodes(1);
+        let store = open(&cluster).await;
+        cluster.faults().refuse_writes(4, how);
+        keep(&*store, "c", chatter(1)).await;
+        cluster.faults().refuse_reads(4, how);
+        let events = store.read_call(&call("c"), Revision(0)).await;
+        assert_eq!(events.map(|events| events.len()), Ok(1), "{how:?}");
+        assert_eq!(cluster.faults().left(), 0, "{how:?}");
+    }
+}
+
+/// Nobody waits for ever, and what is not known is said.
+#[tokio::test]
+async fn a_deadline_ends_what_has_no_answer() {
+    let cluster = nodes(1);
+    let store = opened(&format!("{}&defaultDeadline=700", cluster.url())).await;
+    let batch = batches(&call("c"), chatter(1)).await.swap_remove(0);
+    for how in [Failure::Hang, Failure::Unavailable] {
+        cluster.faults().refuse_writes(1000, how);
+        let began = Instant::now();
+        let answer = store.append(batch.clone()).await;
+        let Err(AppendError::Store(StoreError::Unavailable(what))) = answer else {
+            panic!("{how:?}: {answer:?}");
+        };
+        assert!(what.contains("unknown until the same is sent again"), "{what}");
+        assert!(began.elapsed() >= Duration::from_millis(200), "it tried for a while");
+        cluster.faults().forget();
+    }
+    cluster.faults().refuse_reads(1000, Failure::Hang);
+    let read = store.read_call(&call("c"), Revision(0)).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    cluster.faults().forget();
+    assert!(store.append(batch).await.is_ok());
+}
+
+/// The vendor's client stays with a dead node for ever.
+#[tokio::test]
+async fn the_next_leader_is_found_when_a_node_dies() {
+    let cluster = nodes(3);
+    let store = open(&cluster).await;
+    let history = batches(&call("c"), chatter(12)).await;
+    for batch in history {
+        let leader = cluster.leader().expect("two of three are alive");
+        cluster.kill(leader);
+        store.append(batch).await.expect("kept by the next leader");
+        cluster.revive(leader);
+    }
+    assert_eq!(cluster.log().stream("call-c").len(), 12);
+}
+
+#[tokio::test]
+async fn a_leader_that_follows_from_now_on_is_not_asked_any_more() {
+    let cluster = nodes(3);
+    let store = open(&cluster).await;
+    for (turn, batch) in batches(&call("c"), chatter(9)).await.into_iter().enumerate() {
+        cluster.elect(turn % 3);
+        store.append(batch).await.expect("kept by whoever leads");
+        let events = store.read_call(&call("c"), Revision(0)).await.expect("readable");
+        assert_eq!(events.len(), turn + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_without_a_majority_is_waited_for() {
+    let cluster = nodes(3);
+    let store = open(&cluster).await;
+    cluster.kill(0);
+    cluster.kill(1);
+    let batch = batches(&call("c"), chatter(1)).await.swap_remove(0);
+    let waiting = tokio::spawn(async move { store.append(batch).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    cluster.revive(0);
+    let kept = waiting.await.expect("it ends");
+    assert!(kept.is_ok(), "{kept:?}");
+}
+
+/// A batch is kept by one request, so one that the server would not take is not begun.
+#[tokio::test]
+async fn a_batch_beyond_the_limit_is_refused_before_anything_is_written() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let history = batches(&call("c"), chatter(2000)).await;
+    let events = history.iter().flat_map(domain::Batch::events).cloned().collect();
+    let batch = domain::Batch::new(domain::Head::NONE, events).expect("one call's events");
+    let Err(AppendError::Store(StoreError::Refused(what))) = store.append(batch).await else {
+        panic!("taken");
+    };
+    assert!(what.contains("nothing was written") && what.contains("call c"), "{what}");
+    assert_eq!(cluster.log().stream("call-c").len(), 0);
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_named_and_nothing_is_repeated() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    cluster.deny(Right::Write);
+    let batch = batches(&call("c"), chatter(1)).await.swap_remove(0);
+    let Err(AppendError::Store(StoreError::Refused(what))) = store.append(batch).await else {
+        panic!("written");
+    };
+    assert!(what.contains("cannot write to stream call-c"), "{what}");
+    cluster.deny(Right::ReadAll);
+    let Err(StoreError::Refused(what)) = store.read_all(domain::Position::START, 1).await else {
+        panic!("read");
+    };
+    assert!(what.contains("cannot read $all"), "{what}");
+}
+
+/// What others write into streams of their own does not concern us.
+#[tokio::test]
+async fn somebody_elses_streams_are_passed_over() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    for stream in ["caller-1", "recall-1", "call", "$call-1", "calls-1"] {
+        let event = Proposed::json("thing", &serde_json::json!({}));
+        cluster.log().append(stream, Expected::Any, vec![event]).expect("written");
+        keep(&*store, &format!("after-{}", stream.trim_start_matches('$')), chatter(2)).await;
+    }
+    let events = store.read_all(domain::Position::START, 100).await.expect("readable");
+    assert_eq!(events.len(), 10);
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_nothing_and_wakes_who_waits() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let last = store.info().await.expect("told").last;
+    let waiting = { let store = store.clone(); tokio::spawn(async move { store.wait_past(last).await }) };
+    tokio::task::yield_now().await;
+    store.close().await.expect("closed");
+    assert!(matches!(waiting.await.expect("it ends"), Err(StoreError::Unavailable(_))));
+    let read = store.read_call(&call("c"), Revision(0)).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+}
