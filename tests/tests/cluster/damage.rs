@@ -44,7 +44,10 @@ async fn somebody_elses_event_in_a_stream_of_ours_is_named() {
     let position = foreign.position.expect("it has one");
     let what = damaged(reading(&cluster).await);
     let place = format!("event {number} of stream call-c at position {position}");
-    assert!(what.contains(&place) && what.contains("note-added"), "{what}");
+    assert!(
+        what.contains(&place) && what.contains("note-added"),
+        "{what}"
+    );
     assert_eq!(damaged(store.read_all(last, 100).await), what);
     // What stands before it is read all the same.
     let before = store.read_all(Position::START, 1000).await;
@@ -56,7 +59,10 @@ async fn no_byte_that_people_read_can_be_changed_unnoticed() {
     let (cluster, _store) = written().await;
     let events = cluster.log().stream(STREAM);
     for (number, recorded) in (0..).zip(&events) {
-        for (part, text) in [("data", &recorded.event.data), ("metadata", &recorded.event.metadata)] {
+        for (part, text) in [
+            ("data", &recorded.event.data),
+            ("metadata", &recorded.event.metadata),
+        ] {
             let fields: Value = serde_json::from_slice(text).expect("JSON");
             for (field, value) in fields.as_object().expect("an object") {
                 let mut changed = fields.clone();
@@ -67,7 +73,10 @@ async fn no_byte_that_people_read_can_be_changed_unnoticed() {
                     _ => event.metadata = bytes.into(),
                 });
                 let what = damaged(reading(&cluster).await);
-                assert!(what.contains(&format!("event {number} of stream call-c")), "{field}: {what}");
+                assert!(
+                    what.contains(&format!("event {number} of stream call-c")),
+                    "{field}: {what}"
+                );
             }
         }
         let whole = recorded.event.clone();
@@ -92,11 +101,15 @@ fn other(value: &Value) -> Value {
 async fn a_type_or_an_id_that_was_changed_is_noticed() {
     let (cluster, _store) = written().await;
     let whole = cluster.log().stream(STREAM)[0].event.clone();
-    cluster.log().alter(STREAM, 0, |event| event.event_type = "call_completed".to_owned());
+    cluster.log().alter(STREAM, 0, |event| {
+        event.event_type = "call_completed".to_owned()
+    });
     damaged(reading(&cluster).await);
     let restored = whole.clone();
     cluster.log().alter(STREAM, 0, |event| *event = restored);
-    cluster.log().alter(STREAM, 0, |event| event.id = uuid::Uuid::nil());
+    cluster
+        .log()
+        .alter(STREAM, 0, |event| event.id = uuid::Uuid::nil());
     damaged(reading(&cluster).await);
 }
 
@@ -124,24 +137,36 @@ async fn a_stream_that_does_not_begin_at_0_is_named() {
 async fn a_call_whose_stream_was_deleted_is_not_begun_anew_in_silence() {
     let (cluster, store) = written().await;
     let last = cluster.log().stream(STREAM).len() as u64 - 1;
-    cluster.log().delete(STREAM, Expected::Revision(last)).expect("deleted");
+    cluster
+        .log()
+        .delete(STREAM, Expected::Revision(last))
+        .expect("deleted");
     let anew = batches(&call("c"), chatter(1)).await;
     let answer = store.append(anew[0].clone()).await;
     let Err(AppendError::Store(StoreError::Corrupt(what))) = answer else {
         panic!("taken for a new call: {answer:?}");
     };
-    assert!(what.contains("stream call-c") && what.contains("deleted"), "{what}");
+    assert!(
+        what.contains("stream call-c") && what.contains("deleted"),
+        "{what}"
+    );
     damaged(reading(&cluster).await);
 }
 
 #[tokio::test]
 async fn a_call_whose_stream_is_gone_for_good_is_damage() {
     let (cluster, store) = written().await;
-    cluster.log().tombstone(STREAM, Expected::Any).expect("deleted");
+    cluster
+        .log()
+        .tombstone(STREAM, Expected::Any)
+        .expect("deleted");
     assert!(damaged(reading(&cluster).await).contains("deleted"));
     let anew = batches(&call("c"), chatter(1)).await;
     let answer = store.append(anew[0].clone()).await;
-    assert!(matches!(answer, Err(AppendError::Store(StoreError::Corrupt(_)))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(AppendError::Store(StoreError::Corrupt(_)))),
+        "{answer:?}"
+    );
 }
 
 /// The server sees two equal numbers; the histories behind them are another matter.
@@ -151,11 +176,15 @@ async fn a_history_that_was_replaced_is_not_continued() {
     let other = nodes(1);
     let elsewhere = open(&other).await;
     let batches = keep(&*elsewhere, "c", chatter(3)).await;
-    let continuing = Batch::new(batches[1].head(), batches[2].events().to_vec()).expect("well-formed");
+    let continuing =
+        Batch::new(batches[1].head(), batches[2].events().to_vec()).expect("well-formed");
     let answer = store.append(continuing.clone()).await;
     assert!(answer.is_err(), "{answer:?}");
     let fresh = open(&cluster).await;
     let answer = fresh.append(continuing).await;
     assert!(answer.is_err(), "{answer:?}");
-    assert_eq!(cluster.log().stream(STREAM).len(), reading(&cluster).await.expect("whole"));
+    assert_eq!(
+        cluster.log().stream(STREAM).len(),
+        reading(&cluster).await.expect("whole")
+    );
 }

@@ -23,13 +23,22 @@ async fn a_write_whose_answer_was_lost_is_answered_and_kept_once() {
             if number % 3 == 0 && (how != Failure::Hang || number == 0) {
                 cluster.faults().lose_answers(1, how);
             }
-            let stored = store.append(batch.clone()).await.unwrap_or_else(|error| panic!("{how:?}: {error}"));
+            let stored = store
+                .append(batch.clone())
+                .await
+                .unwrap_or_else(|error| panic!("{how:?}: {error}"));
             assert_eq!(stored.len(), batch.events().len(), "{how:?}");
         }
         assert_eq!(cluster.faults().left(), 0, "{how:?}");
-        let events = store.read_call(&call("c"), Revision(0)).await.expect("readable");
+        let events = store
+            .read_call(&call("c"), Revision(0))
+            .await
+            .expect("readable");
         let sent: Vec<_> = history.iter().flat_map(domain::Batch::events).collect();
-        assert!(events.iter().map(|event| &event.recorded).eq(sent), "{how:?}");
+        assert!(
+            events.iter().map(|event| &event.recorded).eq(sent),
+            "{how:?}"
+        );
     }
 }
 
@@ -49,7 +58,12 @@ async fn a_lost_answer_is_found_behind_what_others_wrote_meanwhile() {
 
 #[tokio::test]
 async fn writes_and_reads_are_repeated_until_the_cluster_is_well_again() {
-    for how in [Failure::Unavailable, Failure::TimedOut, Failure::Break, Failure::NotLeader(0)] {
+    for how in [
+        Failure::Unavailable,
+        Failure::TimedOut,
+        Failure::Break,
+        Failure::NotLeader(0),
+    ] {
         let cluster = nodes(1);
         let store = open(&cluster).await;
         cluster.faults().refuse_writes(4, how);
@@ -74,8 +88,14 @@ async fn a_deadline_ends_what_has_no_answer() {
         let Err(AppendError::Store(StoreError::Unavailable(what))) = answer else {
             panic!("{how:?}: {answer:?}");
         };
-        assert!(what.contains("unknown until the same is sent again"), "{what}");
-        assert!(began.elapsed() >= Duration::from_millis(200), "it tried for a while");
+        assert!(
+            what.contains("unknown until the same is sent again"),
+            "{what}"
+        );
+        assert!(
+            began.elapsed() >= Duration::from_millis(200),
+            "it tried for a while"
+        );
         cluster.faults().forget();
     }
     cluster.faults().refuse_reads(1000, Failure::Hang);
@@ -104,10 +124,17 @@ async fn the_next_leader_is_found_when_a_node_dies() {
 async fn a_leader_that_follows_from_now_on_is_not_asked_any_more() {
     let cluster = nodes(3);
     let store = open(&cluster).await;
-    for (turn, batch) in batches(&call("c"), chatter(9)).await.into_iter().enumerate() {
+    for (turn, batch) in batches(&call("c"), chatter(9))
+        .await
+        .into_iter()
+        .enumerate()
+    {
         cluster.elect(turn % 3);
         store.append(batch).await.expect("kept by whoever leads");
-        let events = store.read_call(&call("c"), Revision(0)).await.expect("readable");
+        let events = store
+            .read_call(&call("c"), Revision(0))
+            .await
+            .expect("readable");
         assert_eq!(events.len(), turn + 1);
     }
 }
@@ -132,12 +159,19 @@ async fn a_batch_beyond_the_limit_is_refused_before_anything_is_written() {
     let cluster = nodes(1);
     let store = open(&cluster).await;
     let history = batches(&call("c"), chatter(2000)).await;
-    let events = history.iter().flat_map(domain::Batch::events).cloned().collect();
+    let events = history
+        .iter()
+        .flat_map(domain::Batch::events)
+        .cloned()
+        .collect();
     let batch = domain::Batch::new(domain::Head::NONE, events).expect("one call's events");
     let Err(AppendError::Store(StoreError::Refused(what))) = store.append(batch).await else {
         panic!("taken");
     };
-    assert!(what.contains("nothing was written") && what.contains("call c"), "{what}");
+    assert!(
+        what.contains("nothing was written") && what.contains("call c"),
+        "{what}"
+    );
     assert_eq!(cluster.log().stream("call-c").len(), 0);
 }
 
@@ -165,10 +199,21 @@ async fn somebody_elses_streams_are_passed_over() {
     let store = open(&cluster).await;
     for stream in ["caller-1", "recall-1", "call", "$call-1", "calls-1"] {
         let event = Proposed::json("thing", &serde_json::json!({}));
-        cluster.log().append(stream, Expected::Any, vec![event]).expect("written");
-        keep(&*store, &format!("after-{}", stream.trim_start_matches('$')), chatter(2)).await;
+        cluster
+            .log()
+            .append(stream, Expected::Any, vec![event])
+            .expect("written");
+        keep(
+            &*store,
+            &format!("after-{}", stream.trim_start_matches('$')),
+            chatter(2),
+        )
+        .await;
     }
-    let events = store.read_all(domain::Position::START, 100).await.expect("readable");
+    let events = store
+        .read_all(domain::Position::START, 100)
+        .await
+        .expect("readable");
     assert_eq!(events.len(), 10);
 }
 
@@ -177,10 +222,16 @@ async fn a_closed_store_answers_nothing_and_wakes_who_waits() {
     let cluster = nodes(1);
     let store = open(&cluster).await;
     let last = store.info().await.expect("told").last;
-    let waiting = { let store = store.clone(); tokio::spawn(async move { store.wait_past(last).await }) };
+    let waiting = {
+        let store = store.clone();
+        tokio::spawn(async move { store.wait_past(last).await })
+    };
     tokio::task::yield_now().await;
     store.close().await.expect("closed");
-    assert!(matches!(waiting.await.expect("it ends"), Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        waiting.await.expect("it ends"),
+        Err(StoreError::Unavailable(_))
+    ));
     let read = store.read_call(&call("c"), Revision(0)).await;
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
 }

@@ -1,10 +1,196 @@
 //! Following all calls: gap-free whatever happens on the way, and equal to following the embedded store.
 
 use super::{call, keep, nodes, open};
-use domain::{EventStore, Follower, Position, Revision, StoredEvent};
-use projections::{AllFour, Projection};
+use domain::{EventStore, Follower, Position, Revision, StoreError, StoredEvent};
+use projections::{ActiveCalls, Checkpointed, HandleTimes, Monitoring, Projection, WrapUpQueue};
 use std::sync::Arc;
 use std::time::Duration;
+use store_eventstoredb::ClusterStore;
 use store_sled::SledStore;
-use tests::contract::{a_whole_call, batches, chatter};
-use tests::standin::Failure;
+use tests::contract::{a_whole_call, batches, chatter, in_time};
+use tests::standin::{Failure, StandIn};
+
+/// So many calls, each of them written side by side with the others.
+async fn write(store: &Arc<ClusterStore>, name: &str, calls: usize, turns: usize) {
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..calls {
+        let store = Arc::clone(store);
+        let name = format!("{name}-{number}");
+        writers.spawn(async move {
+            keep(&*store, &name, chatter(turns)).await;
+        });
+    }
+    writers.join_all().await;
+}
+
+/// Reads on until there are so many, going on from its own place after every failure.
+async fn follow(store: Arc<ClusterStore>, page: usize, events: usize) -> Vec<StoredEvent> {
+    let mut follower = Follower::new(
+        Arc::clone(&store) as Arc<dyn EventStore>,
+        Position::START,
+        page,
+    );
+    let mut seen = Vec::new();
+    while seen.len() < events {
+        match follower.next_there().await {
+            Ok(events) if events.is_empty() => {
+                let _ = store.wait_past(follower.position()).await;
+            }
+            Ok(events) => seen.extend(events),
+            Err(StoreError::Unavailable(_)) => {
+                let place = follower.position();
+                follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, place, page);
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    seen
+}
+
+/// What the log holds of calls, by number and stream.
+fn kept(cluster: &StandIn) -> Vec<(String, u64)> {
+    let events = cluster.log().events().into_iter();
+    let ours = events.filter(|event| event.stream.starts_with("call-"));
+    ours.map(|event| (event.stream, event.revision)).collect()
+}
+
+fn read(events: &[StoredEvent]) -> Vec<(String, u64)> {
+    let place = |event: &StoredEvent| {
+        let recorded = &event.recorded;
+        (
+            format!("call-{}", recorded.cause.call),
+            recorded.revision.0 - 1,
+        )
+    };
+    events.iter().map(place).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_missed_or_told_twice_while_nodes_die_and_answers_are_lost() {
+    let cluster = Arc::new(nodes(3));
+    let (writer, reader) = (open(&cluster).await, open(&cluster).await);
+    let (calls, turns) = (8, 40);
+    let followers: Vec<_> = [1, 7, 500]
+        .map(|page| tokio::spawn(follow(Arc::clone(&reader), page, calls * turns)))
+        .into();
+    let trouble = {
+        let cluster = Arc::clone(&cluster);
+        tokio::task::spawn_blocking(move || {
+            for turn in 0..6 {
+                std::thread::sleep(Duration::from_millis(80));
+                cluster.faults().lose_answers(3, Failure::Break);
+                cluster.faults().refuse_reads(2, Failure::Unavailable);
+                if let Some(leader) = cluster.leader().filter(|_| turn % 2 == 0) {
+                    cluster.kill(leader);
+                    std::thread::sleep(Duration::from_millis(50));
+                    cluster.revive(leader);
+                }
+            }
+        })
+    };
+    write(&writer, "c", calls, turns).await;
+    trouble.await.expect("it ends");
+    let there = kept(&cluster);
+    assert_eq!(there.len(), calls * turns);
+    for follower in followers {
+        let seen = in_time(follower).await.expect("it ends");
+        assert_eq!(read(&seen), there);
+    }
+}
+
+/// A reader that takes its time misses nothing and holds nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_reader_is_waited_for_by_nobody() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let mut slow = Follower::new(
+        Arc::clone(&store) as Arc<dyn EventStore>,
+        Position::START,
+        2,
+    );
+    assert_eq!(slow.next_there().await, Ok(Vec::new()));
+    write(&store, "c", 4, 50).await;
+    let quick = in_time(follow(Arc::clone(&store), 1000, 200)).await;
+    let mut seen = Vec::new();
+    loop {
+        let events = slow.next_there().await.expect("readable");
+        if events.is_empty() {
+            break;
+        }
+        assert!(events.len() <= 2);
+        seen.extend(events);
+    }
+    assert_eq!(seen, quick);
+}
+
+/// A client of another process has no part in what wakes ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_another_process_writes_wakes_who_waits() {
+    let cluster = nodes(3);
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    let mut last = Position::START;
+    for turn in batches(&call("c"), chatter(5)).await {
+        let waiting = {
+            let one = Arc::clone(&one);
+            tokio::spawn(async move { one.wait_past(last).await })
+        };
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!waiting.is_finished(), "nothing was written");
+        let stored = other.append(turn).await.expect("kept");
+        let woken = in_time(waiting).await.expect("it ends").expect("woken");
+        assert!(woken > last);
+        last = stored.last().expect("an event").position;
+    }
+}
+
+/// A read model is a function of the calls' histories: where they are kept makes no difference.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn read_models_over_the_cluster_are_those_over_the_embedded_store() {
+    let cluster = nodes(3);
+    let store = open(&cluster).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let embedded = SledStore::open(&folder.path().join("store")).expect("a store");
+    for number in 0..12 {
+        let name = format!("c{number}");
+        let story = if number % 3 == 0 {
+            a_whole_call()
+        } else {
+            chatter(3 + number)
+        };
+        for batch in keep(&*store, &name, story).await {
+            embedded.append(batch).await.expect("kept");
+        }
+    }
+    assert_same::<ActiveCalls>(&*store, &embedded).await;
+    assert_same::<WrapUpQueue>(&*store, &embedded).await;
+    assert_same::<HandleTimes>(&*store, &embedded).await;
+    assert_same::<Monitoring>(&*store, &embedded).await;
+    for number in 0..12 {
+        let call = call(&format!("c{number}"));
+        let recorded = async |store: &dyn EventStore| {
+            let events = store.read_call(&call, Revision(0)).await.expect("readable");
+            events
+                .into_iter()
+                .map(|event| event.recorded)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(recorded(&*store).await, recorded(&embedded).await);
+    }
+}
+
+async fn assert_same<P: Projection>(one: &dyn EventStore, other: &dyn EventStore) {
+    let (one, other) = (projected::<P>(one).await, projected::<P>(other).await);
+    assert_eq!(one.state(), other.state(), "{}", P::NAME);
+}
+
+/// The read model as the store's events make it, a few at a time.
+async fn projected<P: Projection>(store: &dyn EventStore) -> Checkpointed<P> {
+    let mut model = Checkpointed::<P>::new(store.id());
+    loop {
+        let page = store.read_all(model.position(), 7).await.expect("readable");
+        if page.is_empty() {
+            return model;
+        }
+        model.fold(&page);
+    }
+}
