@@ -1,6 +1,8 @@
 //! The command line.
 
 use crate::store::StoreUrl;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use domain::command::{HoldScope, Origin};
@@ -8,6 +10,7 @@ use domain::{
     Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision, Target,
     Timestamp,
 };
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
@@ -16,10 +19,11 @@ use uuid::Uuid;
 #[derive(Debug, Parser)]
 #[command(name = "kaigi", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
-    /// The store, by URL: sled:PATH or memory: [default: sled: and a folder kaigi in your data folder]
+    /// The store, by URL: sled:PATH, memory: or esdb://HOST:PORT [default: sled: and a folder kaigi in your data folder]
     #[arg(
         long,
         global = true,
+        value_parser = AStore,
         env = "KAIGI_STORE",
         value_name = "URL",
         help_heading = "Everywhere",
@@ -508,10 +512,10 @@ pub struct Demo {
 #[command(after_help = COPY_HELP)]
 pub struct Copy {
     /// The store to copy, by URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = AStore)]
     pub from: StoreUrl,
     /// The store to copy into, by URL; an embedded one that is not there yet is made
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = AStore)]
     pub to: StoreUrl,
 }
 
@@ -650,6 +654,33 @@ exit code 6, and says where.
 
 Example:
   kaigi --store sled:./calls store digest";
+
+/// Reads the name of a store, and does not repeat one that is none: it may hold a password.
+#[derive(Debug, Clone)]
+struct AStore;
+
+impl TypedValueParser for AStore {
+    type Value = StoreUrl;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<StoreUrl, clap::Error> {
+        let parsed = match value.to_str() {
+            Some(url) => url.parse(),
+            None => Err("it is not UTF-8".to_owned()),
+        };
+        parsed.map_err(|why| {
+            let arg = arg.map_or("--store".to_owned(), ToString::to_string);
+            let what = format!(
+                "invalid value for '{arg}': {why}\n\nFor more information, try '--help'.\n"
+            );
+            clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command)
+        })
+    }
+}
 
 /// A day of more calls than anybody has would only fill a disk.
 fn calls() -> clap::builder::RangedU64ValueParser {

@@ -18,9 +18,9 @@ pub async fn copy(args: &Copy, console: &mut Console) -> anyhow::Result<Exit> {
     }
     args.from.must_exist()?;
     args.to.must_be_writable()?;
-    let from = args.from.open()?;
+    let from = args.from.open().await?;
     let copied = closing(&*from, async {
-        let to = args.to.open()?;
+        let to = args.to.open().await?;
         let mut progress = progress::copies();
         let mut report = |step| progress.step(step);
         let copied = closing(&*to, async {

@@ -108,7 +108,7 @@ pub async fn repair(
     }
     let into = StoreUrl::Sled(into.to_owned());
     // Makes its index, and notes where it ends.
-    into.open()?.close().await?;
+    into.open().await?.close().await?;
     let salvage = Salvage {
         from: url,
         into,

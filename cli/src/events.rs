@@ -5,7 +5,7 @@ use crate::exit::{Exit, not_found};
 use crate::output::{Console, json_line};
 use crate::progress;
 use domain::json::EventJson;
-use domain::{EventStore, Follower, Position, Revision, StoreError, StoredEvent};
+use domain::{EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent};
 use std::sync::Arc;
 
 /// How many events are read at once.
@@ -21,12 +21,13 @@ pub async fn read_on(
     let mut progress = progress::positions(passed(store.info().await?.last));
     let mut follower = Follower::new(store, after, PAGE);
     loop {
-        let events = follower.next_there().await?;
-        if events.is_empty() {
-            progress.done();
-            return Ok(follower.position());
+        match follower.next().await? {
+            Followed::Events(events) => take(&events),
+            Followed::CaughtUp(position) => {
+                progress.done();
+                return Ok(position);
+            }
         }
-        take(&events);
         progress.at(passed(follower.position()));
     }
 }
@@ -46,19 +47,18 @@ pub async fn events(
         return Ok(Exit::Done);
     }
     let mut follower = Follower::new(store, args.after, PAGE);
+    // One for all rounds: an interrupt that comes while events are printed counts, too.
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
-        let events = follower.next_there().await?;
-        print(&events, args, console)?;
-        if !events.is_empty() {
-            continue;
-        }
-        if !args.follow {
-            return Ok(Exit::Done);
-        }
-        console.flush()?;
-        tokio::select! {
-            events = follower.next() => print(&events?, args, console)?,
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
+        let next = tokio::select! {
+            biased;
+            _ = &mut interrupted, if args.follow => return Ok(Exit::Done),
+            next = follower.next() => next?,
+        };
+        match next {
+            Followed::Events(events) => print(&events, args, console)?,
+            Followed::CaughtUp(_) if args.follow => console.flush()?,
+            Followed::CaughtUp(_) => return Ok(Exit::Done),
         }
     }
 }

@@ -99,6 +99,14 @@ impl Exit {
         }
     }
 
+    fn of_cluster(error: &store_eventstoredb::OpenError) -> Exit {
+        match error {
+            store_eventstoredb::OpenError::Url(_) => Exit::Usage,
+            store_eventstoredb::OpenError::Unreachable(_) => Exit::TryAgain,
+            _ => Exit::Failed,
+        }
+    }
+
     fn of_check(error: &CheckError) -> Exit {
         match error {
             CheckError::Open(error) => Exit::of_open(error),
@@ -150,6 +158,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref() {
         return Some(Exit::of_open(error));
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_cluster(error));
     }
     if let Some(error) = cause.downcast_ref() {
         return Some(Exit::of_check(error));
@@ -215,6 +226,20 @@ mod tests {
         let refused = StoreError::Refused("the right to write is missing".to_owned());
         assert_eq!(Exit::of(&HandleError::Store(refused).into()), Exit::Failed);
         assert_eq!(Exit::of(&anyhow::anyhow!("else")), Exit::Failed);
+    }
+
+    #[test]
+    fn a_cluster_that_is_misnamed_or_refuses_is_not_worth_another_try() {
+        use store_eventstoredb::OpenError;
+        for (error, exit) in [
+            (OpenError::Url(String::new()), Exit::Usage),
+            (OpenError::Unreachable(String::new()), Exit::TryAgain),
+            (OpenError::Right(String::new()), Exit::Failed),
+            (OpenError::Damaged(String::new()), Exit::Failed),
+        ] {
+            let opening = anyhow::Error::new(error).context("cannot open it");
+            assert_eq!(Exit::of(&opening), exit);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let when_damaged = when_damaged(&cli);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -34,11 +35,21 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("kaigi: {error:#}");
             if exit::is_damage(&error) {
-                eprintln!("kaigi: `kaigi store check` tells what is damaged, and what to do then");
+                eprintln!("kaigi: {when_damaged}");
             }
             Exit::of(&error).into()
         }
     }
+}
+
+/// Where to look on if the store turns out to be damaged.
+fn when_damaged(cli: &Cli) -> &'static str {
+    let url = match &cli.command {
+        Verb::Copy(args) => Some(&args.from),
+        _ => cli.store.as_ref(),
+    };
+    // Unless one is named, it is an embedded store.
+    url.map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
 }
 
 async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
@@ -112,7 +123,7 @@ async fn with_store(
         Verb::Run(args) => Some(open_input(&args.file)?),
         _ => None,
     };
-    let store = url.open()?;
+    let store = url.open().await?;
     let work = on_store(&url, Arc::clone(&store), verb, input, &mut console);
     let ended = closing(&*store, work).await;
     let flushed = console.flush();

@@ -15,7 +15,7 @@ pub async fn caught_up<P: Projection>(
     url: &StoreUrl,
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<Checkpointed<P>> {
-    let folder = url.read_models();
+    let folder = url.read_models(store.id());
     let kept = match &folder {
         Some(folder) => kept(folder, &*store).await?,
         None => None,
@@ -107,7 +107,8 @@ fn read<P: Projection>(path: &Path, store: StoreId) -> Option<Checkpointed<P>> {
 fn keep<P: Projection>(folder: &Path, model: &Checkpointed<P>) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join(P::NAME);
-    let fresh = folder.join(format!("{}.new", P::NAME));
+    // Others may look at the same store, and keep what they saw, at the same moment.
+    let fresh = folder.join(format!("{}.new-{}", P::NAME, uuid::Uuid::new_v4()));
     let written = File::create(&fresh).and_then(|mut file| {
         file.write_all(&model.encode())?;
         file.sync_all()

@@ -2,11 +2,12 @@
 
 use crate::exit::usage;
 use anyhow::Context;
-use domain::{EventStore, MemoryStore};
+use domain::{EventStore, MemoryStore, StoreId};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use store_eventstoredb::ClusterStore;
 use store_sled::SledStore;
 
 /// A store by URL.
@@ -16,7 +17,13 @@ pub enum StoreUrl {
     Sled(PathBuf),
     /// A store that is gone when the program ends.
     Memory,
+    /// A cluster's store, which other processes use at the same time.
+    Cluster(ClusterUrl),
 }
+
+/// The connection string of a cluster, as its vendor's tools take it. Nobody is shown the password in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClusterUrl(String);
 
 impl StoreUrl {
     /// The embedded store in a folder `kaigi` of the user's data folder.
@@ -26,13 +33,18 @@ impl StoreUrl {
         Ok(StoreUrl::Sled(folder.join("kaigi")))
     }
 
-    /// Opens it, creating an embedded one that is not there yet.
-    pub fn open(&self) -> anyhow::Result<Arc<dyn EventStore>> {
+    /// Opens it, creating an embedded one that is not there yet. A cluster is asked whether it is there, and lets us in.
+    pub async fn open(&self) -> anyhow::Result<Arc<dyn EventStore>> {
         Ok(match self {
             StoreUrl::Sled(path) => {
                 Arc::new(SledStore::open(path).with_context(|| format!("cannot open {self}"))?)
             }
             StoreUrl::Memory => Arc::new(MemoryStore::new()),
+            StoreUrl::Cluster(url) => {
+                // Boxed, because connecting takes room that no other store needs.
+                let opened = Box::pin(ClusterStore::open(&url.0)).await;
+                Arc::new(opened.with_context(|| format!("cannot open {self}"))?)
+            }
         })
     }
 
@@ -45,10 +57,19 @@ impl StoreUrl {
 
     /// The folder of an embedded store, also of one that is too damaged to be known for a store.
     pub fn folder(&self) -> anyhow::Result<&Path> {
-        let StoreUrl::Sled(path) = self else {
-            return Err(usage(format!(
-                "{self} has no files; name an embedded store with --store sled:PATH"
-            )));
+        let path = match self {
+            StoreUrl::Sled(path) => path,
+            StoreUrl::Memory => {
+                return Err(usage(format!(
+                    "{self} has no files; name an embedded store with --store sled:PATH"
+                )));
+            }
+            StoreUrl::Cluster(_) => {
+                return Err(usage(format!(
+                    "{self} has its files in the cluster, whose own tools look after them; `kaigi store digest` \
+                     verifies every hash, `kaigi store backup` keeps a copy, and this works on --store sled:PATH only"
+                )));
+            }
         };
         if !path.join("log").is_dir() {
             self.must_exist()?;
@@ -62,26 +83,45 @@ impl StoreUrl {
             StoreUrl::Sled(path) if SledStore::is_archive(path) => Err(usage(format!(
                 "{self} is an archive, which nobody writes to; name the store it belongs to"
             ))),
-            StoreUrl::Sled(_) | StoreUrl::Memory => Ok(()),
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) => Ok(()),
         }
     }
 
-    /// Whether both name the same store; two in memory never are one.
+    /// Whether both name the same store; two in memory never are one. A cluster has many names, and copying between
+    /// two of them is refused by the store's id.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (StoreUrl::Sled(one), StoreUrl::Sled(other)) => {
                 let real = |path: &PathBuf| std::fs::canonicalize(path).ok();
                 one == other || real(one).is_some_and(|one| Some(one) == real(other))
             }
-            (StoreUrl::Sled(_) | StoreUrl::Memory, _) => false,
+            (StoreUrl::Cluster(one), StoreUrl::Cluster(other)) => one == other,
+            (StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_), _) => false,
         }
     }
 
-    /// The folder beside the events where read models keep their checkpoints; a store in memory has none.
-    pub fn read_models(&self) -> Option<PathBuf> {
+    /// The folder where read models keep their checkpoints: beside the events, or for a cluster in the user's data
+    /// folder, by the store's id. A store in memory has none.
+    pub fn read_models(&self, id: StoreId) -> Option<PathBuf> {
         match self {
             StoreUrl::Sled(path) => Some(path.join("read-models")),
             StoreUrl::Memory => None,
+            StoreUrl::Cluster(_) => {
+                let of_store = data_folder()?.join("kaigi-clusters").join(id.to_string());
+                Some(of_store.join("read-models"))
+            }
+        }
+    }
+
+    /// Which command tells more of damage that was met.
+    pub fn when_damaged(&self) -> &'static str {
+        match self {
+            StoreUrl::Sled(_) | StoreUrl::Memory => {
+                "`kaigi store check` tells what is damaged, and what to do then"
+            }
+            StoreUrl::Cluster(_) => {
+                "`kaigi store digest` tells which call is damaged first; a backup may hold it whole"
+            }
         }
     }
 
@@ -94,7 +134,7 @@ impl StoreUrl {
                     path.display()
                 )))
             }
-            StoreUrl::Sled(_) | StoreUrl::Memory => Ok(()),
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) => Ok(()),
         }
     }
 }
@@ -115,14 +155,54 @@ impl FromStr for StoreUrl {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
+        if ClusterStore::is_url(url) {
+            return url.parse().map(StoreUrl::Cluster);
+        }
         match url.split_once(':') {
             Some(("sled", "")) => Err("sled: needs a folder, as in sled:./calls".to_owned()),
             Some(("sled", path)) => Ok(StoreUrl::Sled(path.into())),
             Some(("memory", "")) => Ok(StoreUrl::Memory),
             _ => Err(format!(
-                "{url:?} is an unknown store; known are sled:PATH and memory:"
+                "{:?} is an unknown store; known are sled:PATH, memory: and esdb://HOST:PORT (or kurrentdb://)",
+                without_credentials(url)
             )),
         }
+    }
+}
+
+impl FromStr for ClusterUrl {
+    type Err = String;
+
+    /// What else is wrong with it, says whoever connects.
+    fn from_str(url: &str) -> Result<Self, String> {
+        // Up to the question mark the password is known for what it is.
+        match url.split_once('?') {
+            Some((_, parameters)) if parameters.contains('@') => Err(
+                "an @ stands behind a question mark: in a user or password, write ? as %3F and @ as %40"
+                    .to_owned(),
+            ),
+            Some(_) | None => Ok(Self(url.to_owned())),
+        }
+    }
+}
+
+/// What may be told of a text that should have been a URL, and may hold a password anywhere.
+fn without_credentials(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, host)) => format!("***@{host}"),
+        None => text.to_owned(),
+    }
+}
+
+impl fmt::Display for ClusterUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&ClusterStore::shown(&self.0))
+    }
+}
+
+impl fmt::Debug for ClusterUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterUrl({self})")
     }
 }
 
@@ -131,6 +211,7 @@ impl fmt::Display for StoreUrl {
         match self {
             StoreUrl::Sled(path) => write!(f, "sled:{}", path.display()),
             StoreUrl::Memory => f.write_str("memory:"),
+            StoreUrl::Cluster(url) => write!(f, "{url}"),
         }
     }
 }
@@ -164,16 +245,88 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_store_says_which_are_known() {
+    fn a_cluster_is_named_by_its_connection_string() {
+        for scheme in ["esdb", "kurrentdb", "kurrent", "kdb"] {
+            for scheme in [scheme.to_owned(), format!("{scheme}+discover")] {
+                let url = format!("{scheme}://localhost:2113?tls=false");
+                let store: StoreUrl = url.parse().unwrap();
+                assert!(matches!(store, StoreUrl::Cluster(_)), "{url}");
+                assert_eq!(store.to_string(), url);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_store_says_which_are_known_and_no_password() {
         for url in [
             "",
-            "esdb://localhost:2113",
-            "kurrentdb://x",
             "/tmp/x",
             "memory:x",
+            "esdb:/admin:geheim@x",
+            "esbd://admin:geheim@x",
+            "admin:geheim?@x",
         ] {
             let error = url.parse::<StoreUrl>().unwrap_err();
-            assert!(error.contains("known are sled:PATH and memory:"), "{error}");
+            assert!(error.contains("known are sled:PATH, memory: and esdb:"));
+            assert!(!error.contains("geheim"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_password_is_shown_however_it_is_written() {
+        for password in [
+            "geheim",
+            "ge:geheim",
+            "ge@geheim",
+            "ge/geheim",
+            "%40geheim",
+            "geheim#",
+        ] {
+            for rest in ["host:2113", "a:1,b:2,c:3/?tls=false&nodePreference=leader"] {
+                let url = format!("esdb+discover://admin:{password}@{rest}");
+                let store: StoreUrl = url.parse().unwrap();
+                let shown = format!("esdb+discover://admin:***@{rest}");
+                assert_eq!(store.to_string(), shown);
+                assert_eq!(
+                    format!("{store:?}"),
+                    format!("Cluster(ClusterUrl({shown}))")
+                );
+            }
+        }
+        let ambiguous = "esdb://admin:ge?heim@host".parse::<StoreUrl>().unwrap_err();
+        assert!(
+            ambiguous.contains("%3F") && !ambiguous.contains("heim"),
+            "{ambiguous}"
+        );
+    }
+
+    #[test]
+    fn a_cluster_has_no_files_and_is_the_same_by_the_same_name_only() {
+        let cluster = |url: &str| url.parse::<StoreUrl>().unwrap();
+        let one = cluster("esdb://admin:geheim@localhost");
+        for refused in [
+            one.folder().map(Path::to_owned),
+            one.open_embedded().map(|_| "".into()),
+        ] {
+            let error = format!("{:#}", refused.unwrap_err());
+            assert!(error.contains("`kaigi store digest`") && error.contains("--store sled:PATH"));
+            assert!(!error.contains("geheim"), "{error}");
+        }
+        assert!(one.is_same(&one.clone()) && !one.is_same(&cluster("esdb://localhost")));
+        assert!(!one.is_same(&StoreUrl::Sled("esdb://admin:geheim@localhost".into())));
+        assert!(one.must_exist().is_ok() && one.must_be_writable().is_ok());
+        assert!(!format!("{one:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn checkpoints_lie_beside_the_events_or_with_the_user_by_the_id_of_the_store() {
+        let id = StoreId(uuid::Uuid::new_v4());
+        let sled = StoreUrl::Sled("calls".into());
+        assert_eq!(sled.read_models(id), Some("calls/read-models".into()));
+        assert_eq!(StoreUrl::Memory.read_models(id), None);
+        let cluster: StoreUrl = "esdb://localhost".parse().unwrap();
+        let expected = format!("kaigi-clusters/{id}/read-models");
+        let folder = cluster.read_models(id);
+        assert!(folder.is_none_or(|folder| folder.ends_with(expected)));
     }
 }

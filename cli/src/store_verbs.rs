@@ -227,7 +227,7 @@ pub fn verify(from: &Path, console: &mut Console) -> anyhow::Result<Exit> {
 pub async fn restore(url: &StoreUrl, from: &Path, console: &mut Console) -> anyhow::Result<Exit> {
     url.must_be_writable()?;
     let (verified, _spooled) = verified(from)?;
-    let store = url.open()?;
+    let store = url.open().await?;
     let mut progress = progress::copies();
     let mut report = |step| progress.step(step);
     let restored = closing(&*store, async {
@@ -295,7 +295,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_that_does_not_count_is_read_to_know() {
-        let store = StoreUrl::Memory.open().unwrap();
+        let store = StoreUrl::Memory.open().await.unwrap();
         let handler = Handler::new(Arc::clone(&store));
         for request in simulate(&Day { calls: 5, seed: 1 }) {
             // The day has commands that a rule refuses.

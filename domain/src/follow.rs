@@ -1,4 +1,4 @@
-//! Following a store: what is there, then what comes, each event once and in order.
+//! Following a store: what is there, then what comes, each event once and in order, and where the one ends.
 
 use crate::envelope::StoredEvent;
 use crate::ids::Position;
@@ -10,6 +10,17 @@ pub struct Follower {
     store: Arc<dyn EventStore>,
     after: Position,
     page: usize,
+    /// The reader was told, and has to wait now.
+    caught_up: bool,
+}
+
+/// What a follower comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    /// The next events; there is at least one.
+    Events(Vec<StoredEvent>),
+    /// All that was there has been handed out; this is where the last of it stands.
+    CaughtUp(Position),
 }
 
 impl Follower {
@@ -19,6 +30,7 @@ impl Follower {
             store,
             after,
             page: page.max(1),
+            caught_up: false,
         }
     }
 
@@ -27,23 +39,23 @@ impl Follower {
         self.after
     }
 
-    /// The next events, waiting until there are some.
-    pub async fn next(&mut self) -> Result<Vec<StoredEvent>, StoreError> {
+    /// The next events, or word that there are no more: once each time, and then this waits until there are. Whoever
+    /// drops it while it waits has lost nothing.
+    pub async fn next(&mut self) -> Result<Followed, StoreError> {
         loop {
-            let events = self.next_there().await?;
-            if !events.is_empty() {
-                return Ok(events);
+            if self.caught_up {
+                self.store.wait_past(self.after).await?;
             }
-            self.store.wait_past(self.after).await?;
+            let events = self.store.read_all(self.after, self.page).await?;
+            if let Some(last) = events.last() {
+                self.after = last.position;
+                self.caught_up = false;
+                return Ok(Followed::Events(events));
+            }
+            if !self.caught_up {
+                self.caught_up = true;
+                return Ok(Followed::CaughtUp(self.after));
+            }
         }
-    }
-
-    /// The next events, or none once everything there has been read.
-    pub async fn next_there(&mut self) -> Result<Vec<StoredEvent>, StoreError> {
-        let events = self.store.read_all(self.after, self.page).await?;
-        if let Some(last) = events.last() {
-            self.after = last.position;
-        }
-        Ok(events)
     }
 }

@@ -26,7 +26,7 @@ pub use decide::{barge_in_allowed, clamped, decide, monitoring_allowed, suggesti
 pub use envelope::{Batch, Cause, Head, RecordedEvent, StoredEvent};
 pub use event::Event;
 pub use evolve::{evolve, evolve_in_place};
-pub use follow::Follower;
+pub use follow::{Followed, Follower};
 pub use handle::{Answer, HandleError, Handler};
 pub use ids::*;
 pub use memory::MemoryStore;

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use domain::command::Command;
 use domain::envelope::verify;
 use domain::{
-    AppendError, Batch, CallId, CommandId, EventStore, Follower, HandleError, Handler, Head,
-    MemoryStore, Position, RecordedEvent, Request, Revision, StoreError, StoredEvent,
+    AppendError, Batch, CallId, CommandId, EventStore, Followed, Follower, HandleError, Handler,
+    Head, MemoryStore, Position, RecordedEvent, Request, Revision, StoreError, StoredEvent,
 };
 use std::fmt::Display;
 use std::future::Future;
@@ -49,6 +49,7 @@ macro_rules! store_contract {
             reopening_gives_the_same_events,
             a_call_nobody_wrote_to_has_no_events,
             followers_see_every_event_once_and_in_order,
+            a_follower_is_told_once_when_it_has_caught_up,
             waiting_ends_when_there_is_something_and_not_before,
             a_call_is_read_from_any_revision,
             every_page_size_gives_the_same_events,
@@ -157,11 +158,10 @@ impl Subject {
         let mut follower = Follower::new(Arc::clone(&self.store), self.began, page);
         let mut events = Vec::new();
         loop {
-            let next = follower.next_there().await.expect("readable");
-            if next.is_empty() {
+            let Followed::Events(next) = follower.next().await.expect("readable") else {
                 events.retain(|event| self.owns(event));
                 return events;
-            }
+            };
             assert!(next.len() <= page, "a page is as long as it was asked for");
             events.extend(next);
         }
@@ -343,10 +343,11 @@ pub async fn nothing_appears_at_or_below_a_position_that_a_reader_has_seen(opene
     for page in [1, 7, 64, 1000] {
         let subject = Arc::clone(&subject);
         readers.spawn(async move {
-            let mut follower = Follower::new(Arc::clone(&subject.store), subject.began, page);
+            let mut after = subject.began;
             let mut seen = Vec::new();
             while seen.len() < turns * writers {
-                let events = follower.next_there().await.expect("readable");
+                let events = subject.store.read_all(after, page).await.expect("readable");
+                after = events.last().map_or(after, |last| last.position);
                 seen.extend(events.into_iter().filter(|event| subject.owns(event)));
                 yield_now().await;
             }
@@ -387,7 +388,7 @@ pub async fn an_event_that_was_seen_is_found_wherever_one_looks(opener: &impl Op
         let mut follower = Follower::new(Arc::clone(&everything.store), everything.began, 3);
         let mut seen = 0;
         while seen < turns * writers {
-            let events = follower.next().await.expect("readable");
+            let events = next_events(&mut follower).await;
             for event in events.iter().filter(|event| everything.owns(event)) {
                 let in_call = everything.events_of(&event.recorded.cause.call).await;
                 assert!(in_call.contains(event), "{event:?}");
@@ -580,7 +581,7 @@ pub async fn followers_see_every_event_once_and_in_order(opener: &impl Opener) {
             let mut follower = Follower::new(Arc::clone(&subject.store), subject.began, page);
             let mut seen = Vec::new();
             while seen.len() < turns * (writers + 1) {
-                let events = follower.next().await.expect("readable");
+                let events = next_events(&mut follower).await;
                 seen.extend(events.into_iter().filter(|event| subject.owns(event)));
             }
             seen
@@ -590,6 +591,58 @@ pub async fn followers_see_every_event_once_and_in_order(opener: &impl Opener) {
     let there = subject.events().await;
     for seen in followers.join_all().await {
         assert!(seen == there);
+    }
+}
+
+/// A follower is told where what was there ends, and not before it has seen all of it; once, and then it waits.
+pub async fn a_follower_is_told_once_when_it_has_caught_up(opener: &impl Opener) {
+    let subject = Subject::open(opener).await;
+    let call = subject.call("c");
+    let history = batches(&call, chatter(40)).await;
+    let (there, to_come) = history.split_at(20);
+    let stored = subject.append_all(there).await;
+    let mut follower = Follower::new(Arc::clone(&subject.store), subject.began, 3);
+    let mut seen = rest(&mut follower).await;
+    seen.retain(|event| subject.owns(event));
+    assert_eq!(seen, stored);
+    for batch in to_come {
+        let waiting = tokio::spawn(async move {
+            let followed = follower.next().await.expect("readable");
+            (follower, followed)
+        });
+        yield_now().await;
+        let stored = subject.append(batch).await.expect("kept");
+        let (back, followed) = waiting.await.expect("it waits");
+        let Followed::Events(mut seen) = followed else {
+            panic!("it is told twice");
+        };
+        follower = back;
+        seen.extend(rest(&mut follower).await);
+        seen.retain(|event| subject.owns(event));
+        assert_eq!(seen, stored);
+    }
+}
+
+/// The next events, however long they take.
+async fn next_events(follower: &mut Follower) -> Vec<StoredEvent> {
+    loop {
+        if let Followed::Events(events) = follower.next().await.expect("readable") {
+            return events;
+        }
+    }
+}
+
+/// What the follower has not seen of what is there.
+async fn rest(follower: &mut Follower) -> Vec<StoredEvent> {
+    let mut rest = Vec::new();
+    loop {
+        match follower.next().await.expect("readable") {
+            Followed::Events(events) => rest.extend(events),
+            Followed::CaughtUp(position) => {
+                assert_eq!(position, follower.position());
+                return rest;
+            }
+        }
     }
 }
 
@@ -791,14 +844,7 @@ pub async fn the_events_of_a_batch_stand_next_to_each_other(opener: &impl Opener
     }
     writers.join_all().await;
     let mut follower = Follower::new(Arc::clone(&subject.store), subject.began, 1000);
-    let mut all = Vec::new();
-    loop {
-        let events = follower.next_there().await.expect("readable");
-        if events.is_empty() {
-            break;
-        }
-        all.extend(recorded(events));
-    }
+    let all = recorded(rest(&mut follower).await);
     for two in all.windows(2).filter(|two| two[1].index > 0) {
         assert_eq!(two[0].cause, two[1].cause);
         assert_eq!(two[0].index + 1, two[1].index);

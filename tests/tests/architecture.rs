@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Our crates, by folder and name.
-const CRATES: [(&str, &str); 7] = [
+const CRATES: [(&str, &str); 8] = [
     ("domain", "domain"),
     ("projections", "projections"),
     ("copies", "copies"),
     ("store-sled", "store-sled"),
+    ("store-eventstoredb", "store-eventstoredb"),
     ("cli", "kaigi"),
     ("tests", "tests"),
     ("benches", "benches"),
@@ -48,7 +49,9 @@ fn the_domain_knows_no_other_crate_of_ours() {
 #[test]
 fn no_projection_knows_a_store_and_no_store_a_projection() {
     assert_eq!(arrows("projections"), BTreeSet::from(["domain"]));
-    assert_eq!(arrows("store-sled"), BTreeSet::from(["domain"]));
+    for store in ["store-sled", "store-eventstoredb"] {
+        assert_eq!(arrows(store), BTreeSet::from(["domain"]), "{store}");
+    }
 }
 
 #[test]
@@ -58,8 +61,11 @@ fn copies_are_made_of_any_store_through_the_port() {
 
 #[test]
 fn the_program_brings_them_together() {
-    let all = BTreeSet::from(["copies", "domain", "projections", "store-sled"]);
-    assert_eq!(arrows("cli"), all);
+    let stores = ["store-eventstoredb", "store-sled"];
+    let all = ["copies", "domain", "projections"]
+        .into_iter()
+        .chain(stores);
+    assert_eq!(arrows("cli"), all.collect());
 }
 
 #[test]
@@ -81,7 +87,8 @@ fn only_one_file_of_the_program_chooses_the_store() {
     let mut choosing = Vec::new();
     for file in rust_files(&folder) {
         let text = fs::read_to_string(&file).expect("our sources can be read");
-        if text.contains("SledStore") || text.contains("MemoryStore") {
+        let stores = ["SledStore", "MemoryStore", "ClusterStore"];
+        if stores.iter().any(|store| text.contains(store)) {
             choosing.push(
                 file.strip_prefix(&folder)
                     .expect("it lies there")

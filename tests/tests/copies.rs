@@ -323,7 +323,7 @@ async fn no_field_of_a_line_can_be_changed_unnoticed() {
                     assert!(verify(Head::NONE, chain).is_err(), "{field} of {fields}");
                 }
                 Err(InvalidLine::Event(InvalidEvent::Contradiction(field))) => {
-                    contradicted.push(field)
+                    contradicted.push(field);
                 }
                 Err(_) => {}
             }

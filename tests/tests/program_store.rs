@@ -1,4 +1,5 @@
-//! `kaigi store check`, `repair` and `archive` as the program's users run them, on stores that are damaged for it.
+//! `kaigi store check`, `repair` and `archive` as the program's users run them, on stores that are damaged for it, and
+//! on those that have no files.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -678,4 +679,69 @@ fn an_archive_does_not_take_the_place_of_anything() {
     assert!(!within.exists());
     assert_eq!(said(&store, &["events"]), before);
     assert_eq!(said(&other, &["events"]), others);
+}
+
+// Clusters.
+
+/// What is no password of anybody's.
+const PASSWORD: &str = "geheim";
+
+#[test]
+fn a_cluster_that_cannot_be_reached_may_be_later_and_one_that_is_misnamed_never() {
+    for (url, code, why) in [
+        (
+            "esdb://admin:geheim@127.0.0.1:1?tls=false",
+            75,
+            "127.0.0.1:1",
+        ),
+        ("kdb+discover://admin:geheim@127.0.0.1:1", 75, "127.0.0.1:1"),
+        ("esdb://admin:geheim@", 2, "names no host"),
+        ("esdb://admin:geheim@127.0.0.1:1?colour=blue", 2, "colour"),
+        ("esdb://admin:%3Fge?heim@127.0.0.1:1", 2, "%3F"),
+        ("esbd://admin:geheim@127.0.0.1:1", 2, "known are sled:PATH"),
+        ("admin:geheim@127.0.0.1:1", 2, "known are sled:PATH"),
+    ] {
+        for args in [
+            &["store", "info"][..],
+            &["run", "-"],
+            &["show", "call", "c1"],
+        ] {
+            let by_option = bare(["--store", url].iter().chain(args)).run();
+            let by_variable = bare(args).env("KAIGI_STORE", url).run();
+            for ran in [by_option, by_variable] {
+                let ran = ran.ended_with(code);
+                assert!(ran.err.contains(why) && ran.err.ends_with('\n'), "{ran:?}");
+                assert!(!ran.err.contains("heim") && ran.out.is_empty(), "{ran:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_done_with_files_says_what_a_cluster_has_instead() {
+    let folder = tempdir().unwrap();
+    let new = folder.path().join("new");
+    let url = format!("esdb://admin:{PASSWORD}@127.0.0.1:1");
+    let archive = ["store", "archive", "--before", LATER, "--to", text(&new)];
+    for args in [
+        &["store", "check"][..],
+        &["store", "repair", text(&new)],
+        &archive,
+    ] {
+        let refused = bare(["--store", &url].iter().chain(args))
+            .run()
+            .ended_with(2);
+        for told in ["admin:***@", "`kaigi store digest`", "--store sled:PATH"] {
+            assert!(refused.err.contains(told), "{refused:?}");
+        }
+        assert!(!refused.err.contains(PASSWORD), "{refused:?}");
+    }
+    assert!(!new.exists());
+    let same = bare(["copy", "--from", &url, "--to", &url])
+        .run()
+        .ended_with(2);
+    assert!(
+        same.err.contains("both ends") && !same.err.contains(PASSWORD),
+        "{same:?}"
+    );
 }
