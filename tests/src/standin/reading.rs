@@ -337,8 +337,9 @@ fn not_found(stream: String) -> Content {
     })
 }
 
+/// No event starts there. Clients know the words, and nothing better than "unknown" of it.
 fn invalid_position() -> Status {
-    Status::invalid_argument("Trying to read from an invalid position")
+    Status::unknown("Unexpected FilteredReadAllResult: InvalidPosition")
 }
 
 fn read_event(recorded: Recorded, ids: Ids) -> ReadEvent {
