@@ -9,9 +9,9 @@ use std::process::{Command, Output};
 /// A language with a client in it, and what installs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// PyPI's `kurrentdbclient`.
+    /// `kurrentdbclient` of `PyPI`.
     Python,
-    /// npm's `@kurrent/kurrentdb-client`.
+    /// `@kurrent/kurrentdb-client` of npm.
     Node,
 }
 
