@@ -141,12 +141,12 @@ impl Subject {
     /// Whether the event is found after that position, now.
     async fn is_among_all(&self, after: Position, event: &StoredEvent) -> bool {
         let mut follower = Follower::new(Arc::clone(&self.store), after, 100);
-        loop {
-            let next = follower.next_there().await.expect("readable");
-            if next.is_empty() || next.contains(event) {
-                return !next.is_empty();
+        while let Followed::Events(next) = follower.next().await.expect("readable") {
+            if next.contains(event) {
+                return true;
             }
         }
+        false
     }
 
     /// Its own events in the store's order.

@@ -1,7 +1,7 @@
 //! Following all calls: gap-free whatever happens on the way, and equal to following the embedded store.
 
 use super::{call, keep, nodes, open};
-use domain::{EventStore, Follower, Position, Revision, StoreError, StoredEvent};
+use domain::{EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent};
 use projections::{ActiveCalls, Checkpointed, HandleTimes, Monitoring, Projection, WrapUpQueue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,21 +25,21 @@ async fn write(store: &Arc<ClusterStore>, name: &str, calls: usize, turns: usize
 
 /// Reads on until there are so many, going on from its own place after every failure.
 async fn follow(store: Arc<ClusterStore>, page: usize, events: usize) -> Vec<StoredEvent> {
-    let mut follower = Follower::new(
-        Arc::clone(&store) as Arc<dyn EventStore>,
-        Position::START,
-        page,
-    );
+    let store: Arc<dyn EventStore> = store;
+    let mut follower = Follower::new(Arc::clone(&store), Position::START, page);
     let mut seen = Vec::new();
     while seen.len() < events {
-        match follower.next_there().await {
-            Ok(events) if events.is_empty() => {
-                let _ = store.wait_past(follower.position()).await;
+        match follower.next().await {
+            Ok(Followed::Events(events)) => seen.extend(events),
+            Ok(Followed::CaughtUp(place)) => {
+                assert_eq!(
+                    seen.last()
+                        .map_or(Position::START, |last: &StoredEvent| last.position),
+                    place
+                );
             }
-            Ok(events) => seen.extend(events),
             Err(StoreError::Unavailable(_)) => {
-                let place = follower.position();
-                follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, place, page);
+                follower = Follower::new(Arc::clone(&store), follower.position(), page);
             }
             Err(error) => panic!("{error}"),
         }
@@ -108,15 +108,12 @@ async fn a_slow_reader_is_waited_for_by_nobody() {
         Position::START,
         2,
     );
-    assert_eq!(slow.next_there().await, Ok(Vec::new()));
+    let nothing = Followed::CaughtUp(Position::START);
+    assert_eq!(slow.next().await, Ok(nothing));
     write(&store, "c", 4, 50).await;
     let quick = in_time(follow(Arc::clone(&store), 1000, 200)).await;
     let mut seen = Vec::new();
-    loop {
-        let events = slow.next_there().await.expect("readable");
-        if events.is_empty() {
-            break;
-        }
+    while let Followed::Events(events) = slow.next().await.expect("readable") {
         assert!(events.len() <= 2);
         seen.extend(events);
     }
