@@ -7,9 +7,14 @@ use crate::progress;
 use domain::json::EventJson;
 use domain::{EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// How many events are read at once.
 const PAGE: usize = 4096;
+
+/// How long a follower waits once more after a store had no answer until its own deadline.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// Hands on what the store holds after that position, page by page, and answers how far it was read.
 pub async fn read_on(
@@ -53,12 +58,19 @@ pub async fn events(
         let next = tokio::select! {
             biased;
             _ = &mut interrupted, if args.follow => return Ok(Exit::Done),
-            next = follower.next() => next?,
+            next = follower.next() => next,
         };
         match next {
-            Followed::Events(events) => print(&events, args, console)?,
-            Followed::CaughtUp(_) if args.follow => console.flush()?,
-            Followed::CaughtUp(_) => return Ok(Exit::Done),
+            Ok(Followed::Events(events)) => print(&events, args, console)?,
+            Ok(Followed::CaughtUp(_)) if args.follow => console.flush()?,
+            Ok(Followed::CaughtUp(_)) => return Ok(Exit::Done),
+            // The follower knows its place, so an outage is no reason to give up.
+            Err(StoreError::Unavailable(why)) if args.follow => {
+                console.flush()?;
+                eprintln!("kaigi: waiting for the store: {why}");
+                sleep(BETWEEN_ATTEMPTS).await;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

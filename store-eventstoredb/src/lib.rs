@@ -12,6 +12,7 @@ mod identity;
 mod link;
 mod nodelay;
 mod open;
+mod reach;
 mod read;
 mod tail;
 mod url;

@@ -3,25 +3,18 @@
 use crate::error::OpenError;
 use crate::identity::{self, FORMAT, Found, STREAM};
 use crate::link::{Failure, Link, denied};
+use crate::reach;
 use crate::read::{Only, Way, read_all};
 use crate::url::ConnectionString;
 use domain::StoreId;
 use eventstore::StreamPosition;
-use std::io;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-/// How long a node may take to accept a connection, or to say something.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 pub(crate) async fn open(url: &str) -> Result<(StoreId, Link), OpenError> {
     let url = ConnectionString::parse(url)?;
-    let node = reachable(&url).await?;
+    let node = reach::reachable(&url).await?.clone();
+    reach::files_are_whole(&url)?;
     let link = Link::new(url);
-    if let Err(Failure::Unanswered(why)) = identity::read_within(&link, PATIENCE).await {
-        speaks_as_we_do(&link.url, &node, &why).await?;
+    if let Err(Failure::Unanswered(_)) = identity::read_within(&link, reach::PATIENCE).await {
+        reach::speaks_as_we_do(&link.url, &node).await?;
     }
     let id = opened(&link).await?;
     Ok((id, link))
@@ -99,54 +92,5 @@ fn refusal(link: &Link, what: &str, failure: Failure) -> OpenError {
         Failure::Missing | Failure::Conflict(_) => {
             OpenError::Damaged(format!("cannot {what}: the server's answer makes no sense"))
         }
-    }
-}
-
-/// A node that accepts connections, or why none does.
-async fn reachable(url: &ConnectionString) -> Result<String, OpenError> {
-    let mut reasons = Vec::new();
-    for host in url.settings.hosts() {
-        let node = format!("{}:{}", host.host, host.port);
-        match timeout(PATIENCE, TcpStream::connect(&node)).await {
-            Ok(Ok(_)) => return Ok(node),
-            Ok(Err(error)) => reasons.push(format!("{node}: {error}")),
-            Err(_) => reasons.push(format!("{node}: no answer in {} s", PATIENCE.as_secs())),
-        }
-    }
-    Err(OpenError::Unreachable(reasons.join("; ")))
-}
-
-/// A node accepts connections and does not answer: perhaps one side speaks TLS, and the other does not. Otherwise it
-/// may answer yet.
-async fn speaks_as_we_do(url: &ConnectionString, node: &str, why: &str) -> Result<(), OpenError> {
-    let secure = url.settings.is_secure_mode_enabled();
-    match (timeout(PATIENCE, speaks_tls(node)).await, secure) {
-        (Ok(Ok(true)), false) => Err(OpenError::Tls(format!(
-            "{node} speaks TLS; say tls=true instead of tls=false"
-        ))),
-        (Ok(Ok(false)), true) => Err(OpenError::Tls(format!(
-            "{node} does not speak TLS; say tls=false if that is meant to be so"
-        ))),
-        (_, true) if is_about_certificates(why) => Err(OpenError::Tls(format!(
-            "the certificate of {node} is not trusted: {why}; name its authority with tlsCaFile=PATH"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn is_about_certificates(why: &str) -> bool {
-    why.to_lowercase().contains("certificate")
-}
-
-/// Whether the node answers half a greeting as TLS does: with an alert.
-async fn speaks_tls(node: &str) -> io::Result<bool> {
-    const ALERT: u8 = 0x15;
-    let greeting = [0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
-    let mut stream = TcpStream::connect(node).await?;
-    stream.write_all(&greeting).await?;
-    let mut answer = [0];
-    match stream.read(&mut answer).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(answer[0] == ALERT),
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests of the whole system share.
 
 pub mod arbitrary;
+pub mod clients;
 pub mod contract;
 pub mod disk;
 pub mod files;

@@ -5,6 +5,7 @@ use super::faults::Faults;
 use super::log::Log;
 use super::tls::Certificate;
 use super::{Config, Seen, server};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -209,9 +210,12 @@ fn stop(running: Vec<Running>) {
 /// One listener a node: from the configured port on, or wherever is room.
 fn bind(config: &Config) -> std::io::Result<Vec<TcpListener>> {
     let numbers = 0..u16::try_from(config.nodes).expect("a cluster is small");
-    let port = |number| config.port.map_or(0, |first| first + number);
+    let port = |number| match config.port {
+        Some(first) => first.checked_add(number).ok_or(ErrorKind::AddrNotAvailable),
+        None => Ok(0),
+    };
     numbers
-        .map(|number| TcpListener::bind((Ipv4Addr::LOCALHOST, port(number))))
+        .map(|number| TcpListener::bind((Ipv4Addr::LOCALHOST, port(number)?)))
         .collect()
 }
 

@@ -12,7 +12,7 @@ pub enum Failure {
     Unavailable,
     /// ABORTED, as when the cluster did not agree in time.
     TimedOut,
-    /// DEADLINE_EXCEEDED, though the caller's own deadline may not be over.
+    /// `DEADLINE_EXCEEDED`, though the caller's own deadline may not be over.
     DeadlineExceeded,
     /// There is never an answer.
     Hang,

@@ -1,4 +1,4 @@
-//! A stand-in for EventStoreDB (KurrentDB): a server that speaks its published protocol over a log in memory, and fails
+//! A stand-in for `EventStoreDB`, also called `KurrentDB`: a server that speaks its published protocol over a log in memory, and fails
 //! on demand.
 //!
 //! It is no database: it keeps nothing, forgets everything when it stops, and was written from the sources of clients

@@ -16,6 +16,7 @@ use super::server::Member;
 use super::status;
 use ::uuid::Uuid;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::SystemTime;
 use tokio::sync::mpsc::Sender;
 use tonic::Status;
@@ -65,22 +66,12 @@ impl Reading {
             Found::Tombstone => return self.fail(status::stream_deleted(&stream)).await,
             Found::Revisions(readable) => readable,
         };
-        let last = readable.end.saturating_sub(1);
-        let mut wanted = match (options.revision_option, extent.backwards) {
-            (Some(RevisionOption::Revision(from)), false) => from..readable.end,
-            (Some(RevisionOption::Revision(from)), true) => {
-                0..readable.end.min(from.saturating_add(1))
-            }
-            (Some(RevisionOption::End(())), false) => readable.end..readable.end,
-            _ => readable.clone(),
-        };
-        wanted.start = wanted.start.max(readable.start);
-        if !extent.backwards && wanted.start > readable.end && self.told_positions {
+        let mut wanted = wanted(options.revision_option, &readable, extent);
+        if wanted.start > readable.end && self.told_positions {
             self.say(Content::FirstStreamPosition(readable.end)).await?;
         }
-        let mut left = extent.count.min(wanted.end.saturating_sub(wanted.start));
-        while left > 0 {
-            let length = left.min(PAGE as u64);
+        while !wanted.is_empty() {
+            let length = (wanted.end - wanted.start).min(PAGE as u64);
             let page = if extent.backwards {
                 wanted.end -= length;
                 wanted.end..wanted.end + length
@@ -93,12 +84,12 @@ impl Reading {
                 page.reverse();
             }
             self.say_events(page).await?;
-            left -= length;
         }
-        match self.told_positions {
-            true => self.say(Content::LastStreamPosition(last)).await,
-            false => Ok(()),
+        if self.told_positions {
+            let last = readable.end.saturating_sub(1);
+            self.say(Content::LastStreamPosition(last)).await?;
         }
+        Ok(())
     }
 
     /// Reads `$all`: forwards from a position including it, backwards from a position without it.
@@ -182,21 +173,9 @@ impl Reading {
         loop {
             let page = self.page(next, false);
             next += page.len();
-            let empty = page.is_empty();
-            for event in page {
-                considered += 1;
-                let position = event.position;
-                if filter.as_ref().is_none_or(|filter| filter.wants(&event)) {
-                    self.say_events(vec![event]).await?;
-                }
-                if filter
-                    .as_ref()
-                    .is_some_and(|filter| considered % filter.checkpoint_every == 0)
-                {
-                    self.say_checkpoint(position).await?;
-                }
-            }
-            if !empty {
+            if !page.is_empty() {
+                self.say_wanted(page, filter.as_ref(), &mut considered)
+                    .await?;
                 continue;
             }
             if !live {
@@ -210,6 +189,29 @@ impl Reading {
             }
             grown.changed().await.map_err(|_| Over)?;
         }
+    }
+
+    /// Says those that the filter wants, and after so many events, wanted or not, how far it has looked.
+    async fn say_wanted(
+        &self,
+        page: Vec<Recorded>,
+        filter: Option<&Filter>,
+        considered: &mut u64,
+    ) -> Result<(), Over> {
+        let Some(filter) = filter else {
+            return self.say_events(page).await;
+        };
+        for event in page {
+            let position = event.position;
+            if filter.wants(&event) {
+                self.say_events(vec![event]).await?;
+            }
+            *considered += 1;
+            if considered.is_multiple_of(filter.checkpoint_every) {
+                self.say_checkpoint(position).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What can be read of a stream from a revision on; none if it is gone for good.
@@ -330,6 +332,24 @@ impl Reading {
     }
 }
 
+/// Which revisions of a stream a reader asked for; it begins behind the end if that is where he wants to begin.
+fn wanted(from: Option<RevisionOption>, readable: &Range<u64>, extent: Extent) -> Range<u64> {
+    let Extent { backwards, count } = extent;
+    if backwards {
+        let end = match from {
+            Some(RevisionOption::Revision(from)) => readable.end.min(from.saturating_add(1)),
+            _ => readable.end,
+        };
+        return readable.start.max(end.saturating_sub(count))..end;
+    }
+    let start = match from {
+        Some(RevisionOption::Revision(from)) => readable.start.max(from),
+        Some(RevisionOption::End(())) => readable.end,
+        Some(RevisionOption::Start(())) | None => readable.start,
+    };
+    start..readable.end.min(start.saturating_add(count))
+}
+
 fn not_found(stream: String) -> Content {
     let stream_name = stream.into();
     Content::StreamNotFound(StreamNotFound {
@@ -337,8 +357,9 @@ fn not_found(stream: String) -> Content {
     })
 }
 
+/// No event starts there. Clients know the words, and nothing better than "unknown" of it.
 fn invalid_position() -> Status {
-    Status::invalid_argument("Trying to read from an invalid position")
+    Status::unknown("Unexpected FilteredReadAllResult: InvalidPosition")
 }
 
 fn read_event(recorded: Recorded, ids: Ids) -> ReadEvent {

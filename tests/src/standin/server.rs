@@ -48,7 +48,7 @@ pub(super) struct Member {
 impl Member {
     /// What a write must pass. A real follower passes a write on to the leader unless the client requires a leader, as
     /// all clients do that prefer one; this one refuses it always.
-    pub(super) async fn begin_write(&self, headers: &MetadataMap) -> Result<(), Status> {
+    pub(super) fn begin_write(&self, headers: &MetadataMap) -> Result<(), Status> {
         self.cluster.access.admit(headers, Right::Write)?;
         self.lead()
     }
@@ -60,8 +60,8 @@ impl Member {
         right: Right,
     ) -> Result<(), Status> {
         self.cluster.access.admit(headers, right)?;
-        let requires = headers.get("requires-leader").map(|value| value.as_bytes());
-        if requires.is_some_and(|value| value.eq_ignore_ascii_case(b"true")) {
+        let requires = headers.get("requires-leader");
+        if requires.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
             self.lead()?;
         }
         self.delay().await;

@@ -18,17 +18,15 @@ pub(super) struct Certificate {
 impl Certificate {
     /// Makes a new one and writes the authority's certificate into `folder`, or into one of our own.
     pub(super) fn made(folder: Option<&Path>) -> io::Result<Self> {
-        let (own, folder) = match folder {
-            Some(folder) => (None, folder.to_owned()),
-            None => {
-                let own = tempfile::tempdir()?;
-                let path = own.path().to_owned();
-                (Some(own), path)
-            }
+        let own = match folder {
+            None => Some(tempfile::tempdir()?),
+            Some(_) => None,
         };
+        let own_path = own.as_ref().map(tempfile::TempDir::path);
+        let folder = own_path.or(folder).expect("there is one or the other");
         let (authority_pem, identity) = signed().map_err(io::Error::other)?;
         let authority = folder.join("ca.pem");
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(folder)?;
         std::fs::write(&authority, authority_pem)?;
         Ok(Self {
             identity,

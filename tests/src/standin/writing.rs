@@ -42,7 +42,7 @@ impl Member {
         request: Streaming<AppendReq>,
     ) -> Result<AppendResp, Status> {
         self.cluster.seen().appends += 1;
-        self.begin_write(headers).await?;
+        self.begin_write(headers)?;
         let append = received(request, self.cluster.config.max_append_size).await?;
         let expected = append.expected;
         let stream = append.stream.clone();
@@ -62,7 +62,7 @@ impl Member {
         delete: Deletion,
     ) -> Result<Option<u64>, Status> {
         self.cluster.seen().deletes += 1;
-        self.begin_write(headers).await?;
+        self.begin_write(headers)?;
         let stream = name(options.stream_identifier);
         let expected = deletion_expectation(options.expected_stream_revision);
         let delete = || delete(&self.cluster.log, &stream, expected);
@@ -71,7 +71,7 @@ impl Member {
         Ok(written.position)
     }
 
-    /// BatchAppend: answers each append of the session by its correlation id, until the client ends it. What ends the
+    /// `BatchAppend`: answers each append of the session by its correlation id, until the client ends it. What ends the
     /// session early is said by its status.
     pub(super) async fn append_batches(
         self,
@@ -152,7 +152,7 @@ impl Member {
     ) -> Result<Option<batch_append_resp::Result>, Status> {
         use batch_append_resp::Result::{Error, Success};
         self.cluster.seen().batch_appends += 1;
-        match self.begin_write(headers).await {
+        match self.begin_write(headers) {
             Err(denied) if denied.code() == Code::PermissionDenied => {
                 return Ok(Some(Error(status::batch_denied())));
             }

@@ -25,19 +25,21 @@ async fn write(store: &Arc<ClusterStore>, name: &str, calls: usize, turns: usize
 
 /// Reads on until there are so many, going on from its own place after every failure.
 async fn follow(store: Arc<ClusterStore>, page: usize, events: usize) -> Vec<StoredEvent> {
-    let mut follower = Follower::new(
-        Arc::clone(&store) as Arc<dyn EventStore>,
-        Position::START,
-        page,
-    );
+    let store: Arc<dyn EventStore> = store;
+    let mut follower = Follower::new(Arc::clone(&store), Position::START, page);
     let mut seen = Vec::new();
     while seen.len() < events {
         match follower.next().await {
-            Ok(Followed::CaughtUp(_)) => {}
             Ok(Followed::Events(events)) => seen.extend(events),
+            Ok(Followed::CaughtUp(place)) => {
+                assert_eq!(
+                    seen.last()
+                        .map_or(Position::START, |last: &StoredEvent| last.position),
+                    place
+                );
+            }
             Err(StoreError::Unavailable(_)) => {
-                let place = follower.position();
-                follower = Follower::new(Arc::clone(&store) as Arc<dyn EventStore>, place, page);
+                follower = Follower::new(Arc::clone(&store), follower.position(), page);
             }
             Err(error) => panic!("{error}"),
         }

@@ -1,7 +1,13 @@
-//! The stand-in for EventStoreDB, held against what is known of real servers: through the official client where that
+//! The stand-in for `EventStoreDB`, held against what is known of real servers: through the official client where that
 //! can say it, through a plain one where it cannot, and through clients that others wrote (`others.rs`).
 
+mod access;
+mod cluster;
+mod faults;
 mod following;
+mod others;
+mod plain;
+mod program;
 mod streams;
 
 use eventstore::{

@@ -1,0 +1,127 @@
+//! Clients that others wrote, in other languages: installed once, and used by any test that would like to hear what
+//! strangers think.
+
+use crate::skip::skip;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A language with a client in it, and what installs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// `kurrentdbclient` of `PyPI`.
+    Python,
+    /// `@kurrent/kurrentdb-client` of npm.
+    Node,
+}
+
+const PYTHON_CLIENT: &str = "kurrentdbclient==1.3.5";
+const NODE_CLIENT: &str = "@kurrent/kurrentdb-client@1.3.1";
+
+/// An installed client.
+#[derive(Debug)]
+pub struct Installed {
+    language: Language,
+    folder: PathBuf,
+}
+
+/// The client in that language, installed below `folder` (a test's `CARGO_TARGET_TMPDIR`) unless it is there already.
+/// Where that cannot be done, the check is noted as left out, and there is none.
+pub fn client(language: Language, folder: &Path, check: &str) -> Option<Installed> {
+    match Installed::new(language, folder) {
+        Ok(installed) => Some(installed),
+        Err(reason) => {
+            eprintln!("{check} is left out: {reason}");
+            skip(check, &reason);
+            None
+        }
+    }
+}
+
+impl Installed {
+    /// Runs a script of `tests/clients` to its end.
+    pub fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("clients")
+            .join(script);
+        let mut command = match self.language {
+            Language::Python => Command::new(python_in(&self.folder)),
+            Language::Node => Command::new("node"),
+        };
+        command.arg(script).args(arguments);
+        let output = command.env("CLIENTS_FOLDER", &self.folder).output();
+        output.expect("what was installed can be run")
+    }
+
+    fn new(language: Language, below: &Path) -> Result<Self, String> {
+        let (name, client) = match language {
+            Language::Python => ("client-python", PYTHON_CLIENT),
+            Language::Node => ("client-node", NODE_CLIENT),
+        };
+        let folder = below.join(name);
+        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        // Tests run side by side, in processes of their own, too: one installs, and the others wait for it.
+        let lock =
+            File::create(below.join(format!("{name}.lock"))).map_err(|error| error.to_string())?;
+        lock.lock().map_err(|error| error.to_string())?;
+        let done = folder.join("installed");
+        if fs::read_to_string(&done).is_ok_and(|installed| installed == client) {
+            return Ok(Self { language, folder });
+        }
+        match language {
+            Language::Python => install_python(&folder)?,
+            Language::Node => install_node(&folder)?,
+        }
+        fs::write(&done, client).map_err(|error| error.to_string())?;
+        Ok(Self { language, folder })
+    }
+}
+
+fn install_python(folder: &Path) -> Result<(), String> {
+    succeed(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    let mut pip = Command::new(python_in(folder));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    succeed(pip.args(["--retries", "1", PYTHON_CLIENT]))
+}
+
+fn install_node(folder: &Path) -> Result<(), String> {
+    succeed(Command::new("node").arg("--version"))?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
+    succeed(
+        npm.args(["--fetch-retries=1", "--prefix"])
+            .arg(folder)
+            .arg(NODE_CLIENT),
+    )
+}
+
+fn python_in(folder: &Path) -> PathBuf {
+    let programs = if cfg!(windows) { "Scripts" } else { "bin" };
+    folder.join(programs).join("python")
+}
+
+/// Runs a command, or says why it could not be run or what it complained about at the end.
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let last = complaints
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty());
+    Err(format!(
+        "{program} failed: {}",
+        last.unwrap_or("it did not say why").trim()
+    ))
+}
