@@ -40,8 +40,6 @@ struct State {
     /// Where the nodes are that we know of.
     ports: BTreeSet<u16>,
     looked: Option<Instant>,
-    /// Whether Nagle's algorithm could be turned off, once that was tried.
-    unclogged: Option<Result<usize, String>>,
 }
 
 /// A client, and its number among those there were.
@@ -84,7 +82,6 @@ impl Link {
             sessions: 0,
             ports: url.ports(),
             looked: None,
-            unclogged: None,
         };
         Self {
             url,
@@ -100,9 +97,9 @@ impl Link {
         self.state().session = None;
     }
 
-    /// Whether calls go out at once, or why not; nothing until that was tried.
-    pub(crate) fn unclogged(&self) -> Option<Result<usize, String>> {
-        self.state().unclogged.clone()
+    /// Makes calls go out at once: on how many connections, or why it cannot be done.
+    pub(crate) fn unclogged(&self) -> Result<usize, String> {
+        unclog(&self.state().ports)
     }
 
     /// Attempts until there is an answer, at most until the deadline of the connection string. An attempt must be
@@ -255,7 +252,8 @@ impl Link {
             return;
         }
         state.looked = Some(now);
-        state.unclogged = Some(unclog(&state.ports));
+        // Where it cannot be done, everything works, and `store info` says why it is slow.
+        let _ = unclog(&state.ports);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

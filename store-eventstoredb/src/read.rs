@@ -167,8 +167,22 @@ pub(crate) async fn all_from(
     way: Way,
     most: usize,
 ) -> Result<Vec<ResolvedEvent>, StoreError> {
+    all_within(link, link.url.deadline, from, only, way, most).await
+}
+
+/// The same, for longer.
+pub(crate) async fn all_within(
+    link: &Link,
+    limit: Duration,
+    from: StreamPosition<eventstore::Position>,
+    only: Only,
+    way: Way,
+    most: usize,
+) -> Result<Vec<ResolvedEvent>, StoreError> {
     let read = link
-        .call(|client, limit| read_all(client, link, from, only, way, most, limit))
+        .call_within(limit, |client, limit| {
+            read_all(client, link, from, only, way, most, limit)
+        })
         .await;
     read.map_err(|failure| failure.into_store_error("read $all", &link.url))
 }
