@@ -24,6 +24,7 @@ use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
     StoredEvent,
 };
+use eventstore::{Authentication, ClientSettings};
 use link::Link;
 use std::fmt;
 use tail::Tail;
@@ -55,6 +56,16 @@ impl ClusterStore {
     /// The connection string with asterisks for its password, to be shown.
     pub fn shown(text: &str) -> String {
         url::redacted(text)
+    }
+
+    /// How the vendor's client is told of the same cluster and the same user, for tools that ask it for something other
+    /// than events.
+    pub fn client_settings(
+        text: &str,
+    ) -> Result<(ClientSettings, Option<Authentication>), OpenError> {
+        let url = url::ConnectionString::parse(text)?;
+        let user = url.authentication();
+        Ok((url.settings, user))
     }
 
     async fn remarks(&self) -> Vec<(&'static str, String)> {
