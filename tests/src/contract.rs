@@ -607,13 +607,13 @@ pub async fn a_follower_is_told_once_when_it_has_caught_up(opener: &impl Opener)
     assert_eq!(seen, stored);
     for batch in to_come {
         let waiting = tokio::spawn(async move {
-            let followed = follower.next().await.expect("readable");
-            (follower, followed)
+            let told = follower.next().await.expect("readable");
+            (follower, told)
         });
         yield_now().await;
         let stored = subject.append(batch).await.expect("kept");
-        let (back, followed) = waiting.await.expect("it waits");
-        let Followed::Events(mut seen) = followed else {
+        let (back, told) = waiting.await.expect("it waits");
+        let Followed::Events(mut seen) = told else {
             panic!("it is told twice");
         };
         follower = back;
