@@ -161,8 +161,16 @@ async fn digest(
     let mut progress = progress::copies();
     let digest = copies::digest(store, &mut |step| progress.step(step)).await;
     progress.done();
+    let digest = match digest {
+        // Looking for damage is what this is for: found, it is an answer like that of a history that was altered.
+        Err(CopyError::Store(damage @ StoreError::Corrupt(_))) => {
+            eprintln!("kaigi: {damage}\nkaigi: {}", url.when_damaged());
+            return Ok(Exit::Altered);
+        }
+        digest => digest?,
+    };
     let mut facts = vec![Fact::new("store", "store", url.to_string())];
-    facts.extend(told_of(&digest?));
+    facts.extend(told_of(&digest));
     print("a digest", &facts, console)?;
     Ok(Exit::Done)
 }
