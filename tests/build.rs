@@ -9,8 +9,9 @@ use std::process::Command;
 const CLIENT: &str = "kurrentdb";
 
 /// What the stand-in serves, and what belongs into the details of an error.
-const DEFINITIONS: [&str; 4] = [
+const DEFINITIONS: [&str; 5] = [
     "gossip.proto",
+    "operations.proto",
     "serverfeatures.proto",
     "streams.proto",
     "shared.proto",

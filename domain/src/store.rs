@@ -54,6 +54,8 @@ pub struct StoreInfo {
     pub bytes_on_disk: Option<u64>,
     /// The position of its last event.
     pub last: Position,
+    /// What else a store of its kind has to say, by a word each.
+    pub remarks: Vec<(&'static str, String)>,
 }
 
 /// Why a batch was not kept.

@@ -24,6 +24,7 @@ use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
     StoredEvent,
 };
+use eventstore::{Authentication, ClientSettings};
 use link::Link;
 use std::fmt;
 use tail::Tail;
@@ -57,10 +58,29 @@ impl ClusterStore {
         url::redacted(text)
     }
 
-    /// Whether calls leave this process at once: on how many connections, or why they are put off by 40 ms. Nothing
-    /// until a call was slow.
-    pub fn unclogged(&self) -> Option<Result<usize, String>> {
-        self.link.unclogged()
+    /// How the vendor's client is told of the same cluster and the same user, for tools that ask it for something other
+    /// than events.
+    pub fn client_settings(
+        text: &str,
+    ) -> Result<(ClientSettings, Option<Authentication>), OpenError> {
+        let url = url::ConnectionString::parse(text)?;
+        let user = url.authentication();
+        Ok((url.settings, user))
+    }
+
+    async fn remarks(&self) -> Vec<(&'static str, String)> {
+        let version = self
+            .link
+            .call(|client, _| async move { client.server_info().await });
+        let version = version.await.map(|info| info.version().to_string());
+        let delay = match self.link.unclogged() {
+            Ok(_) => "none".to_owned(),
+            Err(why) => {
+                format!("40 ms a call, because the client's sockets cannot be reached: {why}")
+            }
+        };
+        let server = version.unwrap_or_else(|_| "does not tell its version".to_owned());
+        vec![("server", server), ("delay", delay)]
     }
 }
 
@@ -106,6 +126,7 @@ impl EventStore for ClusterStore {
             calls: None,
             bytes_on_disk: None,
             last: self.tail.position(&self.link).await?,
+            remarks: self.remarks().await,
         })
     }
 

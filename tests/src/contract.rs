@@ -1,6 +1,7 @@
 //! What every store promises, as checks that any store can be put to: [`store_contract!`](crate::store_contract) makes
-//! each a test of its own. A store may hold other calls already and others may write to it meanwhile: a check looks at
-//! its own calls only, and takes positions for nothing but ascending.
+//! each a test of its own, and [`checks`] has them for whoever runs them otherwise. A store may hold other calls already
+//! and others may write to it meanwhile: a check looks at its own calls only, and takes positions for nothing but
+//! ascending.
 
 use crate::scenario::{
     ANA, BEN, CUSTOMER, EXPERT, SAM, SUE, a_conference, apply_wrap_up, connect_call, end_call,
@@ -16,6 +17,7 @@ use domain::{
 };
 use std::fmt::Display;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinSet, yield_now};
@@ -29,13 +31,19 @@ pub trait Opener: Send + Sync {
 
     /// The same store, closed and opened again. One that lives only as long as it is open stays as it is.
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore>;
+
+    /// What the names of a check's calls begin with: another text for each check, and none the beginning of another.
+    fn prefix(&self) -> String {
+        Uuid::new_v4().to_string()
+    }
 }
 
-/// Makes a test of every check, for the store that the opener opens.
+/// Every check there is, listed once: hands the names on to another macro, behind what that was given.
 #[macro_export]
-macro_rules! store_contract {
-    ($($store:ident: $opener:expr;)*) => {
-        $($crate::store_contract!(@checks $store, $opener,
+macro_rules! each_check {
+    ([$($then:tt)*] $($given:tt)*) => {
+        $($then)*! {
+            $($given)*
             one_of_many_writers_at_the_same_head_wins_and_the_others_are_told,
             a_batch_is_whole_or_absent,
             nothing_appears_at_or_below_a_position_that_a_reader_has_seen,
@@ -64,7 +72,15 @@ macro_rules! store_contract {
             a_command_that_expects_another_revision_is_refused,
             two_handlers_of_one_store_settle_their_conflicts,
             a_handler_refuses_nothing_for_what_another_has_changed,
-        );)*
+        }
+    };
+}
+
+/// Makes a test of every check, for the store that the opener opens.
+#[macro_export]
+macro_rules! store_contract {
+    ($($store:ident: $opener:expr;)*) => {
+        $($crate::each_check!([$crate::store_contract] @checks $store, $opener,);)*
     };
     (@checks $store:ident, $opener:expr, $($check:ident,)*) => {
         mod $store {
@@ -72,18 +88,57 @@ macro_rules! store_contract {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $check() {
-                    $crate::contract::in_time($crate::contract::$check(&$opener)).await;
+                    let check = $crate::contract::check(stringify!($check));
+                    check.put_to(std::sync::Arc::new($opener)).await;
                 }
             )*
         }
     };
 }
 
+/// One promise, and what puts a store to it.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// The promise, as the name of a test.
+    pub name: &'static str,
+    run: fn(Arc<dyn Opener>) -> Running,
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Check {
+    /// Panics if the store does not hold it.
+    pub async fn put_to(self, opener: Arc<dyn Opener>) {
+        in_time((self.run)(opener)).await;
+    }
+}
+
 /// Fails what would otherwise never end; nothing here takes a fraction of it.
 pub async fn in_time<T>(check: impl Future<Output = T>) -> T {
     let limit = Duration::from_mins(5);
     let ended = tokio::time::timeout(limit, check).await;
-    ended.expect("a check ends")
+    ended.unwrap_or_else(|_| panic!("it did not end within {} s", limit.as_secs()))
+}
+
+macro_rules! as_checks {
+    ($($check:ident,)*) => {
+        vec![$(Check {
+            name: stringify!($check),
+            run: |opener| Box::pin(async move { $check(&*opener).await }),
+        },)*]
+    };
+}
+
+/// The contract: a check that is not listed is never used, which the compiler tells.
+pub fn checks() -> Vec<Check> {
+    each_check!([as_checks])
+}
+
+/// The check of that name.
+pub fn check(name: &str) -> Check {
+    let checks = checks();
+    let check = checks.iter().find(|check| check.name == name);
+    *check.unwrap_or_else(|| panic!("{name} is no check"))
 }
 
 /// A store and calls in it that are nobody else's.
@@ -94,17 +149,17 @@ struct Subject {
 }
 
 impl Subject {
-    async fn open(opener: &impl Opener) -> Self {
+    async fn open(opener: &dyn Opener) -> Self {
         let store = opener.open().await;
         let info = store.info().await.expect("it tells");
         Self {
             store,
-            prefix: Uuid::new_v4().to_string(),
+            prefix: opener.prefix(),
             began: info.last,
         }
     }
 
-    async fn reopen(self, opener: &impl Opener) -> Self {
+    async fn reopen(self, opener: &dyn Opener) -> Self {
         Self {
             store: opener.reopen(self.store).await,
             ..self
@@ -257,9 +312,7 @@ fn assert_verifies(events: &[StoredEvent]) {
 }
 
 /// Of writers that continue the same head one is kept, and every other hears what it expected and where the call is.
-pub async fn one_of_many_writers_at_the_same_head_wins_and_the_others_are_told(
-    opener: &impl Opener,
-) {
+async fn one_of_many_writers_at_the_same_head_wins_and_the_others_are_told(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let begun = batches(&call, [connect_call(ANA)]).await;
@@ -302,7 +355,7 @@ async fn next_turn(events: &[StoredEvent]) -> Batch {
 }
 
 /// A reader sees all of a command's events or none of them, whatever others write.
-pub async fn a_batch_is_whole_or_absent(opener: &impl Opener) {
+async fn a_batch_is_whole_or_absent(opener: &dyn Opener) {
     let subject = Arc::new(Subject::open(opener).await);
     let mut tasks = JoinSet::new();
     for writer in 0..8 {
@@ -335,7 +388,7 @@ pub async fn a_batch_is_whole_or_absent(opener: &impl Opener) {
 }
 
 /// Readers that poll while others write see exactly what is there in the end, in the same order.
-pub async fn nothing_appears_at_or_below_a_position_that_a_reader_has_seen(opener: &impl Opener) {
+async fn nothing_appears_at_or_below_a_position_that_a_reader_has_seen(opener: &dyn Opener) {
     let subject = Arc::new(Subject::open(opener).await);
     let turns = 30;
     let writers = 16;
@@ -379,7 +432,7 @@ async fn write_side_by_side(subject: &Arc<Subject>, writers: usize, turns: usize
 }
 
 /// What is among all events is among its call's, and the other way round, from the moment somebody saw it.
-pub async fn an_event_that_was_seen_is_found_wherever_one_looks(opener: &impl Opener) {
+async fn an_event_that_was_seen_is_found_wherever_one_looks(opener: &dyn Opener) {
     let subject = Arc::new(Subject::open(opener).await);
     let (turns, writers) = (30, 8);
     let mut readers = JoinSet::new();
@@ -414,7 +467,7 @@ pub async fn an_event_that_was_seen_is_found_wherever_one_looks(opener: &impl Op
 }
 
 /// Whoever did not hear the answer sends again and hears the same, also after the store was opened again.
-pub async fn a_repeated_batch_writes_nothing_and_is_answered_as_before(opener: &impl Opener) {
+async fn a_repeated_batch_writes_nothing_and_is_answered_as_before(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, a_whole_call()).await;
@@ -438,7 +491,7 @@ pub async fn a_repeated_batch_writes_nothing_and_is_answered_as_before(opener: &
 }
 
 /// A retry that overtakes its original is the same batch still.
-pub async fn batches_repeated_side_by_side_are_kept_once(opener: &impl Opener) {
+async fn batches_repeated_side_by_side_are_kept_once(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, chatter(20)).await;
@@ -458,7 +511,7 @@ pub async fn batches_repeated_side_by_side_are_kept_once(opener: &impl Opener) {
 }
 
 /// The call went on otherwise.
-pub async fn other_events_after_the_same_head_conflict(opener: &impl Opener) {
+async fn other_events_after_the_same_head_conflict(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, chatter(3)).await;
@@ -474,7 +527,7 @@ pub async fn other_events_after_the_same_head_conflict(opener: &impl Opener) {
 }
 
 /// An id says which event it is, so another event under it is none that was kept.
-pub async fn the_same_ids_with_other_content_conflict(opener: &impl Opener) {
+async fn the_same_ids_with_other_content_conflict(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, chatter(2)).await;
@@ -493,7 +546,7 @@ pub async fn the_same_ids_with_other_content_conflict(opener: &impl Opener) {
 }
 
 /// The revision is right and the history behind it is not: no writer of this store can bring that.
-pub async fn a_batch_of_another_history_is_refused(opener: &impl Opener) {
+async fn a_batch_of_another_history_is_refused(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let ours = batches(&call, chatter(1)).await;
@@ -516,7 +569,7 @@ fn assert_refused_as_damage(answer: &Result<Vec<StoredEvent>, AppendError>) {
 }
 
 /// Whoever knows more of the call than the store is told where the store is.
-pub async fn a_batch_ahead_of_the_call_conflicts(opener: &impl Opener) {
+async fn a_batch_ahead_of_the_call_conflicts(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, chatter(3)).await;
@@ -532,7 +585,7 @@ pub async fn a_batch_ahead_of_the_call_conflicts(opener: &impl Opener) {
 }
 
 /// Opening again changes nothing, and the call goes on where it was.
-pub async fn reopening_gives_the_same_events(opener: &impl Opener) {
+async fn reopening_gives_the_same_events(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let (call, other) = (subject.call("c"), subject.call("d"));
     let history = batches(&call, a_whole_call()).await;
@@ -556,7 +609,7 @@ pub async fn reopening_gives_the_same_events(opener: &impl Opener) {
 }
 
 /// Such a call is at revision 0, before and after it was asked for.
-pub async fn a_call_nobody_wrote_to_has_no_events(opener: &impl Opener) {
+async fn a_call_nobody_wrote_to_has_no_events(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     for revision in [Revision(0), Revision(7)] {
@@ -567,7 +620,7 @@ pub async fn a_call_nobody_wrote_to_has_no_events(opener: &impl Opener) {
 }
 
 /// A follower begins with what is there, waits, and goes on.
-pub async fn followers_see_every_event_once_and_in_order(opener: &impl Opener) {
+async fn followers_see_every_event_once_and_in_order(opener: &dyn Opener) {
     let subject = Arc::new(Subject::open(opener).await);
     let (turns, writers) = (25, 16);
     let before = subject.call("before");
@@ -595,7 +648,7 @@ pub async fn followers_see_every_event_once_and_in_order(opener: &impl Opener) {
 }
 
 /// A follower is told where what was there ends, and not before it has seen all of it; once, and then it waits.
-pub async fn a_follower_is_told_once_when_it_has_caught_up(opener: &impl Opener) {
+async fn a_follower_is_told_once_when_it_has_caught_up(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, chatter(40)).await;
@@ -647,7 +700,7 @@ async fn rest(follower: &mut Follower) -> Vec<StoredEvent> {
 }
 
 /// Whoever waits is woken by the next event, and is not while nothing happens.
-pub async fn waiting_ends_when_there_is_something_and_not_before(opener: &impl Opener) {
+async fn waiting_ends_when_there_is_something_and_not_before(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     for batch in batches(&call, chatter(20)).await {
@@ -666,7 +719,7 @@ pub async fn waiting_ends_when_there_is_something_and_not_before(opener: &impl O
 }
 
 /// Only what comes after is read.
-pub async fn a_call_is_read_from_any_revision(opener: &impl Opener) {
+async fn a_call_is_read_from_any_revision(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     subject
@@ -681,7 +734,7 @@ pub async fn a_call_is_read_from_any_revision(opener: &impl Opener) {
 }
 
 /// Pages are cut anywhere, also within a command's events.
-pub async fn every_page_size_gives_the_same_events(opener: &impl Opener) {
+async fn every_page_size_gives_the_same_events(opener: &dyn Opener) {
     let subject = Arc::new(Subject::open(opener).await);
     for call in 0..5 {
         let call = subject.call(format!("whole-{call}"));
@@ -714,7 +767,7 @@ pub async fn every_page_size_gives_the_same_events(opener: &impl Opener) {
 }
 
 /// What is written in turns to two calls is read of each as if it were alone.
-pub async fn calls_side_by_side_keep_their_own_chains(opener: &impl Opener) {
+async fn calls_side_by_side_keep_their_own_chains(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let (one, other) = (subject.call("c"), subject.call("cc"));
     let first = batches(&one, a_whole_call()).await;
@@ -734,7 +787,7 @@ pub async fn calls_side_by_side_keep_their_own_chains(opener: &impl Opener) {
 }
 
 /// Two thousand commands to one call.
-pub async fn a_long_call_comes_back_whole(opener: &impl Opener) {
+async fn a_long_call_comes_back_whole(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let history = batches(&call, chatter(2000)).await;
@@ -762,7 +815,7 @@ pub async fn a_long_call_comes_back_whole(opener: &impl Opener) {
 
 /// A batch of hundreds of events, far more than a command has, is kept whole. A store may have a limit beyond that:
 /// then a longer one is refused, and nothing of it is kept.
-pub async fn a_long_batch_comes_back_whole(opener: &impl Opener) {
+async fn a_long_batch_comes_back_whole(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let (call, longer) = (subject.call("c"), subject.call("d"));
     let batch = one_batch(&call, 400).await;
@@ -796,9 +849,10 @@ async fn one_batch(call: &CallId, commands: usize) -> Batch {
 }
 
 /// What surrounds an event comes back as it was given, of any length that is allowed and in any script.
-pub async fn personal_parts_and_correlations_come_back(opener: &impl Opener) {
+async fn personal_parts_and_correlations_come_back(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
-    let call = subject.call("x".repeat(128 - 37));
+    let longest = 128 - subject.call("").as_str().len();
+    let call = subject.call("x".repeat(longest));
     let connect = Command::ConnectCall {
         agent: ANA.party(),
         customer: Some("+81312345678".parse().expect("a number")),
@@ -834,7 +888,7 @@ pub async fn personal_parts_and_correlations_come_back(opener: &impl Opener) {
 }
 
 /// No other event comes between those of one batch, wherever a copy looks at them.
-pub async fn the_events_of_a_batch_stand_next_to_each_other(opener: &impl Opener) {
+async fn the_events_of_a_batch_stand_next_to_each_other(opener: &dyn Opener) {
     let subject = Arc::new(Subject::open(opener).await);
     let mut writers = JoinSet::new();
     for writer in 0..8 {
@@ -852,7 +906,7 @@ pub async fn the_events_of_a_batch_stand_next_to_each_other(opener: &impl Opener
 }
 
 /// Its counts grow by what it took; one that would have to read everything does not count.
-pub async fn a_store_counts_what_it_holds(opener: &impl Opener) {
+async fn a_store_counts_what_it_holds(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let before = subject.store.info().await.expect("it tells");
     let stored = subject
@@ -881,7 +935,7 @@ pub async fn a_store_counts_what_it_holds(opener: &impl Opener) {
 }
 
 /// What was accepted once is answered by the same events, however often it is sent, also after opening again.
-pub async fn a_command_sent_again_is_answered_as_before(opener: &impl Opener) {
+async fn a_command_sent_again_is_answered_as_before(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let handler = Handler::new(Arc::clone(&subject.store));
@@ -905,7 +959,7 @@ pub async fn a_command_sent_again_is_answered_as_before(opener: &impl Opener) {
 }
 
 /// An id belongs to the command that was accepted under it, for ever.
-pub async fn an_id_used_for_something_else_is_refused(opener: &impl Opener) {
+async fn an_id_used_for_something_else_is_refused(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let id = CommandId(Uuid::new_v4());
@@ -924,7 +978,7 @@ pub async fn an_id_used_for_something_else_is_refused(opener: &impl Opener) {
 }
 
 /// The sender decided on what is not so any more.
-pub async fn a_command_that_expects_another_revision_is_refused(opener: &impl Opener) {
+async fn a_command_that_expects_another_revision_is_refused(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let handler = Handler::new(Arc::clone(&subject.store));
@@ -952,7 +1006,7 @@ pub async fn a_command_that_expects_another_revision_is_refused(opener: &impl Op
 }
 
 /// Two processes take commands for the same call: each command is decided on what is so, and none is lost.
-pub async fn two_handlers_of_one_store_settle_their_conflicts(opener: &impl Opener) {
+async fn two_handlers_of_one_store_settle_their_conflicts(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let handlers = [(); 2].map(|()| Arc::new(Handler::new(Arc::clone(&subject.store))));
@@ -977,7 +1031,7 @@ pub async fn two_handlers_of_one_store_settle_their_conflicts(opener: &impl Open
 }
 
 /// What one process has accepted the other sees before it refuses, and answers by it if the command is the same.
-pub async fn a_handler_refuses_nothing_for_what_another_has_changed(opener: &impl Opener) {
+async fn a_handler_refuses_nothing_for_what_another_has_changed(opener: &dyn Opener) {
     let subject = Subject::open(opener).await;
     let call = subject.call("c");
     let handlers = [(); 2].map(|()| Handler::new(Arc::clone(&subject.store)));

@@ -13,3 +13,4 @@ pub mod skip;
 pub mod standin;
 #[cfg(unix)]
 pub mod torture;
+pub mod trial;

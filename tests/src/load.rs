@@ -28,6 +28,8 @@ pub struct Load {
     pub at_once: usize,
     /// For how long new ones are sent.
     pub lasting: Duration,
+    /// All events of the load come after it, so nobody looks for them before.
+    pub since: Position,
 }
 
 /// An event that was acknowledged.
@@ -238,7 +240,7 @@ async fn among_all(
     store: &dyn EventStore,
     load: &Load,
 ) -> Result<HashSet<Acknowledged>, StoreError> {
-    let (mut all, mut after) = (HashSet::new(), Position::START);
+    let (mut all, mut after) = (HashSet::new(), load.since);
     loop {
         let page = store.read_all(after, 1000).await?;
         let Some(last) = page.last() else {

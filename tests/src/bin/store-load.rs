@@ -1,6 +1,7 @@
 //! Another process that loads a store, for the tests of what several at once come to: connects, sends commands for so
 //! many seconds, and writes what was acknowledged to a file as JSON.
 
+use domain::Position;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ async fn load(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         calls: calls.parse()?,
         at_once: at_once.parse()?,
         lasting: Duration::from_secs(seconds.parse()?),
+        since: Position::START,
     };
     let store = Arc::new(ClusterStore::open(url).await?);
     let outcome = drive(store, &load).await;

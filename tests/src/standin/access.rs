@@ -36,6 +36,8 @@ pub enum Right {
     ReadStreams,
     /// Appending and deleting.
     Write,
+    /// What members of `$ops` may do.
+    Operate,
 }
 
 /// The users, if there are any, and what is forbidden at the moment.

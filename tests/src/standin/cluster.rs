@@ -114,6 +114,19 @@ impl Cluster {
         nodes.lead(Some(number));
     }
 
+    /// If the node leads, another one does from now on. One without others stays the leader.
+    pub(super) fn resign(&self, number: usize) {
+        let mut nodes = self.nodes();
+        if nodes.leader != Some(number) {
+            return;
+        }
+        let mut others = nodes.all.iter().enumerate();
+        let next = others.find(|(other, node)| *other != number && node.alive());
+        if let Some((next, _)) = next {
+            nodes.lead(Some(next));
+        }
+    }
+
     /// Closes each connection of the node, which goes on listening. Called by the node's own tasks, too, so it does
     /// not wait until they have ended.
     pub(super) fn break_connections(self: &Arc<Self>, number: usize) {

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tonic::{Request, Response, Status, async_trait};
 
 /// What is served, as a real server lists it: names in lower case.
-const METHODS: [(&str, &str, &[&str]); 7] = [
+const METHODS: [(&str, &str, &[&str]); 8] = [
     (
         "event_store.client.streams.streams",
         "read",
@@ -27,6 +27,11 @@ const METHODS: [(&str, &str, &[&str]); 7] = [
         &["deadline_duration"],
     ),
     ("event_store.client.gossip.gossip", "read", &[]),
+    (
+        "event_store.client.operations.operations",
+        "resignnode",
+        &[],
+    ),
     (
         "event_store.client.server_features.serverfeatures",
         "getsupportedmethods",

@@ -35,6 +35,7 @@ struct Planned {
     after_writes: VecDeque<Failure>,
     before_reads: VecDeque<Failure>,
     delay: Duration,
+    ignores_expectations: bool,
 }
 
 impl Faults {
@@ -56,6 +57,12 @@ impl Faults {
     /// Each write, read and subscription takes that long more, until another delay is set.
     pub fn slow(&self, delay: Duration) {
         self.planned().delay = delay;
+    }
+
+    /// From now on appends are written whatever their writers expect and whether or not they were written before: a
+    /// server that breaks the one promise on which everything rests.
+    pub fn ignore_expectations(&self) {
+        self.planned().ignores_expectations = true;
     }
 
     /// Ends each subscription that is running, without an error, as a server that shuts down does.
@@ -84,6 +91,10 @@ impl Faults {
 
     pub(super) fn before_read(&self) -> Option<Failure> {
         self.planned().before_reads.pop_front()
+    }
+
+    pub(super) fn ignores_expectations(&self) -> bool {
+        self.planned().ignores_expectations
     }
 
     pub(super) fn delay(&self) -> Duration {

@@ -60,6 +60,11 @@ impl Log {
         self.change(|records| records.append(stream, expected, events))
     }
 
+    /// Writes what is there already, too, wherever its stream is.
+    pub(super) fn append_regardless(&self, stream: &str, events: Vec<Proposed>) -> Written {
+        self.change(|records| records.write(stream, events))
+    }
+
     /// Changes a recorded event in place, as a damaged disk or a forger would; false if it is not there.
     pub fn alter(&self, stream: &str, revision: u64, how: impl FnOnce(&mut Proposed)) -> bool {
         self.change(|records| {
@@ -179,9 +184,13 @@ impl Records {
         expected: Expected,
         events: Vec<Proposed>,
     ) -> Result<Written, Refused> {
-        if let Some(known) = self.check(name, expected, &events)? {
-            return Ok(known);
+        match self.check(name, expected, &events)? {
+            Some(known) => Ok(known),
+            None => Ok(self.write(name, events)),
         }
+    }
+
+    fn write(&mut self, name: &str, events: Vec<Proposed>) -> Written {
         let stream = self.streams.entry(name.to_owned()).or_default();
         let next = stream.next();
         let mut written = Written {
@@ -198,7 +207,7 @@ impl Records {
         if self.writes.is_multiple_of(WRITES_PER_STATISTIC) {
             self.note_statistics();
         }
-        Ok(written)
+        written
     }
 
     /// Nothing if the events may be written now, or what they came to when they were written before.

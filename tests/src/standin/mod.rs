@@ -17,6 +17,7 @@ mod event;
 mod faults;
 mod filter;
 mod log;
+mod operations;
 pub mod protocol;
 mod reading;
 mod server;

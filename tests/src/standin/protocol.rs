@@ -12,5 +12,5 @@
 include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
 
 pub use event_store::client as shared;
-pub use event_store::client::{gossip, server_features, streams};
+pub use event_store::client::{gossip, operations, server_features, streams};
 pub use google::rpc;

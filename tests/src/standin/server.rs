@@ -4,6 +4,7 @@ use super::access::Right;
 use super::cluster::{Cluster, HOST};
 use super::faults::Failure;
 use super::protocol::gossip::gossip_server::GossipServer;
+use super::protocol::operations::operations_server::OperationsServer;
 use super::protocol::server_features::server_features_server::ServerFeaturesServer;
 use super::protocol::streams::streams_server::StreamsServer;
 use super::status;
@@ -32,6 +33,7 @@ pub(super) async fn serve(cluster: Arc<Cluster>, number: usize, listener: TcpLis
     server
         .add_service(streams)
         .add_service(GossipServer::new(member.clone()))
+        .add_service(OperationsServer::new(member.clone()))
         .add_service(ServerFeaturesServer::new(member))
         .serve_with_incoming(incoming)
         .await

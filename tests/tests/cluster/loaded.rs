@@ -2,7 +2,7 @@
 //! there twice, and every conflict is resolved.
 
 use super::{nodes, open};
-use domain::EventStore;
+use domain::{EventStore, Position};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -58,6 +58,7 @@ async fn two_processes(at_once: usize) -> Outcome {
         calls: 1000,
         at_once: at_once / 2,
         lasting: Duration::from_secs(seconds()),
+        since: Position::START,
     };
     let mut outcome = connect(Arc::clone(&store) as Arc<dyn EventStore>, &load).await;
     let folder = tempfile::tempdir().expect("a folder");

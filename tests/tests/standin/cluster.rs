@@ -2,10 +2,11 @@
 
 use super::{append, client, events, kinds, of, plain, read};
 use eventstore::StreamState::{Any, NoStream, StreamRevision};
+use eventstore::operations::OperationalOptions;
 use eventstore::{Client, Error, ReadStreamOptions};
 use tests::standin::protocol::gossip::gossip_client::GossipClient;
 use tests::standin::protocol::gossip::member_info::VNodeState;
-use tests::standin::{Config, StandIn};
+use tests::standin::{Config, Right, StandIn};
 use tonic::transport::Channel;
 
 fn three_nodes() -> StandIn {
@@ -145,7 +146,7 @@ async fn a_node_that_dies_takes_its_subscriptions_with_it() {
     let mut following = plain::follow_all(&mut streams).await;
     plain::until_caught_up(&mut following).await;
     standin.kill(0);
-    assert!(following.message().await.is_err());
+    assert!(plain::next(&mut following).await.is_err());
 }
 
 #[tokio::test]
@@ -157,4 +158,35 @@ async fn a_single_node_comes_back_with_its_log() {
     standin.kill(0);
     standin.revive(0);
     assert_eq!(kinds(&read(&of(&standin), "call-1").await.unwrap()), ["a"]);
+}
+
+#[tokio::test]
+async fn a_leader_that_resigns_follows_and_a_follower_that_is_asked_does_nothing() {
+    let standin = three_nodes();
+    let resign = async |node: &str| {
+        let settings = format!(
+            "{}&discoveryInterval=1&nodePreference={node}",
+            standin.url()
+        );
+        let operator = eventstore::operations::Client::new(settings.parse().unwrap()).unwrap();
+        operator.resign_node(&OperationalOptions::default()).await
+    };
+    resign("follower").await.unwrap();
+    assert_eq!(standin.leader(), Some(0));
+    resign("leader").await.unwrap();
+    assert_eq!(standin.leader(), Some(1));
+    standin.deny(Right::Operate);
+    let refused = resign("leader").await;
+    assert!(matches!(refused, Err(Error::AccessDenied)), "{refused:?}");
+    assert_eq!(standin.leader(), Some(1));
+}
+
+#[tokio::test]
+async fn a_leader_without_others_goes_on_leading() {
+    let standin = StandIn::start();
+    let settings = standin.url().parse().unwrap();
+    let operator = eventstore::operations::Client::new(settings).unwrap();
+    let resigned = operator.resign_node(&OperationalOptions::default()).await;
+    resigned.unwrap();
+    assert_eq!(standin.leader(), Some(0));
 }

@@ -177,7 +177,7 @@ async fn a_subscription_ends_without_an_error() {
     let mut following = plain::follow_all(&mut streams).await;
     plain::until_caught_up(&mut following).await;
     standin.faults().end_subscriptions();
-    assert_eq!(following.message().await.unwrap(), None);
+    assert_eq!(plain::next(&mut following).await.unwrap(), None);
     let mut again = plain::follow_all(&mut streams).await;
     plain::until_caught_up(&mut again).await;
 }
@@ -189,7 +189,7 @@ async fn broken_connections_can_be_made_again() {
     let mut following = plain::follow_all(&mut streams).await;
     plain::until_caught_up(&mut following).await;
     standin.break_connections();
-    assert!(following.message().await.is_err());
+    assert!(plain::next(&mut following).await.is_err());
     append(&of(&standin), "call-1", NoStream, events(["a"]))
         .await
         .unwrap();
