@@ -89,12 +89,12 @@ async fn a_lost_answer_ends_a_session_and_a_time_out_does_not() {
             .unwrap();
         standin.faults().lose_answers(1, failure);
         let stream = format!("call-{failure:?}");
-        let lost = session
-            .append_to_stream(&stream, NoStream, events(["a"]))
-            .await;
+        let lost = session.append_to_stream(&stream, NoStream, events(["a"]));
+        // A session has no deadline of its own.
+        let lost = timeout(Duration::from_secs(20), lost).await;
+        let lost = lost.expect("the session is over");
         assert_eq!(outcome(&lost.unwrap_err()), "server error");
         assert_eq!(standin.log().stream(&stream).len(), 1);
-        // The client notices on its own time that its connection is gone.
         read(&of(&standin), &stream).await.unwrap();
     }
     let session = of(&standin)
