@@ -511,10 +511,10 @@ pub struct Demo {
 #[derive(Debug, Args)]
 #[command(after_help = COPY_HELP)]
 pub struct Copy {
-    /// The store to copy, by URL [default: the one of --store or KAIGI_STORE]
+    /// The store to copy, by URL [default: as for other commands]
     #[arg(long, value_name = "URL", value_parser = AStore, required_unless_present = "to")]
     pub from: Option<StoreUrl>,
-    /// The store to copy into, by URL; an embedded one that is not there yet is made [default: as for --from]
+    /// The store to copy into, by URL; an embedded one that is not there yet is made [default: as for other commands]
     #[arg(long, value_name = "URL", value_parser = AStore)]
     pub to: Option<StoreUrl>,
 }

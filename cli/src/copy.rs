@@ -86,12 +86,9 @@ fn facts(ends: &Ends, copied: &Copied) -> Vec<Fact> {
 mod tests {
     use super::*;
 
-    fn store(url: &str) -> Option<StoreUrl> {
-        Some(url.parse().unwrap())
-    }
-
     fn ends(from: Option<&str>, to: Option<&str>, named: Option<&str>) -> Result<Ends, String> {
-        let [from, to, named] = [from, to, named].map(|url| url.and_then(store));
+        let store = |url: &str| url.parse().unwrap();
+        let [from, to, named] = [from, to, named].map(|url| url.map(store));
         Ends::new(Copy { from, to }, named).map_err(|error| error.to_string())
     }
 

@@ -234,6 +234,18 @@ impl Link {
                 self.state().ports.extend(u16::try_from(leader.port));
                 Verdict::Again
             }
+            // Servers answer so with different codes.
+            Error::ServerError(why) | Error::Grpc { message: why, .. }
+                if why
+                    .to_lowercase()
+                    .replace(' ', "")
+                    .contains("invalidposition") =>
+            {
+                Verdict::Final(Failure::Refused(
+                    "no event stands at that position; give one that an event or an answer showed"
+                        .to_owned(),
+                ))
+            }
             Error::ServerError(_)
             | Error::ConnectionClosed
             | Error::GrpcConnectionError(_)

@@ -102,7 +102,7 @@ async fn a_type_or_an_id_that_was_changed_is_noticed() {
     let (cluster, _store) = written().await;
     let whole = cluster.log().stream(STREAM)[0].event.clone();
     cluster.log().alter(STREAM, 0, |event| {
-        event.event_type = "call_completed".to_owned()
+        event.event_type = "call_completed".to_owned();
     });
     damaged(reading(&cluster).await);
     let restored = whole.clone();
