@@ -1,8 +1,9 @@
 //! Appending: always with an expected number and explicit ids, repeated until the outcome is known.
 
 use crate::event::{stream, written};
-use crate::link::{Failure, Link, no_leader};
-use crate::read;
+use crate::link::{Failure, Link, Time, no_leader};
+use crate::read::{self, PAGE};
+use domain::envelope::Hash;
 use domain::memory::head_differs;
 use domain::{AppendError, Batch, Head, Revision, StoreError, StoredEvent};
 use eventstore::{AppendToStreamOptions, Client, Error, EventData, StreamState, WriteResult};
@@ -13,17 +14,18 @@ pub(crate) const LARGEST: usize = 900 * 1024;
 
 /// Keeps the batch whole and reads it back: only the server knows the positions, and what was read back is there.
 pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent>, AppendError> {
+    let time = link.time();
     let (events, bytes) = written(batch);
     if bytes > LARGEST {
         return Err(too_large(batch, bytes).into());
     }
-    if let Some(conflict) = unlike_its_call(link, batch).await? {
-        return settled(link, batch, conflict).await;
+    if let Some(length) = unlike_its_call(link, time, batch).await? {
+        return settled(link, time, batch, length).await;
     }
-    match write(link, batch, events).await {
-        Ok(written) => confirmed(link, batch, written.next_expected_version).await,
+    match write(link, time, batch, events).await {
+        Ok(written) => confirmed(link, time, batch, written.next_expected_version).await,
         Err(Failure::Conflict(number)) => {
-            settled(link, batch, number.map_or(0, |last| last + 1)).await
+            settled(link, time, batch, number.map_or(0, |last| last + 1)).await
         }
         Err(failure) => Err(unwritten(link, batch, failure).into()),
     }
@@ -31,46 +33,50 @@ pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent
 
 /// The server compares numbers only: whether the batch continues this call's history is for us to see, before it is
 /// written. Where the call ends, if that is before the batch begins.
-async fn unlike_its_call(link: &Link, batch: &Batch) -> Result<Option<u64>, AppendError> {
+async fn unlike_its_call(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+) -> Result<Option<u64>, AppendError> {
     let expected = batch.expected();
     let hash = match expected.revision {
         Revision(0) => Some(Head::NONE.hash),
         revision => match link.heads.hash(batch.call(), revision) {
             Some(hash) => Some(hash),
-            None => hash_there(link, batch).await?,
+            None => hash_there(link, time, batch).await?,
         },
     };
     match hash {
         Some(hash) if hash == expected.hash => Ok(None),
         Some(_) => Err(head_differs(batch)),
-        None => {
-            let there = read::call(link, batch.call(), Revision(0), None).await?;
-            Ok(Some(there.len() as u64))
-        }
+        None => Ok(Some(read::length(link, time, batch.call()).await?)),
     }
 }
 
 /// The hash of the event that the batch continues, if the call has come so far.
-async fn hash_there(
-    link: &Link,
-    batch: &Batch,
-) -> Result<Option<domain::envelope::Hash>, StoreError> {
-    let last = batch.expected().revision.0 - 1;
-    let page = read::page(link, batch.call(), last, 1).await?;
+async fn hash_there(link: &Link, time: Time, batch: &Batch) -> Result<Option<Hash>, StoreError> {
+    let expected = batch.expected().revision;
+    let page = read::page(link, time, batch.call(), expected.0 - 1, 1).await?;
     let there = page.first().map(|found| &found.event.recorded);
-    Ok(there
-        .filter(|event| event.revision == batch.expected().revision)
-        .map(|event| event.hash))
+    let there = there.filter(|event| event.revision == expected);
+    Ok(there.map(|event| event.hash))
 }
 
-async fn write(link: &Link, batch: &Batch, events: Vec<EventData>) -> Result<WriteResult, Failure> {
+async fn write(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+    events: Vec<EventData>,
+) -> Result<WriteResult, Failure> {
     let state = match batch.expected().revision.0 {
         0 => StreamState::NoStream,
         revision => StreamState::StreamRevision(revision - 1),
     };
     let stream = stream(batch.call());
-    link.call(|client, limit| attempt(client, link, stream.clone(), state, events.clone(), limit))
-        .await
+    link.call(time, |client, limit| {
+        attempt(client, link, stream.clone(), state, events.clone(), limit)
+    })
+    .await
 }
 
 async fn attempt(
@@ -93,31 +99,38 @@ async fn attempt(
 }
 
 /// What was written, as the call's stream has it.
-async fn confirmed(link: &Link, batch: &Batch, last: u64) -> Result<Vec<StoredEvent>, AppendError> {
-    if last + 1 != batch.head().revision.0 {
-        return Err(StoreError::Corrupt(format!(
-            "stream {} went on from an event that is gone: its next was number {last}, not {}; somebody deleted or \
-             truncated it",
-            stream(batch.call()),
-            batch.head().revision.0 - 1
-        ))
-        .into());
+async fn confirmed(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+    last: u64,
+) -> Result<Vec<StoredEvent>, AppendError> {
+    let stream = stream(batch.call());
+    let expected = batch.head().revision.0 - 1;
+    if last != expected {
+        return Err(AppendError::Store(StoreError::Corrupt(format!(
+            "stream {stream} went on from an event that is gone: its next was number {last}, not {expected}; somebody \
+             deleted or truncated it"
+        ))));
     }
-    match kept(link, batch).await? {
-        Some(events) => Ok(events),
-        None => Err(StoreError::Corrupt(format!(
-            "stream {} does not hold what was written to it",
-            stream(batch.call())
-        ))
-        .into()),
+    match kept(link, time, batch).await? {
+        Kept::Whole(events) => Ok(events),
+        Kept::Otherwise => Err(AppendError::Store(StoreError::Corrupt(format!(
+            "stream {stream} does not hold what was written to it"
+        )))),
     }
 }
 
 /// Another write came first: ours, whose answer was lost, or somebody else's.
-async fn settled(link: &Link, batch: &Batch, actual: u64) -> Result<Vec<StoredEvent>, AppendError> {
+async fn settled(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+    actual: u64,
+) -> Result<Vec<StoredEvent>, AppendError> {
     let expected = batch.expected().revision;
     if actual > expected.0
-        && let Some(events) = kept(link, batch).await?
+        && let Kept::Whole(events) = kept(link, time, batch).await?
     {
         return Ok(events);
     }
@@ -127,27 +140,48 @@ async fn settled(link: &Link, batch: &Batch, actual: u64) -> Result<Vec<StoredEv
     })
 }
 
-/// The batch as it is kept, if it is.
-async fn kept(link: &Link, batch: &Batch) -> Result<Option<Vec<StoredEvent>>, StoreError> {
-    let after = batch.expected();
+/// What stands where the batch belongs.
+enum Kept {
+    Whole(Vec<StoredEvent>),
+    Otherwise,
+}
+
+/// What stands where the batch belongs; something does. A server knows of a write a little before it can be read, so
+/// this waits until it can: whoever hears of a conflict must find what it is with.
+async fn kept(link: &Link, time: Time, batch: &Batch) -> Result<Kept, StoreError> {
     let wanted = batch.events();
     let mut there = Vec::with_capacity(wanted.len());
-    while there.len() < wanted.len() {
-        let next = after.revision.0 + there.len() as u64;
-        let page = read::page(
-            link,
-            batch.call(),
-            next,
-            (wanted.len() - there.len()).min(1000),
-        )
-        .await?;
-        if page.is_empty() {
-            return Ok(None);
-        }
+    let mut pauses = time.pauses();
+    loop {
+        let next = batch.expected().revision.0 + there.len() as u64;
+        let most = (wanted.len() - there.len()).min(PAGE);
+        let page = read::page(link, time, batch.call(), next, most).await;
+        let page = page.map_err(|error| unheard(batch, error))?;
+        let waiting = page.is_empty();
         there.extend(page.into_iter().map(|found| found.event));
+        let recorded = there.iter().map(|event| &event.recorded);
+        if !recorded.eq(&wanted[..there.len()]) {
+            return Ok(Kept::Otherwise);
+        }
+        if there.len() == wanted.len() {
+            return Ok(Kept::Whole(there));
+        }
+        if waiting && !pauses.wait().await {
+            let late = StoreError::Unavailable("no node has it yet".to_owned());
+            return Err(unheard(batch, late));
+        }
     }
-    let recorded = there.iter().map(|event| &event.recorded);
-    Ok(recorded.eq(wanted).then_some(there))
+}
+
+/// The write is known, and what it came to is not.
+fn unheard(batch: &Batch, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(why) => StoreError::Unavailable(format!(
+            "cannot read back what was written to stream {}: {why}; send the same again to hear what came of it",
+            stream(batch.call())
+        )),
+        error => error,
+    }
 }
 
 fn too_large(batch: &Batch, bytes: usize) -> StoreError {

@@ -21,6 +21,12 @@ pub enum OpenError {
     /// The user may not do what every user of a store must.
     #[error("{0}")]
     Right(String),
+    /// It answers, and will not answer that; repeating it changes nothing.
+    #[error("the server refuses it: {0}")]
+    Refused(String),
+    /// An old server, to which something is missing.
+    #[error("{0}")]
+    TooOld(String),
     /// What the cluster holds is not a store of this program, or damaged.
     #[error("the store is damaged: {0}")]
     Damaged(String),

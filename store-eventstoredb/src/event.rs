@@ -84,6 +84,9 @@ pub(crate) fn found(read: &eventstore::RecordedEvent) -> Result<Found, StoreErro
     if read.id != id(recorded.hash) {
         return Err(damage(&"its id does not follow from its hash"));
     }
+    if read.position.commit == u64::MAX {
+        return Err(damage(&"the server does not tell its position"));
+    }
     if read.position.commit != read.position.prepare {
         return Err(damage(
             &"it was written in a transaction, which we never do",

@@ -1,6 +1,6 @@
 //! Which store it is: one event in a stream of its own, written by whoever comes first.
 
-use crate::link::{Failure, Link, no_leader};
+use crate::link::{Failure, Link, Time, no_leader};
 use domain::StoreId;
 use eventstore::{
     AppendToStreamOptions, Client, Error, EventData, ReadStreamOptions, ResolvedEvent, StreamState,
@@ -32,17 +32,24 @@ pub(crate) enum Found {
     Other(String),
 }
 
-pub(crate) async fn read(link: &Link) -> Result<Found, Failure> {
-    read_within(link, link.url.deadline).await
-}
-
-/// The same, not waiting longer.
-pub(crate) async fn read_within(link: &Link, limit: Duration) -> Result<Found, Failure> {
-    let read = link.call_within(limit, |client, limit| first(client, link, limit));
+pub(crate) async fn read(link: &Link, time: Time) -> Result<Found, Failure> {
+    let read = link.call(time, |client, limit| first(client, link, limit));
     match read.await {
         Ok(Some(event)) => Ok(parsed(event.get_original_event())),
         Ok(None) | Err(Failure::Missing) => Ok(Found::Nothing),
         Err(failure) => Err(failure),
+    }
+}
+
+/// What stands there once something does: a server knows of a write a little before it can be read.
+pub(crate) async fn read_written(link: &Link) -> Result<Found, Failure> {
+    let time = link.time();
+    let mut pauses = time.pauses();
+    loop {
+        match read(link, time).await? {
+            Found::Nothing if pauses.wait().await => {}
+            found => return Ok(found),
+        }
     }
 }
 
@@ -83,10 +90,10 @@ pub(crate) async fn create(link: &Link) -> Result<(), Failure> {
     };
     let event = EventData::json(TYPE, &identity).expect("an identity is JSON");
     let event = event.id(identity.id.0);
-    match link
-        .call(|client, limit| write(client, link, event.clone(), limit))
-        .await
-    {
+    let written = link.call(link.time(), |client, limit| {
+        write(client, link, event.clone(), limit)
+    });
+    match written.await {
         Ok(()) | Err(Failure::Conflict(_)) => Ok(()),
         Err(failure) => Err(failure),
     }

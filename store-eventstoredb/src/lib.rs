@@ -14,6 +14,7 @@ mod nodelay;
 mod open;
 mod reach;
 mod read;
+mod session;
 mod tail;
 mod url;
 
@@ -26,6 +27,7 @@ use domain::{
 };
 use eventstore::{Authentication, ClientSettings};
 use link::Link;
+use nodelay::Unclogged;
 use std::fmt;
 use tail::Tail;
 
@@ -69,17 +71,19 @@ impl ClusterStore {
     }
 
     async fn remarks(&self) -> Vec<(&'static str, String)> {
-        let version = self
-            .link
-            .call(|client, _| async move { client.server_info().await });
-        let version = version.await.map(|info| info.version().to_string());
-        let delay = match self.link.unclogged() {
-            Ok(_) => "none".to_owned(),
-            Err(why) => {
-                format!("40 ms a call, because the client's sockets cannot be reached: {why}")
-            }
+        let asked = |client: eventstore::Client, _| async move { client.server_info().await };
+        let version = self.link.call(self.link.time(), asked).await;
+        let server = match version {
+            Ok(info) => info.version().to_string(),
+            Err(_) => "does not tell its version".to_owned(),
         };
-        let server = version.unwrap_or_else(|_| "does not tell its version".to_owned());
+        let delay = match self.link.unclogged() {
+            Ok(Unclogged { connections: 0, .. }) => {
+                "40 ms a call: its connections are to ports that nobody named".to_owned()
+            }
+            Ok(_) => "none".to_owned(),
+            Err(why) => format!("40 ms a call: {why}"),
+        };
         vec![("server", server), ("delay", delay)]
     }
 }

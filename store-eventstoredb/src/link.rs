@@ -2,59 +2,65 @@
 //! deadline.
 
 use crate::heads::Heads;
-use crate::nodelay::unclog;
+use crate::nodelay::{Unclogged, unclog};
+use crate::session::Session;
 use crate::url::ConnectionString;
 use domain::StoreError;
 use eventstore::{Client, CurrentRevision, Error};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// How long one attempt may take: a healthy node answers in milliseconds, and another one may be healthy.
 const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// The same where the server may have to look through what others wrote.
+const LONG_ATTEMPT: Duration = Duration::from_secs(10);
+
+/// And all attempts of such a call together, if the connection string does not allow more.
+const LONG: Duration = Duration::from_secs(30);
 
 /// The wait before a second attempt, doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
+/// How long a client lives at least, so that an outage does not make one after the other.
+const BETWEEN_SESSIONS: Duration = Duration::from_millis(250);
+
 /// A call that took longer may have met Nagle's algorithm.
 const SLOW: Duration = Duration::from_millis(15);
 
-/// How many calls are under way at once.
-const AT_ONCE: usize = 64;
-
-/// How often sockets are looked through, at most.
+/// How often sockets are looked through, at most; less often once that changes nothing.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+const BETWEEN_IDLE_LOOKS: Duration = Duration::from_secs(5);
+
+/// How many calls are under way at once: servers take a hundred on a connection, and more are slower than fewer in turn.
+const AT_ONCE: usize = 64;
 
 /// The cluster, as far as this process has to do with it.
 pub(crate) struct Link {
     pub(crate) url: ConnectionString,
     pub(crate) heads: Heads,
-    state: Mutex<State>,
-    /// Held by who makes a client, for all who need one.
-    making: tokio::sync::Mutex<()>,
-    /// Servers take a hundred calls on a connection; more at once are slower than fewer in turn.
+    session: Mutex<Option<Arc<Session>>>,
+    /// Held by who makes a client, for all who need one: how many there were, and when the last was made.
+    making: tokio::sync::Mutex<(u64, Option<Instant>)>,
+    /// Where the nodes are that we know of.
+    ports: Arc<Mutex<BTreeSet<u16>>>,
+    /// When the sockets may be looked through again.
+    next_look: Mutex<Instant>,
     at_once: Semaphore,
     closed: AtomicBool,
 }
 
-struct State {
-    session: Option<Session>,
-    sessions: u64,
-    /// Where the nodes are that we know of.
-    ports: BTreeSet<u16>,
-    looked: Option<Instant>,
-}
-
-/// A client, and its number among those there were.
-#[derive(Clone)]
-struct Session {
-    number: u64,
-    client: Client,
+/// How long a call may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Time {
+    until: Instant,
+    attempt: Duration,
 }
 
 /// Why a call came to nothing.
@@ -78,24 +84,58 @@ pub(crate) enum Failure {
 enum Verdict {
     /// Another attempt with the same client.
     Again,
+    /// Another attempt, with a new client unless this one answered others meanwhile.
+    Late,
     /// Another attempt with a new client.
     Anew,
     Final(Failure),
 }
 
+impl Time {
+    /// So long, in attempts of that length.
+    pub(crate) fn of(limit: Duration, attempt: Duration) -> Self {
+        Self {
+            until: Instant::now() + limit,
+            attempt,
+        }
+    }
+
+    /// The pauses between attempts, until it is over.
+    pub(crate) fn pauses(self) -> Pauses {
+        Pauses {
+            until: self.until,
+            next: FIRST_PAUSE,
+        }
+    }
+}
+
+/// Pauses that grow, as long as there is time.
+pub(crate) struct Pauses {
+    until: Instant,
+    next: Duration,
+}
+
+impl Pauses {
+    /// Waits for a while, or says at once that it is too late.
+    pub(crate) async fn wait(&mut self) -> bool {
+        if Instant::now() + self.next >= self.until {
+            return false;
+        }
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        true
+    }
+}
+
 impl Link {
     pub(crate) fn new(url: ConnectionString) -> Self {
-        let state = State {
-            session: None,
-            sessions: 0,
-            ports: url.ports(),
-            looked: None,
-        };
         Self {
+            ports: Arc::new(Mutex::new(url.ports())),
             url,
             heads: Heads::new(),
-            state: Mutex::new(state),
-            making: tokio::sync::Mutex::new(()),
+            session: Mutex::new(None),
+            making: tokio::sync::Mutex::new((0, None)),
+            next_look: Mutex::new(Instant::now()),
             at_once: Semaphore::new(AT_ONCE),
             closed: AtomicBool::new(false),
         }
@@ -104,125 +144,139 @@ impl Link {
     /// From now on nothing is asked any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.state().session = None;
+        *held(&self.session) = None;
+    }
+
+    /// As long as the connection string says.
+    pub(crate) fn time(&self) -> Time {
+        Time::of(self.url.deadline, ATTEMPT)
+    }
+
+    /// Longer, for what the server may have to look for past what others wrote.
+    pub(crate) fn long_time(&self) -> Time {
+        Time::of(self.url.deadline.max(LONG), LONG_ATTEMPT)
     }
 
     /// Makes calls go out at once: on how many connections, or why it cannot be done.
-    pub(crate) fn unclogged(&self) -> Result<usize, String> {
-        unclog(&self.state().ports)
+    pub(crate) fn unclogged(&self) -> Result<Unclogged, String> {
+        let ports = held(&self.ports).clone();
+        unclog(&ports)
     }
 
-    /// Attempts until there is an answer, at most until the deadline of the connection string. An attempt must be
-    /// such that repeating it after an unknown outcome is safe.
+    /// Attempts until there is an answer or the time is over. An attempt must be such that repeating it after an
+    /// unknown outcome is safe.
     pub(crate) async fn call<T, F>(
         &self,
+        time: Time,
         attempt: impl Fn(Client, Duration) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        self.call_within(self.url.deadline, attempt).await
-    }
-
-    /// The same with a deadline of its own.
-    pub(crate) async fn call_within<T, F>(
-        &self,
-        limit: Duration,
-        attempt: impl Fn(Client, Duration) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let deadline = Instant::now() + limit;
-        let most = ATTEMPT.max(limit / 3);
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = time.pauses();
         loop {
-            let error = match self.attempt(deadline, most, &attempt).await? {
+            let error = match self.attempt(time, &attempt).await? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if Instant::now() + pause >= deadline {
+            if !pauses.wait().await {
                 return Err(Failure::Unanswered(told(&error)));
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// One attempt, as soon as it is its turn; an error is one that another attempt may not meet.
     async fn attempt<T, F>(
         &self,
-        deadline: Instant,
-        most: Duration,
+        time: Time,
         attempt: &impl Fn(Client, Duration) -> F,
     ) -> Result<Result<T, Error>, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let Ok(_turn) = timeout_at(deadline, self.at_once.acquire()).await else {
+        let Ok(_turn) = timeout_at(time.until, self.at_once.acquire()).await else {
             return Ok(Err(Error::DeadlineExceeded));
         };
-        let Session { number, client } = self.session().await?;
+        let session = self.session().await?;
         let began = Instant::now();
-        let limit = deadline.saturating_duration_since(began).min(most);
-        let ended = timeout(limit, attempt(client, limit)).await;
+        let limit = time
+            .until
+            .saturating_duration_since(began)
+            .min(time.attempt);
+        let ended = timeout(limit, attempt(session.client.clone(), limit)).await;
         if began.elapsed() > SLOW {
             self.look_at_the_sockets();
         }
         let error = match ended.unwrap_or(Err(Error::DeadlineExceeded)) {
-            Ok(answer) => return Ok(Ok(answer)),
+            Ok(answer) => {
+                session.answered();
+                return Ok(Ok(answer));
+            }
             Err(error) => error,
         };
         match self.verdict(&error) {
             Verdict::Again => {}
-            Verdict::Anew => self.drop_session(number),
-            Verdict::Final(failure) => return Err(failure),
+            // One slow call is no reason to take the connection from all others.
+            Verdict::Late if session.answered_since(began) => {}
+            Verdict::Late | Verdict::Anew => self.drop_session(&session),
+            Verdict::Final(failure) => {
+                session.answered();
+                return Err(failure);
+            }
         }
         Ok(Err(error))
     }
 
-    /// The client of the moment. Making one reads certificates from files, so it has a thread of its own.
-    async fn session(&self) -> Result<Session, Failure> {
+    /// The client of the moment.
+    async fn session(&self) -> Result<Arc<Session>, Failure> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Failure::Unanswered("it was closed".to_owned()));
         }
         if let Some(session) = self.there() {
             return Ok(session);
         }
-        let _making = self.making.lock().await;
+        let mut making = self.making.lock().await;
         if let Some(session) = self.there() {
             return Ok(session);
         }
-        let settings = self.url.settings.clone();
-        let made = tokio::task::spawn_blocking(move || Client::new(settings)).await;
-        let client = match made {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => return Err(Failure::Refused(error.to_string())),
-            Err(error) => return Err(Failure::Unanswered(error.to_string())),
-        };
-        let mut state = self.state();
-        state.sessions += 1;
-        let session = Session {
-            number: state.sessions,
-            client,
-        };
-        state.session = Some(session.clone());
+        if let Some(before) = making.1 {
+            sleep_until(before + BETWEEN_SESSIONS).await;
+        }
+        *making = (making.0 + 1, Some(Instant::now()));
+        let session = self.made(making.0).await?;
+        *held(&self.session) = Some(Arc::clone(&session));
         Ok(session)
     }
 
-    fn there(&self) -> Option<Session> {
-        self.state().session.clone()
+    /// Making one reads certificates from files, so it has a thread of its own.
+    async fn made(&self, number: u64) -> Result<Arc<Session>, Failure> {
+        let settings = self.url.settings.clone();
+        let made = tokio::task::spawn_blocking(move || Session::make(number, settings)).await;
+        let session = made.unwrap_or_else(|panicked| Err(panicked.to_string()));
+        let session = session.map_err(Failure::Refused)?;
+        if self.url.is_cluster() {
+            let ports = Arc::clone(&self.ports);
+            session.ask_for_ports(self.url.settings.clone(), move |port| {
+                held(&ports).insert(port);
+            });
+        }
+        *held(&self.next_look) = Instant::now();
+        Ok(Arc::new(session))
     }
 
-    /// Of many that fail together the first drops it; whoever comes later has the next one already.
-    fn drop_session(&self, number: u64) {
-        let mut state = self.state();
-        if state
-            .session
+    fn there(&self) -> Option<Arc<Session>> {
+        held(&self.session).clone()
+    }
+
+    /// Of many that fail together the first drops it; whoever comes later has the next one already. Those that still
+    /// wait for an answer keep it until they have it.
+    fn drop_session(&self, failed: &Session) {
+        let mut session = held(&self.session);
+        if session
             .as_ref()
-            .is_some_and(|session| session.number == number)
+            .is_some_and(|session| session.number == failed.number)
         {
-            state.session = None;
+            *session = None;
             self.heads.forget();
         }
     }
@@ -231,7 +285,7 @@ impl Link {
         match error {
             Error::NotLeaderException(leader) => {
                 // The client goes there by itself.
-                self.state().ports.extend(u16::try_from(leader.port));
+                held(&self.ports).extend(u16::try_from(leader.port));
                 Verdict::Again
             }
             // Servers answer so with different codes.
@@ -246,10 +300,10 @@ impl Link {
                         .to_owned(),
                 ))
             }
+            Error::DeadlineExceeded => Verdict::Late,
             Error::ServerError(_)
             | Error::ConnectionClosed
             | Error::GrpcConnectionError(_)
-            | Error::DeadlineExceeded
             | Error::InternalParsingError(_)
             | Error::InternalClientError
             | Error::InitializationError(_)
@@ -274,22 +328,24 @@ impl Link {
     }
 
     fn look_at_the_sockets(&self) {
-        let mut state = self.state();
         let now = Instant::now();
-        if state
-            .looked
-            .is_some_and(|before| now - before < BETWEEN_LOOKS)
         {
-            return;
+            let mut next = held(&self.next_look);
+            if now < *next {
+                return;
+            }
+            *next = now + BETWEEN_LOOKS;
         }
-        state.looked = Some(now);
         // Where it cannot be done, everything works, and `store info` says why it is slow.
-        let _ = unclog(&state.ports);
+        if !self.unclogged().is_ok_and(|unclogged| unclogged.now > 0) {
+            *held(&self.next_look) = now + BETWEEN_IDLE_LOOKS;
+        }
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Nothing here is left half-done by a panic.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// By the numbers of gRPC: a cancelled or aborted call (a time-out within the cluster) may be repeated, and so may one
@@ -334,9 +390,9 @@ impl Failure {
             Failure::Denied => StoreError::Refused(format!("cannot {what}: {}", denied(url))),
             Failure::Refused(why) => StoreError::Refused(format!("cannot {what}: {why}")),
             Failure::Deleted => StoreError::Corrupt(format!("cannot {what}: it was deleted")),
-            Failure::Missing | Failure::Conflict(_) => StoreError::Unavailable(format!(
-                "cannot {what}: the server's answer makes no sense"
-            )),
+            Failure::Missing | Failure::Conflict(_) => {
+                StoreError::Refused(format!("cannot {what}: the server's answer makes no sense"))
+            }
         }
     }
 }

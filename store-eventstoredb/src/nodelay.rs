@@ -10,21 +10,36 @@
 
 use std::collections::BTreeSet;
 
-/// Turns Nagle's algorithm off on this process's connections to those ports; answers how many there are, or why not.
+/// What came of a look through the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unclogged {
+    /// How many connections to the cluster there are.
+    pub(crate) connections: usize,
+    /// On how many of them Nagle's algorithm was on until now.
+    pub(crate) now: usize,
+}
+
+/// Turns Nagle's algorithm off on this process's connections to those ports, or says why that cannot be done.
 #[cfg(target_os = "linux")]
-pub(crate) fn unclog(ports: &BTreeSet<u16>) -> Result<usize, String> {
+pub(crate) fn unclog(ports: &BTreeSet<u16>) -> Result<Unclogged, String> {
     use rustix::process::{PidfdFlags, getpid, pidfd_open};
     let denied = |error: rustix::io::Errno| format!("the system does not allow it: {error}");
     let ourselves = pidfd_open(getpid(), PidfdFlags::empty()).map_err(denied)?;
-    let mut found = 0;
+    let mut found = Unclogged {
+        connections: 0,
+        now: 0,
+    };
     for descriptor in sockets().map_err(|error| error.to_string())? {
-        found += usize::from(unclogged(&ourselves, descriptor, ports).map_err(denied)?);
+        if let Some(was_on) = unclogged(&ourselves, descriptor, ports).map_err(denied)? {
+            found.connections += 1;
+            found.now += usize::from(was_on);
+        }
     }
     Ok(found)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn unclog(_: &BTreeSet<u16>) -> Result<usize, String> {
+pub(crate) fn unclog(_: &BTreeSet<u16>) -> Result<Unclogged, String> {
     Err("only Linux can".to_owned())
 }
 
@@ -49,23 +64,30 @@ fn sockets() -> std::io::Result<Vec<i32>> {
     Ok(sockets)
 }
 
-/// Works on a duplicate, because the original is the client's. One that was closed meanwhile is none of ours.
+/// Whether the algorithm was on, if the socket leads to one of the ports. Works on a duplicate, because the original is
+/// the client's; one that was closed meanwhile is none of ours.
 #[cfg(target_os = "linux")]
 fn unclogged(
     ourselves: &rustix::fd::OwnedFd,
     descriptor: i32,
     ports: &BTreeSet<u16>,
-) -> Result<bool, rustix::io::Errno> {
+) -> Result<Option<bool>, rustix::io::Errno> {
     use rustix::io::Errno;
-    use rustix::net::sockopt::set_tcp_nodelay;
+    use rustix::net::sockopt::{set_tcp_nodelay, tcp_nodelay};
     use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
     let socket = match pidfd_getfd(ourselves, descriptor, PidfdGetfdFlags::empty()) {
         Ok(socket) => socket,
-        Err(Errno::BADF) => return Ok(false),
+        Err(Errno::BADF) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let leads_there = peer_port(&socket).is_some_and(|port| ports.contains(&port));
-    Ok(leads_there && set_tcp_nodelay(&socket, true).is_ok())
+    if !peer_port(&socket).is_some_and(|port| ports.contains(&port)) {
+        return Ok(None);
+    }
+    let was_on = !tcp_nodelay(&socket)?;
+    if was_on {
+        set_tcp_nodelay(&socket, true)?;
+    }
+    Ok(Some(was_on))
 }
 
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! Reading: one call from its stream, all calls from `$all`, everything verified on the way.
 
 use crate::event::{Found, PREFIX, found, stream};
-use crate::link::{Failure, Link, no_leader};
+use crate::link::{Failure, Link, Time, no_leader};
 use domain::{CallId, Head, Position, Revision, StoreError, StoredEvent};
 use eventstore::{
     Client, Error, ReadAllOptions, ReadStream, ReadStreamOptions, ResolvedEvent, StreamPosition,
@@ -10,7 +10,7 @@ use eventstore::{
 use std::time::Duration;
 
 /// How many events are asked for at once.
-const PAGE: usize = 1000;
+pub(crate) const PAGE: usize = 1000;
 
 /// The call's events after that head, whose hash is known or not; every event's link to the one before is verified.
 pub(crate) async fn call(
@@ -25,7 +25,7 @@ pub(crate) async fn call(
     let mut next = if known { after.0 } else { after.0 - 1 };
     let mut events = Vec::new();
     loop {
-        let page = page(link, call, next, PAGE).await?;
+        let page = page(link, link.time(), call, next, PAGE).await?;
         let read = page.len();
         for Found { event, previous } in page {
             continues(call, next, head, &event, previous)?;
@@ -44,21 +44,43 @@ pub(crate) async fn call(
 /// So many events of the call's stream from that number on; none if there is no such stream.
 pub(crate) async fn page(
     link: &Link,
+    time: Time,
     call: &CallId,
     from: u64,
     most: usize,
 ) -> Result<Vec<Found>, StoreError> {
+    let from = StreamPosition::Position(from);
+    let read = of_stream(link, time, call, from, most).await?;
+    let events = read.iter().map(ResolvedEvent::get_original_event);
+    events.map(found).collect()
+}
+
+/// How many events the call's stream has, by the number of its last.
+pub(crate) async fn length(link: &Link, time: Time, call: &CallId) -> Result<u64, StoreError> {
+    let last = of_stream(link, time, call, StreamPosition::End, 1).await?;
+    Ok(last
+        .first()
+        .map_or(0, |last| last.get_original_event().revision + 1))
+}
+
+async fn of_stream(
+    link: &Link,
+    time: Time,
+    call: &CallId,
+    from: StreamPosition<u64>,
+    most: usize,
+) -> Result<Vec<ResolvedEvent>, StoreError> {
     let stream = stream(call);
     let read = link
-        .call(|client, limit| read_stream(client, link, stream.clone(), from, most, limit))
+        .call(time, |client, limit| {
+            read_stream(client, link, stream.clone(), from, most, limit)
+        })
         .await;
     match read {
-        Ok(events) => events
-            .iter()
-            .map(|event| found(event.get_original_event()))
-            .collect(),
         Err(Failure::Missing) => Ok(Vec::new()),
-        Err(failure) => Err(failure.into_store_error(&format!("read stream {stream}"), &link.url)),
+        read => read.map_err(|failure| {
+            failure.into_store_error(&format!("read stream {stream}"), &link.url)
+        }),
     }
 }
 
@@ -92,13 +114,12 @@ async fn read_stream(
     client: Client,
     link: &Link,
     stream: String,
-    from: u64,
+    from: StreamPosition<u64>,
     most: usize,
     limit: Duration,
 ) -> Result<Vec<ResolvedEvent>, Error> {
     let mut options = ReadStreamOptions::default()
-        .forwards()
-        .position(StreamPosition::Position(from))
+        .position(from)
         .max_count(most)
         .requires_leader(true)
         .deadline(limit);
@@ -106,7 +127,7 @@ async fn read_stream(
         options = options.authenticated(user);
     }
     let read = client.read_stream(stream, &options).await;
-    drained(read.map_err(no_leader)?).await
+    drained(read.map_err(no_leader)?, most).await
 }
 
 /// At most `max` events of all calls after that position.
@@ -115,23 +136,21 @@ pub(crate) async fn all(
     after: Position,
     max: usize,
 ) -> Result<Vec<StoredEvent>, StoreError> {
-    if max == 0 {
+    let most = max.min(PAGE);
+    if most == 0 {
         return Ok(Vec::new());
     }
-    let from = match after {
-        Position::START => StreamPosition::Start,
-        Position(after) => StreamPosition::Position(place(after)),
+    let stretch = Stretch {
+        from: match after {
+            Position::START => StreamPosition::Start,
+            Position(after) => StreamPosition::Position(place(after)),
+        },
+        only: Only::Calls,
+        way: Way::Forwards,
+        // A read from a position begins with the event that stands there, which the reader has.
+        most: most + 1,
     };
-    let most = max.min(PAGE);
-    // A read from a position begins with the event that stands there, which the reader has.
-    let read = all_from(
-        link,
-        from,
-        Only::Calls,
-        Way::Forwards,
-        most.saturating_add(1),
-    )
-    .await?;
+    let read = of_all(link, link.long_time(), stretch).await?;
     let mut events = Vec::with_capacity(most);
     for event in &read {
         match found(event.get_original_event()) {
@@ -144,6 +163,15 @@ pub(crate) async fn all(
     }
     events.truncate(most);
     Ok(events)
+}
+
+/// A part of `$all`.
+#[derive(Clone, Copy)]
+pub(crate) struct Stretch {
+    pub(crate) from: StreamPosition<eventstore::Position>,
+    pub(crate) only: Only,
+    pub(crate) way: Way,
+    pub(crate) most: usize,
 }
 
 /// Which events of `$all`.
@@ -161,52 +189,32 @@ pub(crate) enum Way {
 }
 
 /// Events of `$all` as the server has them.
-pub(crate) async fn all_from(
+pub(crate) async fn of_all(
     link: &Link,
-    from: StreamPosition<eventstore::Position>,
-    only: Only,
-    way: Way,
-    most: usize,
+    time: Time,
+    stretch: Stretch,
 ) -> Result<Vec<ResolvedEvent>, StoreError> {
-    all_within(link, link.url.deadline, from, only, way, most).await
-}
-
-/// The same, for longer.
-pub(crate) async fn all_within(
-    link: &Link,
-    limit: Duration,
-    from: StreamPosition<eventstore::Position>,
-    only: Only,
-    way: Way,
-    most: usize,
-) -> Result<Vec<ResolvedEvent>, StoreError> {
-    let read = link
-        .call_within(limit, |client, limit| {
-            read_all(client, link, from, only, way, most, limit)
-        })
-        .await;
+    let read = link.call(time, |client, limit| read_all(client, link, stretch, limit));
+    let read = read.await;
     read.map_err(|failure| failure.into_store_error("read $all", &link.url))
 }
 
 pub(crate) async fn read_all(
     client: Client,
     link: &Link,
-    from: StreamPosition<eventstore::Position>,
-    only: Only,
-    way: Way,
-    most: usize,
+    stretch: Stretch,
     limit: Duration,
 ) -> Result<Vec<ResolvedEvent>, Error> {
     let mut options = ReadAllOptions::default()
-        .position(from)
-        .max_count(most)
+        .position(stretch.from)
+        .max_count(stretch.most)
         .requires_leader(true)
         .deadline(limit);
-    options = match way {
+    options = match stretch.way {
         Way::Forwards => options.forwards(),
         Way::Backwards => options.backwards(),
     };
-    if only == Only::Calls {
+    if stretch.only == Only::Calls {
         // The window is how many events the server looks through before it says so; a regex would beat the prefix.
         let calls = SubscriptionFilter::on_stream_name()
             .add_prefix(PREFIX)
@@ -217,7 +225,7 @@ pub(crate) async fn read_all(
         options = options.authenticated(user);
     }
     let read = client.read_all(&options).await;
-    drained(read.map_err(no_leader)?).await
+    drained(read.map_err(no_leader)?, stretch.most).await
 }
 
 /// An event's own place, to read on from.
@@ -228,10 +236,18 @@ pub(crate) fn place(position: u64) -> eventstore::Position {
     }
 }
 
-async fn drained(mut stream: ReadStream) -> Result<Vec<ResolvedEvent>, Error> {
+/// The answer's events. It is over with the last one that was asked for: servers look on for another one before they
+/// say so.
+async fn drained(mut stream: ReadStream, most: usize) -> Result<Vec<ResolvedEvent>, Error> {
     let mut events = Vec::new();
-    while let Some(event) = stream.next().await? {
-        events.push(event);
+    while events.len() < most {
+        match stream.next().await {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => break,
+            // A stream that is there cannot be missing from its second event on.
+            Err(error) if !events.is_empty() => return Err(no_leader(error)),
+            Err(error) => return Err(error),
+        }
     }
     Ok(events)
 }

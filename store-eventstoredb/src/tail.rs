@@ -5,7 +5,7 @@
 //! in this process together; what this process writes itself wakes them at once.
 
 use crate::link::Link;
-use crate::read::{Only, Way, all_from, all_within};
+use crate::read::{Only, Stretch, Way, of_all};
 use domain::{Position, StoreError};
 use eventstore::{ResolvedEvent, StreamPosition};
 use std::time::Duration;
@@ -15,9 +15,6 @@ use tokio::time::sleep;
 /// The pause between two looks: short while there is traffic, longer while there is none.
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(50);
-
-/// How long the server may look for the last event of a call, past the events of others.
-const LONG: Duration = Duration::from_mins(2);
 
 /// At most so many events are looked at to see how far calls go.
 const WINDOW: usize = 500;
@@ -42,11 +39,7 @@ impl Tail {
     pub(crate) fn new() -> Self {
         Self {
             last: watch::Sender::new(Some(Position::START)),
-            looking: Mutex::new(Looking {
-                end: None,
-                seen: None,
-                pause: SHORTEST,
-            }),
+            looking: Mutex::new(Looking::new()),
         }
     }
 
@@ -102,9 +95,11 @@ impl Tail {
     async fn look(&self, link: &Link, looking: &mut Looking) -> Result<(), StoreError> {
         let before = *self.last.borrow();
         let end = end(link, Only::Everything).await?;
+        if end < looking.end {
+            self.begin_anew(looking);
+        }
         if end != looking.end {
             self.look_on(link, looking, end).await?;
-            looking.end = end;
         }
         let quiet = *self.last.borrow() == before;
         looking.pause = if quiet {
@@ -115,42 +110,73 @@ impl Tail {
         Ok(())
     }
 
-    /// There is more than there was, ours or not.
+    /// A cluster that was brought back from a backup ends earlier than it did.
+    fn begin_anew(&self, looking: &mut Looking) {
+        *looking = Looking::new();
+        self.last.send_if_modified(|last| {
+            *last = last.map(|_| Position::START);
+            false
+        });
+    }
+
+    /// There is more than there was, ours or not: looks until that end.
     async fn look_on(
         &self,
         link: &Link,
         looking: &mut Looking,
         end: Option<eventstore::Position>,
     ) -> Result<(), StoreError> {
-        let Some(seen) = looking.seen else {
-            if let Some(last) = self::end(link, Only::Calls).await? {
+        while let Some(seen) = looking.seen {
+            let stretch = Stretch {
+                from: StreamPosition::Position(seen),
+                only: Only::Calls,
+                way: Way::Forwards,
+                most: WINDOW,
+            };
+            let read = of_all(link, link.long_time(), stretch).await?;
+            let last = read.last().map(place);
+            if let Some(last) = last {
                 self.saw(Position(last.commit));
             }
-            looking.seen = end;
-            return Ok(());
-        };
-        let from = StreamPosition::Position(seen);
-        let read = all_from(link, from, Only::Calls, Way::Forwards, WINDOW).await?;
-        let last = read.last().map(place);
-        if let Some(last) = last {
+            if read.len() < WINDOW {
+                break;
+            }
+            looking.seen = last;
+        }
+        if looking.seen.is_none()
+            && let Some(last) = self::end(link, Only::Calls).await?
+        {
             self.saw(Position(last.commit));
         }
-        looking.seen = if read.len() < WINDOW {
-            end.max(last)
-        } else {
-            last
-        };
+        looking.seen = looking.seen.max(end);
+        looking.end = end;
         Ok(())
+    }
+}
+
+impl Looking {
+    fn new() -> Self {
+        Self {
+            end: None,
+            seen: None,
+            pause: SHORTEST,
+        }
     }
 }
 
 /// The last event of all, or of all calls.
 async fn end(link: &Link, only: Only) -> Result<Option<eventstore::Position>, StoreError> {
-    let limit = match only {
-        Only::Everything => link.url.deadline,
-        Only::Calls => link.url.deadline.max(LONG),
+    let time = match only {
+        Only::Everything => link.time(),
+        Only::Calls => link.long_time(),
     };
-    let read = all_within(link, limit, StreamPosition::End, only, Way::Backwards, 1).await?;
+    let last = Stretch {
+        from: StreamPosition::End,
+        only,
+        way: Way::Backwards,
+        most: 1,
+    };
+    let read = of_all(link, time, last).await?;
     Ok(read.first().map(place))
 }
 

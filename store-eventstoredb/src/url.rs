@@ -35,6 +35,9 @@ const KNOWN: [&str; 14] = [
 /// whoever wrote must read what was written.
 const DECIDED: &str = "discoveryInterval=1&nodePreference=leader";
 
+/// What a node may take to tell of the others, unless the string says otherwise: several may be asked in one attempt.
+const DEFAULTS: &str = "gossipTimeout=1000&";
+
 /// A connection string that was understood. Shown without its password.
 #[derive(Clone)]
 pub(crate) struct ConnectionString {
@@ -64,14 +67,25 @@ impl ConnectionString {
                     .to_owned(),
             ));
         }
-        let (user, hosts) = match authority.rsplit_once('@') {
-            Some((user, hosts)) => (Some(User::parse(user)?), hosts),
+        let (written, hosts) = match authority.rsplit_once('@') {
+            Some((written, hosts)) => (Some(written), hosts),
             None => (None, authority),
         };
+        let user = written.map(User::parse).transpose()?;
         let hosts = with_ports(hosts.trim_end_matches('/'))?;
         let parameters = Parameters::parse(parameters)?;
-        let with = |user: &str| format!("{scheme}://{user}{hosts}?{}{DECIDED}", parameters.kept());
-        let settings = with("").parse::<ClientSettings>();
+        parameters.can_connect()?;
+        let with = |user: &str| {
+            format!(
+                "{scheme}://{user}{hosts}?{DEFAULTS}{}{DECIDED}",
+                parameters.kept()
+            )
+        };
+        // Asking the nodes where they are, the client names the user as the string does: where that would be wrong,
+        // better nobody.
+        let named = written.filter(|written| is_plain(written));
+        let named = named.map_or(String::new(), |written| format!("{written}@"));
+        let settings = with(&named).parse::<ClientSettings>();
         Ok(Self {
             settings: settings.map_err(|error| bad(complaint(&error)))?,
             user,
@@ -87,6 +101,11 @@ impl ConnectionString {
             user.name.clone(),
             user.password.clone(),
         ))
+    }
+
+    /// Whether the nodes tell where they are.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.settings.is_dns_discovery_enabled() || self.settings.hosts().len() > 1
     }
 
     /// The ports of the nodes that are named.
@@ -180,6 +199,16 @@ impl Parameters {
         texts.concat()
     }
 
+    /// The client spends its first attempt on choosing a node.
+    fn can_connect(&self) -> Result<(), OpenError> {
+        match self.find("maxDiscoverAttempts").map(str::parse::<u32>) {
+            Some(Ok(0 | 1)) => Err(bad(
+                "with fewer than 2 maxDiscoverAttempts the client never connects".to_owned(),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn deadline(&self) -> Result<Option<Duration>, OpenError> {
         let Some(text) = self.find("defaultDeadline") else {
             return Ok(None);
@@ -191,6 +220,12 @@ impl Parameters {
             Ok(millis) => Ok(Some(Duration::from_millis(millis))),
         }
     }
+}
+
+/// Whether decoding changes nothing, and no parser of URLs would.
+fn is_plain(user: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-._~".contains(&byte);
+    user.bytes().all(plain)
 }
 
 /// Every host with its port: the client loses the last one's where the first has none.
@@ -309,6 +344,7 @@ mod tests {
             ("esdb://host?tsl=false", "unknown parameter \"tsl\""),
             ("esdb://host?tls", "has no value"),
             ("esdb://host?tls=perhaps", "perhaps"),
+            ("esdb://host?maxDiscoverAttempts=1", "never connects"),
             ("esdb://host?defaultDeadline=-1", "defaultDeadline=-1"),
             ("esdb://host?defaultDeadline=soon", "defaultDeadline=soon"),
             ("esdb://host:port", "port"),
