@@ -7,6 +7,7 @@ mod failing;
 mod following;
 mod loaded;
 mod opening;
+mod real;
 mod stored;
 
 use domain::{Batch, CallId, Command, EventStore};
