@@ -7,6 +7,7 @@ mod failing;
 mod following;
 mod loaded;
 mod opening;
+mod readers;
 mod real;
 mod stored;
 
