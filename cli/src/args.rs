@@ -511,12 +511,12 @@ pub struct Demo {
 #[derive(Debug, Args)]
 #[command(after_help = COPY_HELP)]
 pub struct Copy {
-    /// The store to copy, by URL
+    /// The store to copy, by URL [default: as for other commands]
+    #[arg(long, value_name = "URL", value_parser = AStore, required_unless_present = "to")]
+    pub from: Option<StoreUrl>,
+    /// The store to copy into, by URL; an embedded one that is not there yet is made [default: as for other commands]
     #[arg(long, value_name = "URL", value_parser = AStore)]
-    pub from: StoreUrl,
-    /// The store to copy into, by URL; an embedded one that is not there yet is made
-    #[arg(long, value_name = "URL", value_parser = AStore)]
-    pub to: StoreUrl,
+    pub to: Option<StoreUrl>,
 }
 
 const COPY_HELP: &str = "\
@@ -525,8 +525,13 @@ own. In the end both are read again, and their digests must be the same. What is
 not sent again: interrupt a copy and start it again, or run it every night. A call that the
 destination holds otherwise ends it with exit code 5, and nothing is overwritten.
 
-Example:
-  kaigi copy --from sled:./calls --to sled:./calls-moved";
+An embedded store that is copied must not be in use; a cluster may be. A cluster's password is for
+nobody's eyes, so name the cluster in KAIGI_STORE and only the other end on the command line.
+
+Examples:
+  kaigi copy --from sled:./calls --to sled:./calls-moved
+  kaigi copy --from sled:./calls      into the cluster that KAIGI_STORE names
+  kaigi copy --to sled:./calls        what that cluster holds, into an embedded store";
 
 const STORE_EXAMPLES: &str = "\
 Examples:

@@ -4,23 +4,52 @@ use crate::args::Copy;
 use crate::exit::{Exit, usage};
 use crate::output::Console;
 use crate::progress;
-use crate::store::closing;
+use crate::store::{StoreUrl, closing};
 use crate::store_verbs::{Fact, print};
 use copies::Copied;
 
-/// Copies, and prints the digests of both sides.
-pub async fn copy(args: &Copy, console: &mut Console) -> anyhow::Result<Exit> {
-    if args.from.is_same(&args.to) {
-        return Err(usage(format!(
-            "{} is both ends of the copy; name another store with --to",
-            args.from
-        )));
+/// Which command tells more of damage: reading met it at one end or the other.
+pub const WHEN_DAMAGED: &str =
+    "`kaigi store digest` of each end tells which of the two is damaged, and where first";
+
+/// The two ends of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    from: StoreUrl,
+    to: StoreUrl,
+}
+
+impl Ends {
+    /// The end that is not named is the store that every other command would use: a password in its URL need not
+    /// stand in a command line then.
+    pub fn new(args: Copy, store: Option<StoreUrl>) -> anyhow::Result<Self> {
+        let (from, to) = match (args.from, args.to, store) {
+            (Some(from), Some(to), _)
+            | (Some(from), None, Some(to))
+            | (None, Some(to), Some(from)) => (from, to),
+            (from, _, _) => {
+                let missing = from.map_or("--from", |_| "--to");
+                return Err(usage(format!(
+                    "where is the other end of the copy? name it with {missing}, or in KAIGI_STORE"
+                )));
+            }
+        };
+        if from.is_same(&to) {
+            return Err(usage(format!(
+                "{from} is both ends of the copy; name another store with --from or --to"
+            )));
+        }
+        Ok(Self { from, to })
     }
-    args.from.must_exist()?;
-    args.to.must_be_writable()?;
-    let from = args.from.open().await?;
+}
+
+/// Copies, and prints the digests of both sides.
+pub async fn copy(ends: &Ends, console: &mut Console) -> anyhow::Result<Exit> {
+    ends.from.must_exist()?;
+    ends.to.must_be_writable()?;
+    let from = ends.from.open().await?;
     let copied = closing(&*from, async {
-        let to = args.to.open().await?;
+        let to = ends.to.open().await?;
         let mut progress = progress::copies();
         let mut report = |step| progress.step(step);
         let copied = closing(&*to, async {
@@ -30,20 +59,20 @@ pub async fn copy(args: &Copy, console: &mut Console) -> anyhow::Result<Exit> {
         progress.done();
         copied
     });
-    let facts = facts(args, &copied.await?);
+    let facts = facts(ends, &copied.await?);
     print("a copy", &facts, console)?;
     Ok(Exit::Done)
 }
 
-fn facts(args: &Copy, copied: &Copied) -> Vec<Fact> {
+fn facts(ends: &Ends, copied: &Copied) -> Vec<Fact> {
     let Copied {
         source,
         destination,
         sent,
     } = copied;
     vec![
-        Fact::new("from", "from", args.from.to_string()),
-        Fact::new("to", "to", args.to.to_string()),
+        Fact::new("from", "from", ends.from.to_string()),
+        Fact::new("to", "to", ends.to.to_string()),
         Fact::new("calls", "calls", source.calls),
         Fact::new("events", "events", source.events),
         Fact::new("of these sent", "sent", *sent),
@@ -51,4 +80,37 @@ fn facts(args: &Copy, copied: &Copied) -> Vec<Fact> {
         Fact::new("digest, to", "digest_to", destination.sha256.to_string()),
         Fact::new("up to position", "up_to_position", source.last.0),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(from: Option<&str>, to: Option<&str>, named: Option<&str>) -> Result<Ends, String> {
+        let store = |url: &str| url.parse().unwrap();
+        let [from, to, named] = [from, to, named].map(|url| url.map(store));
+        Ends::new(Copy { from, to }, named).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_end_that_is_not_named_is_the_store_of_every_other_command() {
+        let both = ends(Some("sled:a"), Some("esdb://b"), None);
+        assert_eq!(ends(Some("sled:a"), None, Some("esdb://b")), both);
+        assert_eq!(ends(None, Some("esdb://b"), Some("sled:a")), both);
+        let named = ends(Some("sled:a"), Some("esdb://b"), Some("sled:c"));
+        assert_eq!(named, both);
+    }
+
+    #[test]
+    fn a_copy_has_two_ends() {
+        for (from, to, named, wrong) in [
+            (Some("sled:a"), None, None, "--to"),
+            (None, Some("sled:a"), None, "--from"),
+            (Some("sled:a"), None, Some("sled:a"), "both ends"),
+            (None, Some("esdb://b"), Some("esdb://b"), "both ends"),
+        ] {
+            let refused = ends(from, to, named).unwrap_err();
+            assert!(refused.contains(wrong), "{refused}");
+        }
+    }
 }

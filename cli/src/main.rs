@@ -44,12 +44,13 @@ fn main() -> ExitCode {
 
 /// Where to look on if the store turns out to be damaged.
 fn when_damaged(cli: &Cli) -> &'static str {
-    let url = match &cli.command {
-        Verb::Copy(args) => Some(&args.from),
-        _ => cli.store.as_ref(),
-    };
+    if let Verb::Copy(_) = &cli.command {
+        return copy::WHEN_DAMAGED;
+    }
     // Unless one is named, it is an embedded store.
-    url.map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
+    cli.store
+        .as_ref()
+        .map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
 }
 
 async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
@@ -77,7 +78,10 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
             console.flush()?;
             Ok(Exit::Done)
         }
-        Verb::Copy(args) => copy::copy(&args, &mut console).await,
+        Verb::Copy(args) => {
+            let ends = copy::Ends::new(args, cli.store)?;
+            copy::copy(&ends, &mut console).await
+        }
         Verb::Store {
             what: StoreVerb::Verify { from },
         } => store_verbs::verify(&from, &mut console),

@@ -3,7 +3,7 @@
 use crate::events::read_on;
 use crate::store::StoreUrl;
 use anyhow::Context;
-use domain::{EventStore, Position, StoreId};
+use domain::{EventStore, Position, Revision, StoreId};
 use projections::{CheckpointError, Checkpointed, Projection};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -70,14 +70,14 @@ async fn told_by<P: Projection>(
     store: &dyn EventStore,
     model: &Checkpointed<P>,
 ) -> anyhow::Result<bool> {
-    let Some(last) = model.last() else {
+    let Some((call, head)) = model.last() else {
         return Ok(model.position() == Position::START);
     };
-    let before = Position(model.position().0.saturating_sub(1));
-    let there = store.read_all(before, 1).await?;
-    Ok(there
-        .first()
-        .is_some_and(|stored| stored.position == model.position() && stored.recorded.hash == last))
+    let before = Revision(head.revision.0.saturating_sub(1));
+    let there = store.read_call(call, before).await?;
+    Ok(there.first().is_some_and(|stored| {
+        stored.position == model.position() && stored.recorded.head() == head
+    }))
 }
 
 fn read<P: Projection>(path: &Path, store: StoreId) -> Option<Checkpointed<P>> {

@@ -122,7 +122,7 @@ async fn info(
     };
     let bytes = info.bytes_on_disk;
     let size = bytes.map_or("-".to_owned(), |bytes| format!("{bytes} bytes on disk"));
-    let facts = [
+    let mut facts = vec![
         Fact::new("store", "store", url.to_string()),
         Fact::new("id", "id", info.id.to_string()),
         Fact::new("format", "format", info.format),
@@ -131,6 +131,8 @@ async fn info(
         Fact::new("size", "bytes_on_disk", bytes).shown(size),
         Fact::new("last position", "last_position", info.last.0),
     ];
+    let remarks = info.remarks.into_iter();
+    facts.extend(remarks.map(|(name, value)| Fact::new(name, name, value)));
     print("store info", &facts, console)?;
     Ok(Exit::Done)
 }
@@ -159,8 +161,16 @@ async fn digest(
     let mut progress = progress::copies();
     let digest = copies::digest(store, &mut |step| progress.step(step)).await;
     progress.done();
+    let digest = match digest {
+        // Looking for damage is what this is for: found, it is an answer like that of a history that was altered.
+        Err(CopyError::Store(damage @ StoreError::Corrupt(_))) => {
+            eprintln!("kaigi: {damage}\nkaigi: {}", url.when_damaged());
+            return Ok(Exit::Altered);
+        }
+        digest => digest?,
+    };
     let mut facts = vec![Fact::new("store", "store", url.to_string())];
-    facts.extend(told_of(&digest?));
+    facts.extend(told_of(&digest));
     print("a digest", &facts, console)?;
     Ok(Exit::Done)
 }

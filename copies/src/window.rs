@@ -26,6 +26,15 @@ struct InFlight<'s> {
     batch: Batch,
     append: Pin<Box<dyn Future<Output = Kept> + Send + 's>>,
     answer: Option<Kept>,
+    attempt: Attempt,
+}
+
+/// Whether a batch may have overtaken the one before it on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    /// All before it were kept when it was sent.
+    Second,
 }
 
 impl<'s> Window<'s> {
@@ -39,12 +48,8 @@ impl<'s> Window<'s> {
     /// Sends the batch, waiting for others to be kept if too many are in flight.
     pub(crate) async fn send(&mut self, batch: Batch) -> Result<(), CopyError> {
         self.settle(WINDOW - 1).await?;
-        let to = self.to;
-        self.in_flight.push_back(InFlight {
-            append: to.append(batch.clone()),
-            batch,
-            answer: None,
-        });
+        let sent = InFlight::new(self.to, batch, Attempt::First);
+        self.in_flight.push_back(sent);
         Ok(())
     }
 
@@ -70,19 +75,24 @@ impl<'s> Window<'s> {
         }
     }
 
-    /// A batch that overtook the one before it on the way is sent again: all before it are kept now.
-    async fn settled(&self, answered: InFlight<'s>) -> Result<(), CopyError> {
-        let batch = answered.batch;
-        match answered.answer {
-            Some(Ok(_)) => return Ok(()),
-            Some(Err(AppendError::Store(error @ StoreError::Unavailable(_)))) => {
-                return Err(error.into());
+    /// A batch that overtook the one before it on the way is sent again: all before it are kept now. It stays the first
+    /// of those in flight, which go on meanwhile: they may hold what a store has not enough of for all.
+    async fn settled(&mut self, answered: InFlight<'s>) -> Result<(), CopyError> {
+        match (answered.answer, answered.attempt) {
+            (Some(Ok(_)), _) => Ok(()),
+            (Some(Err(AppendError::Store(error @ StoreError::Unavailable(_)))), _) => {
+                Err(error.into())
             }
-            Some(Err(_)) | None => {}
-        }
-        match self.to.append(batch.clone()).await {
-            Ok(_) => Ok(()),
-            Err(why) => Err(self.refused(&batch, why).await?),
+            (Some(Err(why)), Attempt::Second) => {
+                // Nobody polls them any more.
+                self.in_flight.clear();
+                Err(self.refused(&answered.batch, why).await?)
+            }
+            (Some(Err(_)), Attempt::First) | (None, _) => {
+                let again = InFlight::new(self.to, answered.batch, Attempt::Second);
+                self.in_flight.push_front(again);
+                Ok(())
+            }
         }
     }
 
@@ -109,7 +119,16 @@ impl<'s> Window<'s> {
     }
 }
 
-impl InFlight<'_> {
+impl<'s> InFlight<'s> {
+    fn new(to: &'s dyn EventStore, batch: Batch, attempt: Attempt) -> Self {
+        Self {
+            append: to.append(batch.clone()),
+            batch,
+            answer: None,
+            attempt,
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) {
         if self.answer.is_none()
             && let Poll::Ready(answer) = self.append.as_mut().poll(context)

@@ -145,6 +145,7 @@ impl EventStore for MemoryStore {
             calls: Some(calls as u64),
             bytes_on_disk: None,
             last: Position(events),
+            remarks: Vec::new(),
         })
     }
 

@@ -25,8 +25,8 @@ pub trait EventStore: Send + Sync {
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// At most `max` events of all calls after that position, in order. Nothing ever appears at or below a position
-    /// that a reader has seen.
+    /// At most `max` events of all calls after that position, in order: the start, or one where this store has an event.
+    /// Nothing ever appears at or below a position that a reader has seen.
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// Waits until there is an event past that position, and answers the last position.
@@ -54,6 +54,8 @@ pub struct StoreInfo {
     pub bytes_on_disk: Option<u64>,
     /// The position of its last event.
     pub last: Position,
+    /// What else a store of its kind has to say, by a word each.
+    pub remarks: Vec<(&'static str, String)>,
 }
 
 /// Why a batch was not kept.

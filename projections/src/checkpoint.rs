@@ -2,12 +2,12 @@
 
 use crate::{Projection, ReadModel};
 use domain::envelope::Hash;
-use domain::{Position, StoreId, StoredEvent};
+use domain::{CallId, Head, Position, Revision, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// How every checkpoint file begins; the number is the layout's.
-const MAGIC: &[u8] = b"kaigi-read-model-2\n";
+const MAGIC: &[u8] = b"kaigi-read-model-3\n";
 
 /// How long the SHA-256 is that every checkpoint file ends with.
 const CHECKSUM: usize = 32;
@@ -17,7 +17,7 @@ const CHECKSUM: usize = 32;
 pub struct Checkpointed<P: Projection> {
     store: StoreId,
     position: Position,
-    last: Option<Hash>,
+    last: Option<(CallId, Head)>,
     state: ReadModel<P>,
 }
 
@@ -62,7 +62,7 @@ struct Header<'a> {
     version: u32,
     store: StoreId,
     position: Position,
-    last: Option<[u8; 32]>,
+    last: Option<(CallId, u64, [u8; 32])>,
 }
 
 impl<P: Projection> Checkpointed<P> {
@@ -81,10 +81,11 @@ impl<P: Projection> Checkpointed<P> {
         self.position
     }
 
-    /// The hash of the last event it has taken in: a store that was restored from a copy may have another event at
-    /// that position, and then what the read model tells of never happened there.
-    pub fn last(&self) -> Option<Hash> {
-        self.last
+    /// The call of the last event it has taken in, and its head there: a store that was restored from a copy may have
+    /// another event at that position, and then what the read model tells of never happened there. Who wants to know
+    /// asks for the call, because a store need not understand a position that it never gave.
+    pub fn last(&self) -> Option<(&CallId, Head)> {
+        self.last.as_ref().map(|(call, head)| (call, *head))
     }
 
     /// The store it is read from.
@@ -103,7 +104,7 @@ impl<P: Projection> Checkpointed<P> {
         self.state.fold(&events[known..]);
         if let Some(last) = events[known..].last() {
             self.position = last.position;
-            self.last = Some(last.recorded.hash);
+            self.last = Some((last.recorded.cause.call.clone(), last.recorded.head()));
         }
     }
 
@@ -114,7 +115,9 @@ impl<P: Projection> Checkpointed<P> {
             version: P::VERSION,
             store: self.store,
             position: self.position,
-            last: self.last.map(|hash| hash.0),
+            last: self
+                .last()
+                .map(|(call, head)| (call.clone(), head.revision.0, head.hash.0)),
         };
         let bytes = postcard::to_extend(&(header, &self.state), MAGIC.to_vec());
         let mut bytes = bytes.expect("a growing buffer takes whatever is written");
@@ -132,7 +135,10 @@ impl<P: Projection> Checkpointed<P> {
             Ok((state, [])) => Ok(Self {
                 store,
                 position: header.position,
-                last: header.last.map(Hash),
+                last: header.last.map(|(call, revision, hash)| {
+                    let (revision, hash) = (Revision(revision), Hash(hash));
+                    (call, Head { revision, hash })
+                }),
                 state,
             }),
             Ok(_) | Err(_) => Err(CheckpointError::Damaged),

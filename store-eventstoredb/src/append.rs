@@ -1,7 +1,7 @@
 //! Appending: always with an expected number and explicit ids, repeated until the outcome is known.
 
 use crate::event::{stream, written};
-use crate::link::{Failure, Link};
+use crate::link::{Failure, Link, no_leader};
 use crate::read;
 use domain::memory::head_differs;
 use domain::{AppendError, Batch, Head, Revision, StoreError, StoredEvent};
@@ -88,7 +88,8 @@ async fn attempt(
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);
     }
-    client.append_to_stream(stream, &options, events).await
+    let written = client.append_to_stream(stream, &options, events).await;
+    written.map_err(no_leader)
 }
 
 /// What was written, as the call's stream has it.

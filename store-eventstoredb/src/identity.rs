@@ -1,6 +1,6 @@
 //! Which store it is: one event in a stream of its own, written by whoever comes first.
 
-use crate::link::{Failure, Link};
+use crate::link::{Failure, Link, no_leader};
 use domain::StoreId;
 use eventstore::{
     AppendToStreamOptions, Client, Error, EventData, ReadStreamOptions, ResolvedEvent, StreamState,
@@ -71,7 +71,8 @@ async fn first(
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);
     }
-    client.read_stream(STREAM, &options).await?.next().await
+    let read = client.read_stream(STREAM, &options).await;
+    read.map_err(no_leader)?.next().await
 }
 
 /// Writes a new identity, unless somebody was quicker.
@@ -104,8 +105,6 @@ async fn write(
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);
     }
-    client
-        .append_to_stream(STREAM, &options, event)
-        .await
-        .map(drop)
+    let written = client.append_to_stream(STREAM, &options, event).await;
+    written.map(drop).map_err(no_leader)
 }

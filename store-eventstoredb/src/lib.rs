@@ -68,10 +68,19 @@ impl ClusterStore {
         Ok((url.settings, user))
     }
 
-    /// Whether calls leave this process at once: on how many connections, or why they are put off by 40 ms. Nothing
-    /// until a call was slow.
-    pub fn unclogged(&self) -> Option<Result<usize, String>> {
-        self.link.unclogged()
+    async fn remarks(&self) -> Vec<(&'static str, String)> {
+        let version = self
+            .link
+            .call(|client, _| async move { client.server_info().await });
+        let version = version.await.map(|info| info.version().to_string());
+        let delay = match self.link.unclogged() {
+            Ok(_) => "none".to_owned(),
+            Err(why) => {
+                format!("40 ms a call, because the client's sockets cannot be reached: {why}")
+            }
+        };
+        let server = version.unwrap_or_else(|_| "does not tell its version".to_owned());
+        vec![("server", server), ("delay", delay)]
     }
 }
 
@@ -117,6 +126,7 @@ impl EventStore for ClusterStore {
             calls: None,
             bytes_on_disk: None,
             last: self.tail.position(&self.link).await?,
+            remarks: self.remarks().await,
         })
     }
 

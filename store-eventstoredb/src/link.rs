@@ -11,7 +11,8 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long one attempt may take: a healthy node answers in milliseconds, and another one may be healthy.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -23,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// A call that took longer may have met Nagle's algorithm.
 const SLOW: Duration = Duration::from_millis(15);
 
+/// How many calls are under way at once.
+const AT_ONCE: usize = 64;
+
 /// How often sockets are looked through, at most.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
@@ -31,6 +35,10 @@ pub(crate) struct Link {
     pub(crate) url: ConnectionString,
     pub(crate) heads: Heads,
     state: Mutex<State>,
+    /// Held by who makes a client, for all who need one.
+    making: tokio::sync::Mutex<()>,
+    /// Servers take a hundred calls on a connection; more at once are slower than fewer in turn.
+    at_once: Semaphore,
     closed: AtomicBool,
 }
 
@@ -40,8 +48,6 @@ struct State {
     /// Where the nodes are that we know of.
     ports: BTreeSet<u16>,
     looked: Option<Instant>,
-    /// Whether Nagle's algorithm could be turned off, once that was tried.
-    unclogged: Option<Result<usize, String>>,
 }
 
 /// A client, and its number among those there were.
@@ -84,12 +90,13 @@ impl Link {
             sessions: 0,
             ports: url.ports(),
             looked: None,
-            unclogged: None,
         };
         Self {
             url,
             heads: Heads::new(),
             state: Mutex::new(state),
+            making: tokio::sync::Mutex::new(()),
+            at_once: Semaphore::new(AT_ONCE),
             closed: AtomicBool::new(false),
         }
     }
@@ -100,9 +107,9 @@ impl Link {
         self.state().session = None;
     }
 
-    /// Whether calls go out at once, or why not; nothing until that was tried.
-    pub(crate) fn unclogged(&self) -> Option<Result<usize, String>> {
-        self.state().unclogged.clone()
+    /// Makes calls go out at once: on how many connections, or why it cannot be done.
+    pub(crate) fn unclogged(&self) -> Result<usize, String> {
+        unclog(&self.state().ports)
     }
 
     /// Attempts until there is an answer, at most until the deadline of the connection string. An attempt must be
@@ -127,23 +134,13 @@ impl Link {
         F: Future<Output = Result<T, Error>>,
     {
         let deadline = Instant::now() + limit;
+        let most = ATTEMPT.max(limit / 3);
         let mut pause = FIRST_PAUSE;
         loop {
-            let session = self.session().await?;
-            let number = session.number;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self
-                .attempt(session, left.min(ATTEMPT.max(limit / 3)), &attempt)
-                .await
-            {
+            let error = match self.attempt(deadline, most, &attempt).await? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            match self.verdict(&error) {
-                Verdict::Again => {}
-                Verdict::Anew => self.drop_session(number),
-                Verdict::Final(failure) => return Err(failure),
-            }
             if Instant::now() + pause >= deadline {
                 return Err(Failure::Unanswered(told(&error)));
             }
@@ -152,22 +149,36 @@ impl Link {
         }
     }
 
+    /// One attempt, as soon as it is its turn; an error is one that another attempt may not meet.
     async fn attempt<T, F>(
         &self,
-        session: Session,
-        limit: Duration,
+        deadline: Instant,
+        most: Duration,
         attempt: &impl Fn(Client, Duration) -> F,
-    ) -> Result<T, Error>
+    ) -> Result<Result<T, Error>, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
+        let Ok(_turn) = timeout_at(deadline, self.at_once.acquire()).await else {
+            return Ok(Err(Error::DeadlineExceeded));
+        };
+        let Session { number, client } = self.session().await?;
         let began = Instant::now();
-        let ended = timeout(limit, attempt(session.client, limit)).await;
-        let answer = ended.unwrap_or(Err(Error::DeadlineExceeded));
+        let limit = deadline.saturating_duration_since(began).min(most);
+        let ended = timeout(limit, attempt(client, limit)).await;
         if began.elapsed() > SLOW {
             self.look_at_the_sockets();
         }
-        answer
+        let error = match ended.unwrap_or(Err(Error::DeadlineExceeded)) {
+            Ok(answer) => return Ok(Ok(answer)),
+            Err(error) => error,
+        };
+        match self.verdict(&error) {
+            Verdict::Again => {}
+            Verdict::Anew => self.drop_session(number),
+            Verdict::Final(failure) => return Err(failure),
+        }
+        Ok(Err(error))
     }
 
     /// The client of the moment. Making one reads certificates from files, so it has a thread of its own.
@@ -175,8 +186,12 @@ impl Link {
         if self.closed.load(Ordering::Acquire) {
             return Err(Failure::Unanswered("it was closed".to_owned()));
         }
-        if let Some(session) = &self.state().session {
-            return Ok(session.clone());
+        if let Some(session) = self.there() {
+            return Ok(session);
+        }
+        let _making = self.making.lock().await;
+        if let Some(session) = self.there() {
+            return Ok(session);
         }
         let settings = self.url.settings.clone();
         let made = tokio::task::spawn_blocking(move || Client::new(settings)).await;
@@ -186,9 +201,6 @@ impl Link {
             Err(error) => return Err(Failure::Unanswered(error.to_string())),
         };
         let mut state = self.state();
-        if let Some(session) = &state.session {
-            return Ok(session.clone());
-        }
         state.sessions += 1;
         let session = Session {
             number: state.sessions,
@@ -196,6 +208,10 @@ impl Link {
         };
         state.session = Some(session.clone());
         Ok(session)
+    }
+
+    fn there(&self) -> Option<Session> {
+        self.state().session.clone()
     }
 
     /// Of many that fail together the first drops it; whoever comes later has the next one already.
@@ -217,6 +233,18 @@ impl Link {
                 // The client goes there by itself.
                 self.state().ports.extend(u16::try_from(leader.port));
                 Verdict::Again
+            }
+            // Servers answer so with different codes.
+            Error::ServerError(why) | Error::Grpc { message: why, .. }
+                if why
+                    .to_lowercase()
+                    .replace(' ', "")
+                    .contains("invalidposition") =>
+            {
+                Verdict::Final(Failure::Refused(
+                    "no event stands at that position; give one that an event or an answer showed"
+                        .to_owned(),
+                ))
             }
             Error::ServerError(_)
             | Error::ConnectionClosed
@@ -255,7 +283,8 @@ impl Link {
             return;
         }
         state.looked = Some(now);
-        state.unclogged = Some(unclog(&state.ports));
+        // Where it cannot be done, everything works, and `store info` says why it is slow.
+        let _ = unclog(&state.ports);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -272,6 +301,15 @@ fn verdict_on_status(name: &str, code: i32, message: &str) -> Verdict {
     match code {
         CANCELLED | RESOURCE_EXHAUSTED | ABORTED => Verdict::Again,
         _ => Verdict::Final(Failure::Refused(format!("{name}: {message}"))),
+    }
+}
+
+/// A stream that is missing is told in an answer. Where the call itself is answered so, the node knows no leader, and
+/// that must not be taken for a call that nobody wrote to.
+pub(crate) fn no_leader(error: Error) -> Error {
+    match error {
+        Error::ResourceNotFound => Error::ServerError("the node knows no leader".to_owned()),
+        error => error,
     }
 }
 

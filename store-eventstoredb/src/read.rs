@@ -1,7 +1,7 @@
 //! Reading: one call from its stream, all calls from `$all`, everything verified on the way.
 
 use crate::event::{Found, PREFIX, found, stream};
-use crate::link::{Failure, Link};
+use crate::link::{Failure, Link, no_leader};
 use domain::{CallId, Head, Position, Revision, StoreError, StoredEvent};
 use eventstore::{
     Client, Error, ReadAllOptions, ReadStream, ReadStreamOptions, ResolvedEvent, StreamPosition,
@@ -105,7 +105,8 @@ async fn read_stream(
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);
     }
-    drained(client.read_stream(stream, &options).await?).await
+    let read = client.read_stream(stream, &options).await;
+    drained(read.map_err(no_leader)?).await
 }
 
 /// At most `max` events of all calls after that position.
@@ -167,8 +168,22 @@ pub(crate) async fn all_from(
     way: Way,
     most: usize,
 ) -> Result<Vec<ResolvedEvent>, StoreError> {
+    all_within(link, link.url.deadline, from, only, way, most).await
+}
+
+/// The same, for longer.
+pub(crate) async fn all_within(
+    link: &Link,
+    limit: Duration,
+    from: StreamPosition<eventstore::Position>,
+    only: Only,
+    way: Way,
+    most: usize,
+) -> Result<Vec<ResolvedEvent>, StoreError> {
     let read = link
-        .call(|client, limit| read_all(client, link, from, only, way, most, limit))
+        .call_within(limit, |client, limit| {
+            read_all(client, link, from, only, way, most, limit)
+        })
         .await;
     read.map_err(|failure| failure.into_store_error("read $all", &link.url))
 }
@@ -201,7 +216,8 @@ pub(crate) async fn read_all(
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);
     }
-    drained(client.read_all(&options).await?).await
+    let read = client.read_all(&options).await;
+    drained(read.map_err(no_leader)?).await
 }
 
 /// An event's own place, to read on from.

@@ -5,7 +5,7 @@
 //! in this process together; what this process writes itself wakes them at once.
 
 use crate::link::Link;
-use crate::read::{Only, Way, all_from};
+use crate::read::{Only, Way, all_from, all_within};
 use domain::{Position, StoreError};
 use eventstore::{ResolvedEvent, StreamPosition};
 use std::time::Duration;
@@ -15,6 +15,9 @@ use tokio::time::sleep;
 /// The pause between two looks: short while there is traffic, longer while there is none.
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(50);
+
+/// How long the server may look for the last event of a call, past the events of others.
+const LONG: Duration = Duration::from_mins(2);
 
 /// At most so many events are looked at to see how far calls go.
 const WINDOW: usize = 500;
@@ -143,7 +146,11 @@ impl Tail {
 
 /// The last event of all, or of all calls.
 async fn end(link: &Link, only: Only) -> Result<Option<eventstore::Position>, StoreError> {
-    let read = all_from(link, StreamPosition::End, only, Way::Backwards, 1).await?;
+    let limit = match only {
+        Only::Everything => link.url.deadline,
+        Only::Calls => link.url.deadline.max(LONG),
+    };
+    let read = all_within(link, limit, StreamPosition::End, only, Way::Backwards, 1).await?;
     Ok(read.first().map(place))
 }
 

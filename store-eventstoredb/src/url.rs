@@ -57,6 +57,13 @@ impl ConnectionString {
             .split_once("://")
             .ok_or_else(|| bad(format!("{:?} has no scheme", redacted(text))))?;
         let (authority, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        if parameters.contains('@') {
+            // Perhaps a password: nothing of it is repeated.
+            return Err(bad(
+                "an @ stands behind a question mark: in a user or password, write ? as %3F and @ as %40"
+                    .to_owned(),
+            ));
+        }
         let (user, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (Some(User::parse(user)?), hosts),
             None => (None, authority),
@@ -104,17 +111,15 @@ impl fmt::Display for ConnectionString {
     }
 }
 
-/// The text with asterisks for the password.
+/// The text with asterisks for the password, which may stand anywhere before the last @.
 pub(crate) fn redacted(text: &str) -> String {
-    let (before, authority) = text.split_once("://").unwrap_or(("", text));
-    let (authority, parameters) = authority.split_once('?').unwrap_or((authority, ""));
-    let Some((user, hosts)) = authority.rsplit_once('@') else {
+    let Some((before, after)) = text.rsplit_once('@') else {
         return text.to_owned();
     };
-    let name = user.split(':').next().unwrap_or_default();
-    let separator = if before.is_empty() { "" } else { "://" };
-    let question = if parameters.is_empty() { "" } else { "?" };
-    format!("{before}{separator}{name}:***@{hosts}{question}{parameters}")
+    let (scheme, user) = before.split_once("://").unwrap_or(("", before));
+    let name = user.split([':', '?', '/']).next().unwrap_or_default();
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{name}:***@{after}")
 }
 
 impl User {
@@ -285,7 +290,10 @@ mod tests {
             "esdb://user:secret@host?tls=perhaps",
             "nonsense://user:secret@host",
             "user:secret@host",
+            "esdb://user:sec?secret@host",
+            "esdb://user:sec/secret@host:port",
         ] {
+            assert!(!redacted(wrong).contains("secret"), "{wrong}");
             let message = refused(wrong);
             assert!(!message.contains("secret"), "{message}");
         }

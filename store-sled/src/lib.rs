@@ -298,6 +298,7 @@ impl EventStore for SledStore {
             calls: Some(calls),
             bytes_on_disk: Some(Folder::bytes_on_disk(&self.path)),
             last: Position(last),
+            remarks: Vec::new(),
         })
     }
 

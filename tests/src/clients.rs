@@ -128,7 +128,7 @@ fn python_in(folder: &Path) -> PathBuf {
     folder.join(programs).join("python")
 }
 
-/// Runs a command, or says why it could not be run or what it complained about at the end.
+/// Runs a command, or says why it could not be run or what it complained about first.
 fn succeed(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -138,12 +138,7 @@ fn succeed(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     let complaints = String::from_utf8_lossy(&output.stderr);
-    let last = complaints
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty());
-    Err(format!(
-        "{program} failed: {}",
-        last.unwrap_or("it did not say why").trim()
-    ))
+    let first = complaints.lines().find(|line| !line.trim().is_empty());
+    let reason = first.unwrap_or("it did not say why").trim();
+    Err(format!("{program} failed: {reason}"))
 }

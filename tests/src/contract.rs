@@ -660,13 +660,13 @@ async fn a_follower_is_told_once_when_it_has_caught_up(opener: &dyn Opener) {
     assert_eq!(seen, stored);
     for batch in to_come {
         let waiting = tokio::spawn(async move {
-            let next = follower.next().await.expect("readable");
-            (follower, next)
+            let told = follower.next().await.expect("readable");
+            (follower, told)
         });
         yield_now().await;
         let stored = subject.append(batch).await.expect("kept");
-        let (back, next) = waiting.await.expect("it waits");
-        let Followed::Events(mut seen) = next else {
+        let (back, told) = waiting.await.expect("it waits");
+        let Followed::Events(mut seen) = told else {
             panic!("it is told twice");
         };
         follower = back;

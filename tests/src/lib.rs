@@ -7,6 +7,7 @@ pub mod disk;
 pub mod files;
 pub mod ledger;
 pub mod load;
+pub mod page;
 pub mod program;
 pub mod scenario;
 pub mod skip;

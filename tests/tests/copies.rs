@@ -23,6 +23,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use store_sled::SledStore;
 use tempfile::{TempDir, tempdir};
 use tests::arbitrary::what_is_asked_of_a_call;
@@ -135,6 +136,8 @@ struct Odd {
     appends: AtomicU64,
     /// Appends overtake each other on the way to it.
     overtaking: bool,
+    /// How many appends it has room for; the others wait.
+    room: Semaphore,
     /// The events of each append, in the order they arrived.
     arrived: Mutex<Vec<Vec<RecordedEvent>>>,
 }
@@ -149,6 +152,7 @@ impl Odd {
             growing: Mutex::default(),
             appends: AtomicU64::new(u64::MAX),
             overtaking: false,
+            room: Semaphore::new(Semaphore::MAX_PERMITS),
             arrived: Mutex::default(),
         }
     }
@@ -176,6 +180,7 @@ impl EventStore for Odd {
     }
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
+        let _room = self.room.acquire().await.expect("it is never closed");
         if self.overtaking {
             for _ in 0..batch.expected().revision.0 % 3 * 2 {
                 yield_now().await;
@@ -805,6 +810,20 @@ async fn batches_that_overtake_each_other_are_sent_again() {
         ..Odd::new()
     };
     copy(&*source, &to).await.expect("copied");
+    assert_eq!(digest(&to).await.sha256, digest(&*source).await.sha256);
+}
+
+/// A cluster lets so many calls be under way at once: what waits for its turn must get it, whoever is sent again.
+#[tokio::test]
+async fn a_batch_that_is_sent_again_does_not_wait_for_those_that_wait_for_it() {
+    let source = filled(memory(), &a_day(30).await).await;
+    let to = Odd {
+        overtaking: true,
+        room: Semaphore::new(4),
+        ..Odd::new()
+    };
+    let copying = tokio::time::timeout(Duration::from_secs(20), copy(&*source, &to));
+    copying.await.expect("it ends").expect("copied");
     assert_eq!(digest(&to).await.sha256, digest(&*source).await.sha256);
 }
 

@@ -15,11 +15,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use tests::page::{blocks, page, runs};
 use uuid::Uuid;
 
 /// A system over a store in memory, with a clock that the test sets.
@@ -923,19 +923,6 @@ async fn a_known_id_comes_before_the_expectation() {
 
 // The page that works the chain by hand.
 
-fn page() -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/hash-chain.md");
-    std::fs::read_to_string(page).expect("the page is there")
-}
-
-/// The fenced blocks of that kind, in order.
-fn blocks(page: &str, kind: &str) -> Vec<String> {
-    let fence = format!("\n```{kind}\n");
-    let blocks = page.split(&fence).skip(1);
-    let inside = blocks.map(|block| block.split("\n```\n").next().unwrap_or(block));
-    inside.map(|block| block.to_owned() + "\n").collect()
-}
-
 /// The events that the page's commands bring about, by its clock and its salt.
 async fn events_of_the_page(page: &str) -> Vec<RecordedEvent> {
     let desk = desk();
@@ -987,13 +974,6 @@ fn first_words(text: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Whether a program is there to be run.
-fn runs(program: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = std::env::split_paths(&folders);
-    folders.any(|folder: PathBuf| folder.join(program).is_file())
-}
-
 /// What the blocks print, or nothing where they cannot be run.
 fn printed(script: &str) -> Option<Output> {
     if runs("sh") && runs("sha256sum") {
@@ -1009,7 +989,7 @@ fn printed(script: &str) -> Option<Output> {
 
 #[tokio::test]
 async fn the_page_on_the_hash_chain_prints_what_the_program_computes() {
-    let page = page();
+    let page = page("hash-chain.md");
     let events = events_of_the_page(&page).await;
     verify(Head::NONE, &events).expect("the page's call verifies");
     let hashes = hashes_of_the_page(&events);
@@ -1027,7 +1007,7 @@ async fn the_page_on_the_hash_chain_prints_what_the_program_computes() {
 /// A reader who follows the page by hand sees the same names for things.
 #[tokio::test]
 async fn the_page_on_the_hash_chain_names_every_id_and_payload() {
-    let page = page();
+    let page = page("hash-chain.md");
     for event in events_of_the_page(&page).await {
         assert!(page.contains(&hex(event.id().0.as_bytes())));
         assert!(page.contains(&hex(&event.payload.bytes)));

@@ -235,3 +235,17 @@ async fn a_closed_store_answers_nothing_and_wakes_who_waits() {
     let read = store.read_call(&call("c"), Revision(0)).await;
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
 }
+
+/// A position that no event has is the reader's mistake, and told as that at once.
+#[tokio::test]
+async fn a_position_that_is_none_is_refused() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    keep(&*store, "c", chatter(2)).await;
+    let last = store.info().await.expect("told").last;
+    let Err(StoreError::Refused(what)) = store.read_all(domain::Position(last.0 - 1), 1).await
+    else {
+        panic!("read");
+    };
+    assert!(what.contains("no event stands at that position"), "{what}");
+}

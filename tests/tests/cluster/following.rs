@@ -149,12 +149,12 @@ async fn read_models_over_the_cluster_are_those_over_the_embedded_store() {
     let embedded = SledStore::open(&folder.path().join("store")).expect("a store");
     for number in 0..12 {
         let name = format!("c{number}");
-        let story = if number % 3 == 0 {
+        let commands = if number % 3 == 0 {
             a_whole_call()
         } else {
             chatter(3 + number)
         };
-        for batch in keep(&*store, &name, story).await {
+        for batch in keep(&*store, &name, commands).await {
             embedded.append(batch).await.expect("kept");
         }
     }

@@ -6,11 +6,17 @@ use eventstore::{
     Client, Position, StreamPosition, SubscribeToAllOptions, SubscribeToStreamOptions,
     Subscription, SubscriptionEvent, SubscriptionFilter, TombstoneStreamOptions,
 };
+use std::time::Duration;
 use tests::standin::{Config, StandIn};
+use tokio::time::timeout;
 
 /// What a subscription tells, in short.
 async fn told(subscription: &mut Subscription) -> String {
-    match subscription.next_subscription_event().await.unwrap() {
+    let next = timeout(
+        Duration::from_secs(20),
+        subscription.next_subscription_event(),
+    );
+    match next.await.expect("it goes on").unwrap() {
         SubscriptionEvent::Confirmed(_) => "confirmed".to_owned(),
         SubscriptionEvent::EventAppeared(event) => event.get_original_event().event_type.clone(),
         SubscriptionEvent::Checkpoint(_) => "checkpoint".to_owned(),

@@ -1,16 +1,18 @@
 //! A client without anything of its own, for what the official one hides.
 
+use std::time::Duration;
 use tests::standin::StandIn;
 use tests::standin::protocol::shared::StreamIdentifier;
 use tests::standin::protocol::streams::append_req::options::ExpectedStreamRevision;
 use tests::standin::protocol::streams::append_req::{self, Content, ProposedMessage};
+use tests::standin::protocol::streams::read_req;
 use tests::standin::protocol::streams::read_req::options::all_options::AllOption;
 use tests::standin::protocol::streams::read_req::options::{
     AllOptions, CountOption, FilterOption, StreamOption, SubscriptionOptions,
 };
-use tests::standin::protocol::streams::read_req::{self};
 use tests::standin::protocol::streams::streams_client::StreamsClient;
 use tests::standin::protocol::streams::{AppendReq, AppendResp, ReadReq, ReadResp, read_resp};
+use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -56,8 +58,14 @@ pub(crate) async fn follow_all(streams: &mut Streams) -> Streaming<ReadResp> {
     streams.read(request).await.unwrap().into_inner()
 }
 
+/// What a subscription says next, or nothing if it ends; a test that would wait for ever fails instead.
+pub(crate) async fn next(following: &mut Streaming<ReadResp>) -> Result<Option<ReadResp>, Status> {
+    let next = timeout(Duration::from_secs(20), following.message()).await;
+    next.expect("the subscription says something or ends")
+}
+
 pub(crate) async fn until_caught_up(following: &mut Streaming<ReadResp>) {
-    while let Some(ReadResp { content }) = following.message().await.unwrap() {
+    while let Some(ReadResp { content }) = next(following).await.unwrap() {
         if matches!(content, Some(read_resp::Content::CaughtUp(_))) {
             return;
         }
