@@ -11,7 +11,6 @@ pub fn kaigi() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        forget_our_own_package(&mut cargo);
         cargo.args(["build", "--package", "kaigi", "--bin", "kaigi", "--quiet"]);
         cargo.arg("--message-format=json");
         // What cargo says of this test to whoever runs in it; a build script that looks at it would run again, and all
@@ -39,18 +38,6 @@ pub fn kaigi() -> &'static Path {
         });
         messages.next().expect("cargo names the program")
     })
-}
-
-/// What cargo tells a test of the package it belongs to is no business of another cargo: some build scripts (that of
-/// `ring`) run again when it changes, and a third of the program would be built anew each time.
-fn forget_our_own_package(cargo: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
-        if prefixes.iter().any(|prefix| text.starts_with(prefix)) {
-            cargo.env_remove(&name);
-        }
-    }
 }
 
 /// One run of the program on a store, prepared step by step.
