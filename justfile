@@ -15,6 +15,19 @@ torture kills="200" cuts="200":
     KAIGI_TORTURE_KILLS={{kills}} KAIGI_TORTURE_CUTS={{cuts}} cargo test --release --package tests --test torture
     KAIGI_TORTURE_FLIPS=all cargo test --release --package tests --test store_damage -- --nocapture each_flipped_byte
 
+# Two processes, up to a thousand commands at once, leaders that die: so many seconds of it; the ordinary tests take a few.
+load seconds="60":
+    KAIGI_LOAD_SECONDS={{seconds}} cargo test --release --package tests --test cluster -- --nocapture loaded::
+
+# The program that puts any store to the contract and prints what held: copy it to where a server is.
+store-contract-build:
+    cargo build --release --package tests --bin store-contract
+
+# The same at once: `just store-contract --resign 'esdb://...'`, or `--help`.
+[positional-arguments]
+store-contract *options:
+    cargo run --quiet --release --package tests --bin store-contract -- "$@"
+
 # Speed, each figure beside something to compare it with in the same run.
 bench:
     cargo bench --package benches

@@ -3,8 +3,9 @@
 
 use crate::skip::skip;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// A language with a client in it, and what installs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,27 @@ pub fn client(language: Language, folder: &Path, check: &str) -> Option<Installe
 impl Installed {
     /// Runs a script of `tests/clients` to its end.
     pub fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        let output = self.command(script, arguments).output();
+        output.expect("what was installed can be run")
+    }
+
+    /// The same with something to read on its standard input.
+    pub fn run_on(&self, script: &str, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(script, arguments);
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = piped.expect("what was installed can be run");
+        let mut stdin = child.stdin.take().expect("standard input is piped");
+        // A script that fails early leaves some of it unread.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().expect("it ends")
+    }
+
+    fn command(&self, script: &str, arguments: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("clients")
             .join(script);
@@ -49,8 +71,8 @@ impl Installed {
             Language::Node => Command::new("node"),
         };
         command.arg(script).args(arguments);
-        let output = command.env("CLIENTS_FOLDER", &self.folder).output();
-        output.expect("what was installed can be run")
+        command.env("CLIENTS_FOLDER", &self.folder);
+        command
     }
 
     fn new(language: Language, below: &Path) -> Result<Self, String> {

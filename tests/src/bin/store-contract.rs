@@ -200,7 +200,7 @@ impl Report {
         let not_tried = count(|verdict| matches!(verdict, Verdict::NotTried(_)));
         let seconds = took.as_secs();
         self.print(&format!(
-            "{held} held, {did_not_hold} did not hold, {not_tried} were not tried, in {seconds} s"
+            "{held} held, {did_not_hold} did not hold, {not_tried} not tried, in {seconds} s"
         ));
         if self.json {
             let whole = json!({

@@ -7,6 +7,8 @@ mod failing;
 mod following;
 mod loaded;
 mod opening;
+mod readers;
+mod real;
 mod stored;
 
 use domain::{Batch, CallId, Command, EventStore};
