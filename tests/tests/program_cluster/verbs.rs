@@ -43,9 +43,15 @@ impl Twins {
     fn both(&self, args: &[&str], code: i32) -> [Value; 2] {
         let clustered = self.desk.ask(args, code);
         let embedded = on(&self.embedded(), args).run().ended_with(code);
-        [clustered, embedded]
-            .map(|ran| Value::Array(ran.lines().into_iter().map(anywhere).collect()))
+        [clustered, embedded].map(|ran| in_order(ran.lines().into_iter().map(anywhere)))
     }
+}
+
+/// Which of two calls that came at the same time stands first is each store's own affair.
+fn in_order(said: impl Iterator<Item = Value>) -> Value {
+    let mut said: Vec<_> = said.collect();
+    said.sort_by_key(|line| (line["call"].to_string(), line["revision"].as_u64()));
+    Value::Array(said)
 }
 
 /// Without the places and the moment of asking, which belong to a store and to the one who asked.
