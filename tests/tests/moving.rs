@@ -166,7 +166,7 @@ fn the_page_on_moving_leads_into_the_cluster_and_back() {
     assert_eq!(same.len(), 2, "{said}");
     assert_ne!(same[0], same[1], "the cluster took commands");
     let digests: Vec<_> = said.lines().filter(|line| is_digest(line)).collect();
-    let unchanged = [&digests[0][..], &digests[digests.len() - 1]];
+    let unchanged = [digests[0], digests[digests.len() - 1]];
     assert_eq!(
         unchanged,
         [same[0], same[1]],
