@@ -14,10 +14,8 @@ fn identified(mut command: Value) -> Value {
 }
 
 fn lines(commands: &[Value]) -> String {
-    commands
-        .iter()
-        .map(|command| format!("{command}\n"))
-        .collect()
+    let lines: Vec<_> = commands.iter().map(Value::to_string).collect();
+    lines.join("\n")
 }
 
 /// How many events each command has, by the log's own events.
