@@ -56,7 +56,8 @@ async fn somebody_elses_event_in_a_stream_of_ours_is_named() {
 
 #[tokio::test]
 async fn no_byte_that_people_read_can_be_changed_unnoticed() {
-    let (cluster, _store) = written().await;
+    let (cluster, store) = written().await;
+    let reading = async || store.read_call(&call("c"), Revision(0)).await;
     let events = cluster.log().stream(STREAM);
     for (number, recorded) in (0..).zip(&events) {
         for (part, text) in [
@@ -72,7 +73,7 @@ async fn no_byte_that_people_read_can_be_changed_unnoticed() {
                     "data" => event.data = bytes.into(),
                     _ => event.metadata = bytes.into(),
                 });
-                let what = damaged(reading(&cluster).await);
+                let what = damaged(reading().await);
                 assert!(
                     what.contains(&format!("event {number} of stream call-c")),
                     "{field}: {what}"
@@ -82,7 +83,7 @@ async fn no_byte_that_people_read_can_be_changed_unnoticed() {
         let whole = recorded.event.clone();
         cluster.log().alter(STREAM, number, |event| *event = whole);
     }
-    assert_eq!(reading(&cluster).await, Ok(events.len()));
+    assert_eq!(reading().await.map(|read| read.len()), Ok(events.len()));
 }
 
 /// Another value of the same kind.
