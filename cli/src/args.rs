@@ -546,7 +546,7 @@ Examples:
 /// `kaigi store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
-    /// Identity, format, counts, size, last position
+    /// Identity, format, counts, size, last position; a cluster is read to count
     Info,
     /// Back the store up into a folder: all of it, or what came since the last time
     #[command(after_help = BACKUP_HELP)]
@@ -646,7 +646,9 @@ Examples:
 
 const RESTORE_HELP: &str = "\
 Everything is verified before the first event is written, and the store is read again in the end.
-A restore that was interrupted goes on when it is started again. --store names where to.
+A restore that was interrupted goes on when it is started again, and one of a backup that has grown
+since brings what is new. A store that holds anything else is refused with exit code 5. --store or
+KAIGI_STORE names where to: an embedded store, or a cluster.
 
 Examples:
   kaigi --store sled:./restored store restore /mnt/backup/calls

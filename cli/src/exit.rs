@@ -177,11 +177,19 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 
 /// Whether reading showed that the store is damaged.
 pub fn is_damage(error: &anyhow::Error) -> bool {
-    let is_corrupt = |error: &StoreError| matches!(error, StoreError::Corrupt(_));
-    error.chain().any(|cause| match cause.downcast_ref() {
-        Some(HandleError::Store(error)) => is_corrupt(error),
-        _ => cause.downcast_ref().is_some_and(is_corrupt),
-    })
+    let mut causes = error.chain().filter_map(store_error);
+    causes.any(|error| matches!(error, StoreError::Corrupt(_)))
+}
+
+/// The store's own error, also within those that pass it on as theirs.
+fn store_error<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e StoreError> {
+    if let Some(HandleError::Store(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(CopyError::Store(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    cause.downcast_ref()
 }
 
 impl From<Exit> for ExitCode {
@@ -212,7 +220,7 @@ pub fn not_found(message: impl Into<String>) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::Exit;
+    use super::{Exit, is_damage};
     use domain::{HandleError, StoreError};
 
     #[test]
@@ -240,6 +248,16 @@ mod tests {
             let opening = anyhow::Error::new(error).context("cannot open it");
             assert_eq!(Exit::of(&opening), exit);
         }
+    }
+
+    #[test]
+    fn damage_is_known_whoever_met_it() {
+        let damage = || StoreError::Corrupt("a block is missing".to_owned());
+        let copying = copies::CopyError::Store(damage());
+        assert!(is_damage(&damage().into()));
+        assert!(is_damage(&HandleError::Store(damage()).into()));
+        assert!(is_damage(&anyhow::Error::new(copying).context("copying")));
+        assert!(!is_damage(&StoreError::Unavailable(String::new()).into()));
     }
 
     #[test]

@@ -27,12 +27,18 @@ pub fn lines() -> Progress {
 /// Goes along so many positions of a store, whose events are read; nothing is printed until they all were. How many
 /// events stand there not every store knows, but each tells its last position.
 pub fn positions(total: u64) -> Progress {
-    let style = "{bar:30} {percent} %, {elapsed}";
+    let style = "reading  {bar:30} {percent} %, {elapsed}";
     Progress::new(ProgressBar::new(total), style, true)
 }
 
-/// Counts events that are copied, backed up or verified, in one step after the other.
+/// Counts events that are copied, backed up or verified, in one step after the other; what came of it is printed when
+/// all is done.
 pub fn copies() -> Progress {
+    Progress::new(ProgressBar::no_length(), UNCOUNTED, true)
+}
+
+/// The same for events that are printed meanwhile: on a terminal they tell it themselves.
+pub fn dumping() -> Progress {
     let alone = !io::stdout().is_terminal();
     Progress::new(ProgressBar::no_length(), UNCOUNTED, alone)
 }
@@ -102,7 +108,7 @@ fn styled(template: &str) -> ProgressStyle {
 
 fn named(work: Work) -> &'static str {
     match work {
-        Work::Looking => "what is there",
+        Work::Looking => "looking what is there",
         Work::Verifying => "verifying",
         Work::Copying => "copying",
         Work::Writing => "writing",

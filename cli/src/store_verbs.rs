@@ -121,14 +121,18 @@ async fn info(
         (None, _) | (_, None) => counted(store).await?,
     };
     let bytes = info.bytes_on_disk;
-    let size = bytes.map_or("-".to_owned(), |bytes| format!("{bytes} bytes on disk"));
+    let size = Fact::new("size", "bytes_on_disk", bytes);
+    let size = match bytes {
+        Some(bytes) => size.shown(format!("{bytes} bytes on disk")),
+        None => size.for_programs(),
+    };
     let mut facts = vec![
         Fact::new("store", "store", url.to_string()),
         Fact::new("id", "id", info.id.to_string()),
         Fact::new("format", "format", info.format),
         Fact::new("events", "events", events),
         Fact::new("calls", "calls", calls),
-        Fact::new("size", "bytes_on_disk", bytes).shown(size),
+        size,
         Fact::new("last position", "last_position", info.last.0),
     ];
     let remarks = info.remarks.into_iter();
@@ -180,7 +184,7 @@ async fn dump(
     after: Position,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
-    let mut progress = progress::copies();
+    let mut progress = progress::dumping();
     let report = &mut |step| progress.step(step);
     let dumped = copies::dump(store, after, console.writer(), report).await;
     progress.done();

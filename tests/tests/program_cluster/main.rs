@@ -1,5 +1,9 @@
 //! The program on a store in a cluster that several of its processes share, against the stand-in server.
 
+mod refused;
+mod together;
+mod verbs;
+
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +11,12 @@ use tempfile::{TempDir, tempdir};
 use tests::program::{Ran, Run, bare};
 use tests::standin::{Config, StandIn, User};
 
-const PASSWORD: &str = "geheim";
+/// A password with everything that means something in a connection string, and as it is written there.
+const PASSWORD: &str = "p@ss:wörd/?#&%";
+const WRITTEN: &str = "p%40ss%3Aw%C3%B6rd%2F%3F%23%26%25";
+
+/// A time to which everything was recorded.
+const LATER: &str = "2100-01-01";
 
 /// A cluster, and somebody who uses it from a machine of their own.
 struct Desk {
@@ -20,6 +29,7 @@ impl Desk {
         let users = vec![User::new("kai", PASSWORD)];
         Self {
             cluster: StandIn::start_with(Config {
+                nodes: 3,
                 users,
                 ..Config::default()
             }),
@@ -28,12 +38,18 @@ impl Desk {
     }
 
     fn url(&self) -> String {
-        self.cluster.url_as("kai", PASSWORD)
+        self.cluster.url_as("kai", WRITTEN)
     }
 
     fn on(&self, args: &[&str]) -> Run {
         let run = bare(args).env("KAIGI_STORE", self.url());
         run.env("XDG_DATA_HOME", self.home.path())
+    }
+
+    /// The same, giving up on a call after so many milliseconds.
+    fn on_within(&self, args: &[&str], limit_ms: u64) -> Run {
+        let url = format!("{}&defaultDeadline={limit_ms}", self.url());
+        self.on(args).env("KAIGI_STORE", url)
     }
 
     /// What the program says, which is never the password.
@@ -58,10 +74,10 @@ impl Desk {
 }
 
 fn said_no_password(ran: Ran) -> Ran {
-    assert!(
-        !ran.out.contains(PASSWORD) && !ran.err.contains(PASSWORD),
-        "{ran:?}"
-    );
+    for part in [PASSWORD, WRITTEN, "p@ss", "p%40ss", "w%C3%B6rd", "wörd"] {
+        assert!(!ran.out.contains(part), "{ran:?}");
+        assert!(!ran.err.contains(part), "{ran:?}");
+    }
     ran
 }
 
