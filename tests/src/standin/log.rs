@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -76,6 +76,30 @@ impl Log {
         })
     }
 
+    /// From now on what is written can be read only so much later, and is answered then; who comes in between meets it
+    /// all the same. So it is in a cluster, until most nodes have a write.
+    pub fn lag(&self, lag: Duration) {
+        self.records().lag = lag;
+    }
+
+    pub(super) fn lagging(&self) -> Duration {
+        self.records().lag
+    }
+
+    /// Takes the log back to its first events, as one that was brought back from a backup.
+    pub fn roll_back(&self, events: usize) {
+        self.change(|records| {
+            let kept: Vec<_> = records.events.drain(..).take(events).collect();
+            *records = Records {
+                end: 124,
+                ..Records::default()
+            };
+            for recorded in kept {
+                records.record(&recorded.stream, recorded.event);
+            }
+        });
+    }
+
     /// Hides the events of a stream below that revision from readers of the stream, as `$tb` does.
     pub fn truncate(&self, stream: &str, before: u64) {
         self.change(|records| records.truncate(stream, before));
@@ -124,6 +148,8 @@ pub(super) struct Records {
     /// Where each id was last recorded, for writers who expect nothing.
     ids: HashMap<Uuid, (String, u64)>,
     writes: u64,
+    /// How long after it was written an event can be read.
+    lag: Duration,
 }
 
 /// Where a stream's events stand, and how much of them readers see.
@@ -151,8 +177,28 @@ impl Records {
             None => Found::Nothing,
             Some(stream) if stream.tombstoned => Found::Tombstone,
             Some(stream) if stream.places.is_empty() || stream.softly_deleted() => Found::Nothing,
-            Some(stream) => Found::Revisions(stream.readable()),
+            Some(stream) => self.found(stream),
         }
+    }
+
+    fn found(&self, stream: &Stream) -> Found {
+        let readable = stream.readable();
+        let visible = self.visible();
+        let there = stream.places.partition_point(|place| *place < visible) as u64;
+        if there == 0 {
+            return Found::Nothing;
+        }
+        Found::Revisions(readable.start.min(there)..readable.end.min(there))
+    }
+
+    /// How many events can be read by now.
+    fn visible(&self) -> usize {
+        if self.lag.is_zero() {
+            return self.events.len();
+        }
+        let lag = u64::try_from(self.lag.as_nanos() / 100).unwrap_or(u64::MAX);
+        let until = now().saturating_sub(lag);
+        self.events.partition_point(|event| event.created <= until)
     }
 
     pub(super) fn of_stream(&self, name: &str, revisions: Range<u64>) -> Vec<Recorded> {
@@ -164,13 +210,13 @@ impl Records {
     }
 
     pub(super) fn all(&self) -> &[Recorded] {
-        &self.events
+        &self.events[..self.visible()]
     }
 
     /// How many events stand before that position; none if no event starts there. Behind the end it is all of them.
     pub(super) fn place(&self, position: u64) -> Option<usize> {
         if position == 0 || position >= self.end {
-            return Some(if position == 0 { 0 } else { self.events.len() });
+            return Some(if position == 0 { 0 } else { self.visible() });
         }
         let found = self
             .events

@@ -20,6 +20,7 @@ use super::server::Member;
 use super::status;
 use std::collections::HashMap;
 use tokio::sync::mpsc::Sender;
+use tokio::time::sleep;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
@@ -204,6 +205,9 @@ impl Member {
             return Err(self.fail(failure).await);
         }
         let outcome = write();
+        if outcome.is_ok() {
+            sleep(self.cluster.log.lagging()).await;
+        }
         match outcome.is_ok().then(|| faults.after_write()).flatten() {
             Some(failure) => Err(self.fail(failure).await),
             None => Ok(outcome),

@@ -1,9 +1,10 @@
 //! What goes wrong on the way: an answer that is lost, a node that does not answer, one that is gone.
 
 use super::{call, keep, nodes, open, opened};
-use domain::{AppendError, EventStore, Revision, StoreError};
+use domain::{AppendError, Batch, EventStore, Handler, Head, RecordedEvent, Revision, StoreError};
 use std::time::{Duration, Instant};
-use tests::contract::{a_whole_call, batches, chatter};
+use tests::contract::{a_whole_call, batches, chatter, in_time, request};
+use tests::scenario::{ANA, SAM, SUE, start_monitoring, stop_monitoring};
 use tests::standin::{Expected, Failure, Proposed, Right};
 
 /// Every way of losing an answer: the same is sent again, and kept once.
@@ -248,4 +249,102 @@ async fn a_position_that_is_none_is_refused() {
         panic!("read");
     };
     assert!(what.contains("no event stands at that position"), "{what}");
+}
+
+/// A write is known to the server a little before it can be read. Whoever meets it then must not be told to read a call
+/// in which there is nothing new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_conflict_is_told_once_the_other_write_can_be_read() {
+    let cluster = nodes(1);
+    cluster.log().lag(Duration::from_millis(300));
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    keep(&*one, "c", chatter(1)).await;
+    let ours = batches(&call("c"), chatter(2)).await;
+    let theirs = batches(&call("c"), chatter(2)).await;
+    let head = one
+        .read_call(&call("c"), Revision(0))
+        .await
+        .expect("readable");
+    let head = head[0].recorded.head();
+    let (ours, theirs) = (continued(head, &ours), continued(head, &theirs));
+    let first = tokio::spawn(async move { other.append(theirs).await });
+    in_time(async {
+        while cluster.log().stream("call-c").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let answer = one.append(ours).await;
+    let conflict = AppendError::Conflict {
+        expected: Revision(1),
+        actual: Revision(2),
+    };
+    assert_eq!(answer, Err(conflict));
+    let there = one.read_call(&call("c"), Revision(0)).await;
+    assert_eq!(there.map(|events| events.len()), Ok(2));
+    assert!(first.await.expect("it ends").is_ok());
+}
+
+/// The second of the batches as one that continues that head.
+fn continued(head: Head, history: &[Batch]) -> Batch {
+    let event = history[1].events()[0].clone();
+    let hash = event.hash_after(head.hash);
+    Batch::new(head, vec![RecordedEvent { hash, ..event }]).expect("the next one")
+}
+
+/// Handlers of two processes at one call, where writes take a while to be seen: each command is taken in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn commands_settle_where_writes_are_seen_late() {
+    let cluster = nodes(1);
+    cluster.log().lag(Duration::from_millis(20));
+    let stores = [open(&cluster).await, open(&cluster).await];
+    keep(&*stores[0], "c", chatter(1)).await;
+    let mut takers = tokio::task::JoinSet::new();
+    for (store, supervisor) in stores.into_iter().zip([SAM, SUE]) {
+        takers.spawn(async move {
+            let handler = Handler::new(store);
+            for turn in 0..10 {
+                let command = match turn % 2 {
+                    0 => start_monitoring(supervisor, ANA),
+                    _ => stop_monitoring(supervisor),
+                };
+                let request = request(&call("c"), command);
+                let taken = handler.handle(&request, handler.random_id(), handler.now());
+                taken
+                    .await
+                    .expect("accepted, with no need to send it again");
+            }
+        });
+    }
+    takers.join_all().await;
+    assert_eq!(cluster.log().stream("call-c").len(), 21);
+}
+
+/// An outage does not leave a connection behind for each attempt.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_were_replaced_are_gone() {
+    let cluster = nodes(1);
+    let store = opened(&format!("{}&defaultDeadline=3000", cluster.url())).await;
+    let descriptors = || {
+        std::fs::read_dir("/proc/self/fd")
+            .expect("it is there")
+            .count()
+    };
+    keep(&store, "c", chatter(1)).await;
+    let before = descriptors();
+    cluster.faults().refuse_reads(10_000, Failure::Unavailable);
+    for _ in 0..3 {
+        let read = store.read_call(&call("c"), Revision(0)).await;
+        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    }
+    cluster.faults().forget();
+    assert!(store.read_call(&call("c"), Revision(0)).await.is_ok());
+    in_time(async {
+        // A client takes about ten; there were some twenty of them.
+        while descriptors() > before + 60 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }

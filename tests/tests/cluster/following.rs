@@ -140,6 +140,41 @@ async fn what_another_process_writes_wakes_who_waits() {
     }
 }
 
+/// After a burst, the next single event is heard of as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_comes_after_a_burst_of_another_process_wakes_who_waits() {
+    let cluster = nodes(1);
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    let reading = tokio::spawn(follow(Arc::clone(&one), 1000, 1600));
+    write(&other, "burst", 8, 200).await;
+    let seen = in_time(reading).await.expect("it ends");
+    let mut last = seen.last().expect("it has some").position;
+    for turn in batches(&call("c"), chatter(3)).await {
+        let stored = other.append(turn).await.expect("kept");
+        let woken = tokio::time::timeout(Duration::from_secs(20), one.wait_past(last)).await;
+        assert!(woken.expect("it is heard of").expect("woken") > last);
+        last = stored[0].position;
+    }
+}
+
+/// The end of all is another one then, and earlier.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_that_was_brought_back_from_a_backup_is_followed_anew() {
+    let cluster = nodes(1);
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    keep(&*other, "c", chatter(4)).await;
+    let before = one.info().await.expect("told").last;
+    let events = cluster.log().events().len();
+    keep(&*other, "d", chatter(60)).await;
+    assert!(one.info().await.expect("told").last > before);
+    cluster.log().roll_back(events);
+    cluster.break_connections();
+    assert_eq!(one.info().await.expect("told").last, before);
+    keep(&*open(&cluster).await, "e", chatter(1)).await;
+    let woken = tokio::time::timeout(Duration::from_secs(20), one.wait_past(before)).await;
+    assert!(woken.expect("it is heard of").expect("woken") > before);
+}
+
 /// A read model is a function of the calls' histories: where they are kept makes no difference.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn read_models_over_the_cluster_are_those_over_the_embedded_store() {

@@ -50,7 +50,7 @@ fn trouble(cluster: &StandIn, processes: &mut [Child], every: Duration) -> u32 {
     }
 }
 
-async fn two_processes(at_once: usize) -> Outcome {
+async fn two_processes(at_once: usize) {
     let cluster = Arc::new(nodes(3));
     let store = open(&cluster).await;
     let load = Load {
@@ -79,7 +79,13 @@ async fn two_processes(at_once: usize) -> Outcome {
     let deaths = deaths.await.expect("it ends");
     for file in &files {
         let text = std::fs::read(file).expect("it wrote what was acknowledged");
-        outcome = outcome.and(serde_json::from_slice(&text).expect("as JSON"));
+        let of_one: Outcome = serde_json::from_slice(&text).expect("as JSON");
+        assert!(
+            of_one.accepted > 100,
+            "each has its share: {}",
+            of_one.accepted
+        );
+        outcome = outcome.and(of_one);
     }
     let found = look(&*store, &load, &outcome).await.expect("readable");
     println!(
@@ -103,17 +109,14 @@ async fn two_processes(at_once: usize) -> Outcome {
         "everything acknowledged, once, and nothing else"
     );
     assert!(deaths > 0);
-    outcome
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_commands_at_once_from_two_processes() {
-    let outcome = two_processes(64).await;
-    assert!(outcome.accepted > 1000);
+    two_processes(64).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_commands_at_once_from_two_processes() {
-    let outcome = two_processes(1024).await;
-    assert!(outcome.accepted > 1000);
+    two_processes(1024).await;
 }

@@ -192,3 +192,24 @@ async fn what_is_no_store_of_ours_is_left_alone() {
         assert_eq!(cluster.log().events().len(), before);
     }
 }
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_refused() {
+    let cluster = StandIn::start_with(Config {
+        version: "21.10.8".to_owned(),
+        ..Config::default()
+    });
+    let error = refused(&cluster.url()).await;
+    assert!(matches!(error, OpenError::TooOld(_)), "{error}");
+    assert!(error.to_string().contains("21.10.8"), "{error}");
+}
+
+/// Whoever comes second meets a store that cannot be read yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_store_that_others_are_making_is_waited_for() {
+    let cluster = nodes(1);
+    cluster.log().lag(std::time::Duration::from_millis(200));
+    let (one, other) = (cluster.url(), cluster.url());
+    let (one, other) = tokio::join!(opened(&one), opened(&other));
+    assert_eq!(one.id(), other.id());
+}
