@@ -1,7 +1,9 @@
 //! What goes wrong on the way: an answer that is lost, a node that does not answer, one that is gone.
 
 use super::{call, keep, nodes, open, opened};
-use domain::{AppendError, Batch, EventStore, Handler, Head, RecordedEvent, Revision, StoreError};
+use domain::{
+    AppendError, Batch, EventStore, HandleError, Handler, Head, RecordedEvent, Revision, StoreError,
+};
 use std::time::{Duration, Instant};
 use tests::contract::{a_whole_call, batches, chatter, in_time, request};
 use tests::scenario::{ANA, SAM, SUE, start_monitoring, stop_monitoring};
@@ -309,10 +311,11 @@ async fn commands_settle_where_writes_are_seen_late() {
                     _ => stop_monitoring(supervisor),
                 };
                 let request = request(&call("c"), command);
-                let taken = handler.handle(&request, handler.random_id(), handler.now());
-                taken
-                    .await
-                    .expect("accepted, with no need to send it again");
+                let id = handler.random_id();
+                // Who wins goes on at once, and may win again before the other has read on.
+                while let Err(error) = handler.handle(&request, id, handler.now()).await {
+                    assert!(matches!(error, HandleError::Unsettled { .. }), "{error}");
+                }
             }
         });
     }
