@@ -15,6 +15,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use store_eventstoredb::ClusterStore;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -114,6 +115,13 @@ impl Opener for Accused {
         self.open().await
     }
 
+    fn longest_batch(&self) -> usize {
+        match self.url {
+            StoreUrl::Cluster(_) => 400,
+            StoreUrl::Sled(_) | StoreUrl::Memory => 2000,
+        }
+    }
+
     fn prefix(&self) -> String {
         let random = Uuid::new_v4().simple().to_string();
         format!("{}-{}", self.prefix, &random[..12])
@@ -149,8 +157,13 @@ pub async fn soak(
         "commands for {calls} calls are taken from two sides, {} s",
         lasting.as_secs()
     );
-    let loading = tried(promise, loaded(Arc::clone(accused), load));
-    let resigning = resignation(operator, lasting / 3);
+    let (begun, begins) = oneshot::channel();
+    let loading = tried(promise, loaded(Arc::clone(accused), load, begun));
+    // A load that never began is told in its own row.
+    let resigning = async {
+        let _ = begins.await;
+        resignation(operator, lasting / 3).await
+    };
     let ((finding, loaded), resigned) = tokio::join!(loading, resigning);
     tell(finding);
     if matches!(accused.url, StoreUrl::Cluster(_)) {
@@ -161,12 +174,14 @@ pub async fn soak(
     Some(outcome)
 }
 
-async fn loaded(accused: Arc<Accused>, load: Load) -> (Load, Outcome) {
+/// Says when every call is connected and the load itself begins.
+async fn loaded(accused: Arc<Accused>, load: Load, begun: oneshot::Sender<()>) -> (Load, Outcome) {
     const GRACE: Duration = Duration::from_mins(2);
     let [one, other] = accused.twice().await;
     let since = one.info().await.expect("it tells").last;
     let load = Load { since, ..load };
     let connected = connect(Arc::clone(&one), &load).await;
+    let _ = begun.send(());
     let both = async { tokio::join!(drive(one, &load), drive(other, &load)) };
     let Ok((by_one, by_other)) = timeout(load.lasting + GRACE, both).await else {
         panic!("some commands had no answer for {} s", GRACE.as_secs());

@@ -12,6 +12,9 @@ use tests::contract::Opener;
 use tests::standin::{Expected, Proposed, StandIn};
 use tests::store_contract;
 
+/// How many of these events the server takes at once.
+const LONGEST_BATCH: usize = 400;
+
 store_contract! {
     one_node: Cluster(nodes(1));
     three_nodes: Cluster(nodes(3));
@@ -29,6 +32,10 @@ impl Opener for Cluster {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         reopen(&self.0.url(), store).await
+    }
+
+    fn longest_batch(&self) -> usize {
+        LONGEST_BATCH
     }
 }
 
@@ -65,6 +72,10 @@ impl Opener for Shared {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         reopen(&SHARED.url(), store).await
+    }
+
+    fn longest_batch(&self) -> usize {
+        LONGEST_BATCH
     }
 }
 
@@ -123,5 +134,9 @@ impl Opener for Dying {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         reopen(&self.cluster.url(), store).await
+    }
+
+    fn longest_batch(&self) -> usize {
+        LONGEST_BATCH
     }
 }

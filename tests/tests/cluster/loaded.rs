@@ -2,12 +2,12 @@
 //! there twice, and every conflict is resolved.
 
 use super::{nodes, open};
-use domain::{EventStore, Position};
+use domain::{EventStore, MemoryStore, Position};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tests::load::{Found, Load, Outcome, connect, look};
+use tests::load::{Acknowledged, Found, Load, Outcome, connect, drive, look};
 use tests::standin::StandIn;
 
 /// So many seconds; `just load` takes longer.
@@ -119,4 +119,33 @@ async fn sixty_four_commands_at_once_from_two_processes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_commands_at_once_from_two_processes() {
     two_processes(1024).await;
+}
+
+/// What looks for losses finds one, and what looks for repetitions finds those.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_and_is_not_there_is_found() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let load = Load {
+        prefix: "found".to_owned(),
+        calls: 3,
+        at_once: 4,
+        lasting: Duration::from_millis(50),
+        since: Position::START,
+    };
+    let connected = connect(Arc::clone(&store), &load).await;
+    let mut outcome = connected.and(drive(Arc::clone(&store), &load).await);
+    let found = look(&*store, &load, &outcome).await.expect("readable");
+    assert_eq!((found.lost.len(), found.twice.len()), (0, 0));
+    for (number, change) in [
+        |event: &mut Acknowledged| event.revision += 1,
+        |event: &mut Acknowledged| event.position += 1,
+        |event: &mut Acknowledged| event.hash.push('0'),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        change(&mut outcome.acknowledged[number]);
+    }
+    let found = look(&*store, &load, &outcome).await.expect("readable");
+    assert_eq!(found.lost, outcome.acknowledged[..3]);
 }
