@@ -75,17 +75,12 @@ impl ConnectionString {
         let hosts = with_ports(hosts.trim_end_matches('/'))?;
         let parameters = Parameters::parse(parameters)?;
         parameters.can_connect()?;
-        let with = |user: &str| {
-            format!(
-                "{scheme}://{user}{hosts}?{DEFAULTS}{}{DECIDED}",
-                parameters.kept()
-            )
-        };
-        // Asking the nodes where they are, the client names the user as the string does: where that would be wrong,
-        // better nobody.
-        let named = written.filter(|written| is_plain(written));
-        let named = named.map_or(String::new(), |written| format!("{written}@"));
-        let settings = with(&named).parse::<ClientSettings>();
+        let url = format!(
+            "{scheme}://{hosts}?{DEFAULTS}{}{DECIDED}",
+            parameters.kept()
+        );
+        // The nodes are asked where they are without a name: a wrong password would look like a cluster that is away.
+        let settings = url.parse::<ClientSettings>();
         Ok(Self {
             settings: settings.map_err(|error| bad(complaint(&error)))?,
             user,
@@ -220,12 +215,6 @@ impl Parameters {
             Ok(millis) => Ok(Some(Duration::from_millis(millis))),
         }
     }
-}
-
-/// Whether decoding changes nothing, and no parser of URLs would.
-fn is_plain(user: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b":-._~".contains(&byte);
-    user.bytes().all(plain)
 }
 
 /// Every host with its port: the client loses the last one's where the first has none.
