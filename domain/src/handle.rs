@@ -17,8 +17,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-/// How many conflicts in a row are worth another attempt before the caller should hear of them.
-const ATTEMPTS: usize = 8;
+/// How many conflicts in a row are worth another attempt before the caller should hear of them. Whoever wins goes on
+/// from what it knows while the loser still reads, and so may win several times.
+const ATTEMPTS: usize = 32;
 
 /// How many calls are kept in memory unless said otherwise, those that were asked for last; one that talks takes about
 /// a kilobyte.
