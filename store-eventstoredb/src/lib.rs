@@ -1,8 +1,8 @@
 //! Events in an EventStoreDB or KurrentDB cluster, which several processes share.
 //!
 //! Read top-down: what an event looks like there (`event`), reading and appending (`read`, `append`), where all ends
-//! and waiting for more (`tail`), and beneath them how the cluster is talked to (`link`, `session`, `nodelay`). `docs/eventstoredb.md` is for
-//! those who run it, `docs/decisions/store-eventstoredb.md` says why it is so.
+//! and waiting for more (`tail`), and beneath them how the cluster is talked to (`link`, `session`, `nodelay`).
+//! `docs/eventstoredb.md` is for those who run it, `docs/decisions/store-eventstoredb.md` says why it is so.
 
 mod append;
 mod error;
