@@ -253,7 +253,8 @@ impl Link {
         let settings = self.url.settings.clone();
         let made = tokio::task::spawn_blocking(move || Session::make(number, settings)).await;
         let session = made.unwrap_or_else(|panicked| Err(panicked.to_string()));
-        let session = session.map_err(Failure::Refused)?;
+        // The files were read when the store was opened: what is missing now may be there again.
+        let session = session.map_err(Failure::Unanswered)?;
         if self.url.is_cluster() {
             let ports = Arc::clone(&self.ports);
             session.ask_for_ports(self.url.settings.clone(), move |port| {

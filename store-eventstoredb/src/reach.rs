@@ -112,7 +112,7 @@ async fn greeted(url: &ConnectionString, node: &Endpoint) -> Result<(), String> 
     let config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let server = ServerName::try_from(node.host.clone()).map_err(|error| error.to_string())?;
+    let server = ServerName::try_from(host(node).to_owned()).map_err(|error| error.to_string())?;
     let stream = connected(node).await.map_err(|error| error.to_string())?;
     let greeted = TlsConnector::from(Arc::new(config))
         .connect(server, stream)
@@ -122,7 +122,12 @@ async fn greeted(url: &ConnectionString, node: &Endpoint) -> Result<(), String> 
 
 async fn connected(node: &Endpoint) -> io::Result<TcpStream> {
     let port = u16::try_from(node.port).map_err(|_| io::ErrorKind::InvalidInput)?;
-    TcpStream::connect((node.host.trim_matches(['[', ']']), port)).await
+    TcpStream::connect((host(node), port)).await
+}
+
+/// An address of IP version 6 stands in brackets in a connection string.
+fn host(node: &Endpoint) -> &str {
+    node.host.trim_matches(['[', ']'])
 }
 
 fn name(node: &Endpoint) -> String {

@@ -98,7 +98,14 @@ impl Tail {
         if end < looking.end {
             self.begin_anew(looking);
         }
-        if end != looking.end {
+        if end != looking.end
+            && let Err(error) = self.look_on(link, looking, end).await
+        {
+            // One that has grown past its former end since has other places, and refuses ours.
+            if !matches!(error, StoreError::Refused(_)) {
+                return Err(error);
+            }
+            self.begin_anew(looking);
             self.look_on(link, looking, end).await?;
         }
         let quiet = *self.last.borrow() == before;

@@ -175,6 +175,23 @@ async fn a_cluster_that_was_brought_back_from_a_backup_is_followed_anew() {
     assert!(woken.expect("it is heard of").expect("woken") > before);
 }
 
+/// By the time somebody looks, it has grown past its former end, and where that was stands something else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_that_has_grown_on_since_its_backup_is_followed_anew() {
+    let cluster = nodes(1);
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    let events = cluster.log().events().len();
+    keep(&*other, "a-call-of-some-length", chatter(9)).await;
+    let before = one.info().await.expect("told").last;
+    cluster.log().roll_back(events);
+    cluster.break_connections();
+    let fresh = open(&cluster).await;
+    keep(&*fresh, "another", chatter(60)).await;
+    let last = fresh.info().await.expect("told").last;
+    assert!(last > before);
+    assert_eq!(one.info().await, fresh.info().await);
+}
+
 /// A read model is a function of the calls' histories: where they are kept makes no difference.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn read_models_over_the_cluster_are_those_over_the_embedded_store() {

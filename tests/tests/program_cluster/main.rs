@@ -90,22 +90,24 @@ fn sled(folder: &Path) -> String {
     format!("sled:{}", folder.display())
 }
 
+/// Ana holds the customer of call c1.
+const HOLD: [&str; 7] = [
+    "call",
+    "c1",
+    "hold",
+    "--by",
+    "agent:ana",
+    "--party",
+    "customer",
+];
+
 #[test]
 fn what_one_process_writes_the_next_reads() {
     let desk = Desk::new();
     let call = ["call", "c1", "connect-call", "--agent", "agent:ana"];
     desk.ask(&call, 0);
-    let hold = [
-        "call",
-        "c1",
-        "hold",
-        "--by",
-        "agent:ana",
-        "--party",
-        "customer",
-    ];
-    desk.ask(&hold, 0);
-    desk.ask(&hold, 3);
+    desk.ask(&HOLD, 0);
+    desk.ask(&HOLD, 3);
     let shown = ["show", "call", "c1", "--output", "json"];
     assert_eq!(desk.ask(&shown, 0).json()["revision"], 2);
     let told = desk.ask(&["replay", "c1", "--output", "table"], 0).out;

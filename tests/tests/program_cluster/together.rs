@@ -1,6 +1,6 @@
 //! Several processes at once, and one that is killed: every command is decided once, on what is stored then.
 
-use super::{Desk, day};
+use super::{Desk, HOLD, day};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Write};
@@ -212,32 +212,10 @@ fn a_command_is_judged_on_what_is_stored_now() {
     let hold = json!({"call": "c1", "type": "hold", "by": "agent:ana", "party": "customer"});
     let resume = json!({"call": "c1", "type": "resume", "by": "agent:ana", "party": "customer"});
     assert_eq!(one.tell(&resume)["accepted"], false, "nobody is held");
-    desk.ask(
-        &[
-            "call",
-            "c1",
-            "hold",
-            "--by",
-            "agent:ana",
-            "--party",
-            "customer",
-        ],
-        0,
-    );
+    desk.ask(&HOLD, 0);
     // By what this one remembers, the first would be refused and the second accepted.
     assert_eq!(one.tell(&resume)["accepted"], true);
-    desk.ask(
-        &[
-            "call",
-            "c1",
-            "hold",
-            "--by",
-            "agent:ana",
-            "--party",
-            "customer",
-        ],
-        0,
-    );
+    desk.ask(&HOLD, 0);
     assert_eq!(one.tell(&hold)["accepted"], false);
     let told = one.tell(&resume);
     assert_eq!(
@@ -251,18 +229,9 @@ fn a_command_is_judged_on_what_is_stored_now() {
 fn a_command_by_hand_that_another_made_impossible_is_refused_with_its_rule() {
     let desk = Desk::new();
     desk.ask(&["call", "c1", "connect-call", "--agent", "agent:ana"], 0);
-    let hold = [
-        "call",
-        "c1",
-        "hold",
-        "--by",
-        "agent:ana",
-        "--party",
-        "customer",
-    ];
     let both = std::thread::scope(|threads| {
         [(), ()]
-            .map(|()| threads.spawn(|| desk.on(&hold).run()))
+            .map(|()| threads.spawn(|| desk.on(&HOLD).run()))
             .map(|running| running.join().unwrap())
     });
     let mut codes = both.each_ref().map(|ran| ran.code);

@@ -145,6 +145,30 @@ fn following_goes_on_across_the_death_of_a_node() {
     follows.wait().unwrap();
 }
 
+/// An outage beyond every deadline is told, and is a pause.
+#[test]
+fn following_goes_on_after_an_outage_of_the_whole_cluster() {
+    let desk = Desk::new();
+    desk.ask(&["call", "c0", "connect-call", "--agent", "agent:ana"], 0);
+    let mut follows = desk.on_within(&["events", "--follow"], 500).start();
+    let mut lines = BufReader::new(follows.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let mut said = BufReader::new(follows.stderr.take().unwrap()).lines();
+    assert_eq!(next()["call"], "c0");
+    for node in 0..3 {
+        desk.cluster.kill(node);
+    }
+    let told = said.next().unwrap().unwrap();
+    assert!(told.contains("waiting for the store"), "{told}");
+    for node in 0..3 {
+        desk.cluster.revive(node);
+    }
+    desk.ask(&["call", "c1", "connect-call", "--agent", "agent:ana"], 0);
+    assert_eq!(next()["call"], "c1");
+    follows.kill().unwrap();
+    follows.wait().unwrap();
+}
+
 #[test]
 fn copies_of_every_kind_lead_into_a_cluster_and_out_of_it() {
     let twins = Twins::new();
