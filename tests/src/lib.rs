@@ -10,6 +10,7 @@ pub mod load;
 pub mod page;
 pub mod program;
 pub mod scenario;
+pub mod service;
 pub mod skip;
 pub mod standin;
 #[cfg(unix)]

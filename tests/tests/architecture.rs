@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Our crates, by folder and name.
-const CRATES: [(&str, &str); 8] = [
+const CRATES: [(&str, &str); 10] = [
     ("domain", "domain"),
     ("projections", "projections"),
     ("copies", "copies"),
     ("store-sled", "store-sled"),
     ("store-eventstoredb", "store-eventstoredb"),
+    ("server", "server"),
+    ("client", "client"),
     ("cli", "kaigi"),
     ("tests", "tests"),
     ("benches", "benches"),
@@ -60,9 +62,15 @@ fn copies_are_made_of_any_store_through_the_port() {
 }
 
 #[test]
+fn the_service_knows_no_store_and_its_client_nothing_of_the_service() {
+    assert_eq!(arrows("server"), BTreeSet::from(["domain", "projections"]));
+    assert_eq!(arrows("client"), BTreeSet::from(["domain"]));
+}
+
+#[test]
 fn the_program_brings_them_together() {
     let stores = ["store-eventstoredb", "store-sled"];
-    let all = ["copies", "domain", "projections"]
+    let all = ["client", "copies", "domain", "projections", "server"]
         .into_iter()
         .chain(stores);
     assert_eq!(arrows("cli"), all.collect());

@@ -1,0 +1,25 @@
+//! Kaigi as a service: commands from backend services, read models and the feed of events for dashboards, over HTTP.
+//! It knows no concrete store; whoever starts it hands one in.
+//!
+//! Read top-down: every route and who may take it ([`route`]), what all of them share ([`Service`]), then one module
+//! for each kind of question: [`commands`], [`calls`], [`read_models`], [`feed`], [`operations`]; and how bytes come in
+//! ([`listen`]).
+
+pub mod access;
+pub mod calls;
+pub mod commands;
+pub mod feed;
+pub mod listen;
+pub mod log;
+pub mod metrics;
+pub mod operations;
+mod problem;
+pub mod read_models;
+mod request;
+pub mod route;
+pub mod service;
+mod settings;
+
+pub use problem::Problem;
+pub use service::Service;
+pub use settings::Settings;

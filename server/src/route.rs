@@ -1,0 +1,243 @@
+//! The table of routes: each with who may take it and what it is asked and answers. The router, the guard in front of
+//! each handler and the OpenAPI document are made of it, so that none can know a route that another does not.
+
+use crate::access::{Access, Caller};
+use crate::log::Line;
+use crate::problem::Refused;
+use crate::{Problem, Service, calls, commands, feed, operations, read_models};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What is asked for by one method at one path.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{call}` and the like where it varies.
+    pub path: &'static str,
+    /// Who may take it.
+    pub access: Access,
+    /// What it is asked and answers, for the OpenAPI document.
+    pub operation: Operation,
+}
+
+/// What a route is asked and answers.
+#[derive(Debug, Clone, Default)]
+pub struct Operation {
+    /// Its name for generated clients, such as `sendCommand`.
+    pub id: &'static str,
+    /// In a few words.
+    pub summary: &'static str,
+    /// What its users must know.
+    pub about: &'static str,
+    /// What may stand in path, query and headers.
+    pub parameters: Vec<Parameter>,
+    /// The body it takes: media type and schema.
+    pub body: Option<(&'static str, Value)>,
+    /// What it answers when all is well; the problems of its kind are added from the table itself.
+    pub answers: Vec<Answer>,
+    /// The statuses of the problems it may answer with beside those of every route.
+    pub problems: &'static [u16],
+}
+
+/// One parameter.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub about: &'static str,
+    /// Its JSON schema.
+    pub schema: Value,
+}
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the path; it is always there.
+    Path,
+    /// In the query; optional.
+    Query,
+    /// A header; optional.
+    Header,
+}
+
+/// One answer of a kind.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// What it means.
+    pub about: &'static str,
+    /// Its representations: media type and schema of each; none for an answer without a body.
+    pub content: Vec<(&'static str, Value)>,
+}
+
+/// A route and what answers it.
+pub struct Handled {
+    route: Arc<Route>,
+    by: MethodRouter<Arc<Service>>,
+}
+
+impl Route {
+    /// The route and its handler.
+    pub fn handled(self, by: MethodRouter<Arc<Service>>) -> Handled {
+        Handled {
+            route: Arc::new(self),
+            by,
+        }
+    }
+
+    pub(crate) fn has_parameter(&self, name: &str) -> bool {
+        self.parameter_names().any(|known| known == name)
+    }
+
+    pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
+        let parameters = self.operation.parameters.iter();
+        let in_query = parameters.filter(|parameter| parameter.place == Place::Query);
+        in_query.map(|parameter| parameter.name)
+    }
+}
+
+impl Parameter {
+    /// One of the query.
+    pub fn query(name: &'static str, schema: Value, about: &'static str) -> Self {
+        let place = Place::Query;
+        Self {
+            name,
+            place,
+            about,
+            schema,
+        }
+    }
+
+    /// One of the path.
+    pub fn path(name: &'static str, schema: Value, about: &'static str) -> Self {
+        let place = Place::Path;
+        Self {
+            name,
+            place,
+            about,
+            schema,
+        }
+    }
+
+    /// A header.
+    pub fn header(name: &'static str, schema: Value, about: &'static str) -> Self {
+        let place = Place::Header;
+        Self {
+            name,
+            place,
+            about,
+            schema,
+        }
+    }
+}
+
+/// Every route there is, in the order of the document.
+pub fn table() -> Vec<Arc<Route>> {
+    let handled = all().into_iter();
+    handled.map(|handled| handled.route).collect()
+}
+
+fn all() -> Vec<Handled> {
+    let mut all = commands::routes();
+    all.extend(calls::routes());
+    all.extend(read_models::routes());
+    all.extend(feed::routes());
+    all.extend(operations::routes());
+    all
+}
+
+pub(crate) fn router(service: &Arc<Service>) -> Router {
+    let mut router = Router::new();
+    for Handled { route, by } in all() {
+        let guard = Guard {
+            service: Arc::clone(service),
+            route: Arc::clone(&route),
+        };
+        router = router.route(route.path, by.layer(from_fn_with_state(guard, guarded)));
+    }
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(Arc::clone(service), told))
+        .with_state(Arc::clone(service))
+}
+
+#[derive(Clone)]
+struct Guard {
+    service: Arc<Service>,
+    route: Arc<Route>,
+}
+
+/// Nobody reaches a handler but by way of this.
+async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let caller = match guard.service.guards.admit(&request, &guard.route) {
+        Ok(caller) => caller,
+        Err(denied) => {
+            let mut response = denied.into_response();
+            response.extensions_mut().insert(guard.route);
+            return response;
+        }
+    };
+    let extensions = request.extensions_mut();
+    extensions.insert(Arc::clone(&guard.route));
+    extensions.insert(caller.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(guard.route);
+    response.extensions_mut().insert(caller);
+    response
+}
+
+/// Counts, times and tells of each request, whatever became of it.
+async fn told(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let origin = request.headers().get("origin").cloned();
+    let mut response = next.run(request).await;
+    service
+        .guards
+        .answer_origin(origin.as_ref(), response.headers_mut());
+    let extensions = response.extensions();
+    let route = extensions
+        .get::<Arc<Route>>()
+        .map_or("-", |route| route.path);
+    let line = Line {
+        method,
+        route,
+        status: response.status(),
+        key: extensions
+            .get::<Caller>()
+            .map(|caller| caller.key().to_owned()),
+        refused: extensions.get::<Refused>().cloned(),
+        took: begun.elapsed(),
+    };
+    service.metrics.request(&line);
+    service.log.request(&line);
+    response
+}
+
+async fn no_such_route() -> Problem {
+    Problem::not_found(
+        "no_such_route",
+        "there is nothing at this path; /openapi.json lists what there is",
+    )
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "no_such_method",
+        "this path takes other methods; /openapi.json lists them",
+    )
+}

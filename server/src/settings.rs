@@ -1,0 +1,52 @@
+//! What an operator may choose. Every limit is one a client can run into, and is named in the answer then.
+
+use serde::{Deserialize, Serialize};
+
+/// What an operator may choose of the service itself; where it listens and by which keys, says whoever starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How far ahead of the server's clock a command's `at` may lie, in milliseconds.
+    pub max_ahead_ms: u64,
+    /// The most bytes of a body that is one command.
+    pub max_body_bytes: usize,
+    /// The most bytes of a request's line and headers together.
+    pub max_header_bytes: usize,
+    /// How long a client may take to send its headers, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// How long a client may send nothing of a body, or take nothing of an answer, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How many connections are served at once.
+    pub max_connections: usize,
+    /// How many requests a second a key may make; 0 for as many as it likes.
+    pub rate_per_key: u32,
+    /// How long what is under way may take once the service was told to stop, in milliseconds.
+    pub grace_ms: u64,
+    /// How long a stream may be silent before it says that it is still there, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How many events may wait for a subscriber before it is cut off.
+    pub max_waiting_events: usize,
+    /// The longest that a question waits for a position, in milliseconds.
+    pub max_wait_ms: u64,
+    /// The origins whose pages may ask from a browser, beside the service's own.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_ahead_ms: 60_000,
+            max_body_bytes: 64 * 1024,
+            max_header_bytes: 16 * 1024,
+            header_timeout_ms: 10_000,
+            idle_timeout_ms: 30_000,
+            max_connections: 4096,
+            rate_per_key: 0,
+            grace_ms: 20_000,
+            heartbeat_ms: 15_000,
+            max_waiting_events: 8192,
+            max_wait_ms: 30_000,
+            allowed_origins: Vec::new(),
+        }
+    }
+}

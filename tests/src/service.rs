@@ -1,0 +1,159 @@
+//! A running service on a store in memory, and a key for each role.
+
+use domain::{EventStore, Handler, MemoryStore};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+use server::access::{Grant, Guards, Key, Keys};
+use server::log::Log;
+use server::service::Parts;
+use server::{Service, Settings};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A service that listens on the loopback.
+pub struct Running {
+    /// Where it is: `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The service itself.
+    pub service: Arc<Service>,
+    /// The keys it knows.
+    pub keys: Held,
+    client: Client,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// The texts of keys that a service knows, one of each role.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The telephone system's.
+    pub telephony: String,
+    /// The desktop's of `agent:ana`.
+    pub ana: String,
+    /// The desktop's of `agent:ben`.
+    pub ben: String,
+    /// `supervisor:sam`'s.
+    pub sam: String,
+    /// A dashboard's.
+    pub reader: String,
+    /// An auditor's.
+    pub auditor: String,
+    /// An operator's.
+    pub operator: String,
+}
+
+/// How a service under test is made.
+pub struct Setup {
+    /// Its store.
+    pub store: Arc<dyn EventStore>,
+    /// What an operator would choose.
+    pub settings: Settings,
+    /// Where it keeps read models.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            store: Arc::new(MemoryStore::new()),
+            settings: Settings::default(),
+            folder: None,
+        }
+    }
+}
+
+/// One key of each role, and their texts.
+pub fn one_of_each() -> (Vec<Key>, Held) {
+    let mut keys = Vec::new();
+    let mut key = |name: &str, grant: Grant| {
+        let (key, text) = Key::create(name, vec![grant]);
+        keys.push(key);
+        text
+    };
+    let id = |text: &str| text.parse().expect("the id is valid");
+    let held = Held {
+        telephony: key("telephony", Grant::Telephony),
+        ana: key("ana", Grant::Desk(id("ana"))),
+        ben: key("ben", Grant::Desk(id("ben"))),
+        sam: key(
+            "sam",
+            Grant::Supervisor("sam".parse().expect("the id is valid")),
+        ),
+        reader: key("reader", Grant::Reader),
+        auditor: key("auditor", Grant::Auditor),
+        operator: key("operator", Grant::Operator),
+    };
+    (keys, held)
+}
+
+impl Running {
+    /// On an empty store in memory, with the default settings.
+    pub async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    /// Made like that.
+    pub async fn with(setup: Setup) -> Self {
+        let (keys, held) = one_of_each();
+        let service = Service::start(Parts {
+            handler: Handler::new(Arc::clone(&setup.store)),
+            store: setup.store,
+            settings: setup.settings,
+            guards: Guards::new(Keys::of(keys)),
+            folder: setup.folder,
+            log: Log::silent(),
+        })
+        .await
+        .expect("the service starts");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let serving = tokio::spawn(server::listen::serve(listener, Arc::clone(&service)));
+        Self {
+            url: format!("http://{address}"),
+            service,
+            keys: held,
+            client: Client::new(),
+            serving,
+        }
+    }
+
+    /// A request with that key.
+    pub fn request(&self, method: Method, key: &str, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.client.request(method, url).bearer_auth(key)
+    }
+
+    /// A question with that key.
+    pub fn get(&self, key: &str, path: &str) -> RequestBuilder {
+        self.request(Method::GET, key, path)
+    }
+
+    /// A command for that call by the telephone system: its fields without the call.
+    pub async fn send(&self, call: &str, command: &Value) -> reqwest::Response {
+        let mut command = command.clone();
+        command["call"] = call.into();
+        self.request(
+            Method::POST,
+            &self.keys.telephony,
+            &format!("/v1/calls/{call}/commands"),
+        )
+        .header("content-type", "application/json")
+        .body(command.to_string())
+        .send()
+        .await
+        .expect("the service answers")
+    }
+
+    /// Stops it as a signal would, and waits for its end.
+    pub async fn stop(self) {
+        self.service.stop();
+        self.serving
+            .await
+            .expect("serving does not panic")
+            .expect("serving does not fail");
+        self.service.close().await;
+    }
+}

@@ -1,0 +1,1 @@
+//! `kaigi --server URL`: the program through a running service.

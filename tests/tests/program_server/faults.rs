@@ -1,0 +1,1 @@
+//! The service killed, starved and flooded.

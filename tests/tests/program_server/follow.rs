@@ -1,0 +1,1 @@
+//! `kaigi follow`: proving that nothing was missed.

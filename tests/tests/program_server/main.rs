@@ -1,0 +1,7 @@
+//! The real program as a service, and its clients.
+
+mod client;
+mod faults;
+mod follow;
+mod keys;
+mod serve;

@@ -1,0 +1,1 @@
+//! `kaigi serve`: configuration, start and end.

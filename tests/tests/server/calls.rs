@@ -1,0 +1,1 @@
+//! Finding calls, and one call as it stands or stood.

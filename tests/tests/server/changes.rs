@@ -1,0 +1,1 @@
+//! The changes of read models as a stream.

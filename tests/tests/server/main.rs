@@ -1,0 +1,11 @@
+//! The service, over HTTP on the loopback: what each route asks and answers, and who may take it.
+
+mod access;
+mod calls;
+mod changes;
+mod commands;
+mod feed;
+mod listen;
+mod metrics;
+mod openapi;
+mod read_models;
