@@ -32,7 +32,9 @@ pub async fn latencies(commands_per_s: u64, seconds: u64) {
     for number in 0..UNFILTERED + BY_CALL + BY_AGENT {
         let path = match number {
             0..UNFILTERED => "/v1/events".to_owned(),
-            number if number < UNFILTERED + BY_CALL => format!("/v1/events?call=f{}", number % CALLS),
+            number if number < UNFILTERED + BY_CALL => {
+                format!("/v1/events?call=f{}", number % CALLS)
+            }
             number => format!("/v1/events?agent=agent:a{}", number % CALLS),
         };
         let subscribed = Chunks::subscribe(&service.address, &service.auditor, &path).await;
@@ -63,8 +65,14 @@ pub async fn latencies(commands_per_s: u64, seconds: u64) {
         }
     }
     let events = acknowledged.len();
-    let missed = unfiltered.iter().filter(|times| times.len() != events).count();
-    println!("feed: {commands_per_s} commands/s for {seconds} s, {events} events, {UNFILTERED} unfiltered and {} filtered subscribers", BY_CALL + BY_AGENT);
+    let missed = unfiltered
+        .iter()
+        .filter(|times| times.len() != events)
+        .count();
+    println!(
+        "feed: {commands_per_s} commands/s for {seconds} s, {events} events, {UNFILTERED} unfiltered and {} filtered subscribers",
+        BY_CALL + BY_AGENT
+    );
     println!("feed: {missed} of the unfiltered have not seen every acknowledged event");
     told("unfiltered", unfiltered.concat());
     told("filtered", filtered);
@@ -87,7 +95,10 @@ async fn follow(mut feed: Chunks) -> Seen {
     let mut id = 0;
     while let Ok(Ok(Some(line))) = timeout(Duration::from_mins(2), feed.line()).await {
         if let Some(position) = line.strip_prefix(b"id: ") {
-            id = std::str::from_utf8(position).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+            id = std::str::from_utf8(position)
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
         } else if line.starts_with(b"data: ") && id > 0 {
             seen.push((id, Instant::now()));
         }
@@ -96,11 +107,18 @@ async fn follow(mut feed: Chunks) -> Seen {
 }
 
 /// Its share of the commands at an even pace, and when each event was acknowledged.
-async fn send(sender: usize, address: String, key: String, commands_per_s: u64, seconds: u64) -> Seen {
+async fn send(
+    sender: usize,
+    address: String,
+    key: String,
+    commands_per_s: u64,
+    seconds: u64,
+) -> Seen {
     let connection = Connection::open(&address, &key).await;
     let mut connection = connection.expect("the service listens");
     let mut seen = Vec::new();
-    let pause = Duration::from_secs(SENDERS as u64) / u32::try_from(commands_per_s).expect("few a second");
+    let pause =
+        Duration::from_secs(SENDERS as u64) / u32::try_from(commands_per_s).expect("few a second");
     let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let own: Vec<_> = (sender..CALLS).step_by(SENDERS).collect();
@@ -110,7 +128,9 @@ async fn send(sender: usize, address: String, key: String, commands_per_s: u64, 
         let (call, round) = (own[turn % own.len()], turn / own.len());
         let command = match round {
             0 => format!(r#"{{"type":"connect_call","agent":"agent:a{call}"}}"#),
-            round if round % 2 == 1 => format!(r#"{{"type":"hold","by":"agent:a{call}","party":"customer"}}"#),
+            round if round % 2 == 1 => {
+                format!(r#"{{"type":"hold","by":"agent:a{call}","party":"customer"}}"#)
+            }
             _ => format!(r#"{{"type":"resume","by":"agent:a{call}","party":"customer"}}"#),
         };
         let (status, body) = connection
@@ -121,7 +141,11 @@ async fn send(sender: usize, address: String, key: String, commands_per_s: u64, 
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
         let answer: serde_json::Value = serde_json::from_slice(&body).expect("an answer is JSON");
         let events = answer["events"].as_array().expect("an answer has events");
-        seen.extend(events.iter().filter_map(|event| Some((event["position"].as_u64()?, at))));
+        seen.extend(
+            events
+                .iter()
+                .filter_map(|event| Some((event["position"].as_u64()?, at))),
+        );
     }
     seen
 }

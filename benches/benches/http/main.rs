@@ -46,10 +46,16 @@ fn main() {
     let really = std::env::args().any(|arg| arg == "--bench");
     let (rounds, calls) = if really { (ROUNDS, CALLS) } else { (1, 20) };
     let runtime = Runtime::new().expect("threads can be started");
-    println!("connections   side           commands/s   p50 us   p99 us   service cpu us/command   other cpu us/command");
+    println!(
+        "connections   side           commands/s   p50 us   p99 us   service cpu us/command   other cpu us/command"
+    );
     for connections in [1, 64, 256] {
         // One alone waits for every answer; a shorter day is enough to see how long.
-        let calls = if connections == 1 { calls / 10 + 1 } else { calls };
+        let calls = if connections == 1 {
+            calls / 10 + 1
+        } else {
+            calls
+        };
         compare(&runtime, connections, calls, rounds);
     }
     let (commands_per_s, seconds) = if really { (1_000, 20) } else { (100, 1) };
@@ -62,8 +68,16 @@ fn compare(runtime: &Runtime, connections: usize, calls: u64, rounds: usize) {
     for _ in 0..rounds {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let bare = runtime.block_on(bare_store(folder.path(), &scripts));
-        let posts = runtime.block_on(over_http(&folder.path().join("posts"), &scripts, Kind::Single));
-        let streamed = runtime.block_on(over_http(&folder.path().join("lines"), &scripts, Kind::Lines));
+        let posts = runtime.block_on(over_http(
+            &folder.path().join("posts"),
+            &scripts,
+            Kind::Single,
+        ));
+        let streamed = runtime.block_on(over_http(
+            &folder.path().join("lines"),
+            &scripts,
+            Kind::Lines,
+        ));
         report(connections, "bare store", &bare);
         report(connections, "single posts", &posts);
         report(connections, "NDJSON", &streamed);
@@ -135,7 +149,12 @@ async fn over_http(folder: &Path, scripts: &[Script], kind: Kind) -> Measured {
     let service = Service::start(folder);
     let prepared: Vec<Vec<_>> = scripts
         .iter()
-        .map(|script| script.iter().map(|request| prepared(request, kind)).collect())
+        .map(|script| {
+            script
+                .iter()
+                .map(|request| prepared(request, kind))
+                .collect()
+        })
         .collect();
     let (started, own, its) = (Instant::now(), service::own_cpu(), service.cpu());
     let connections = prepared.into_iter().map(|script| {
@@ -190,15 +209,28 @@ async fn posted(address: &str, key: &str, script: Vec<(String, String)>) -> Vec<
 
 /// Keeps so many lines in flight. A latency is from sending a line to reading its answer.
 async fn streamed(address: &str, key: &str, script: Vec<(String, String)>) -> Vec<Duration> {
-    let Duplex { mut lines, mut answers } = Duplex::open(address, key).await.expect("the service listens");
+    let Duplex {
+        mut lines,
+        mut answers,
+    } = Duplex::open(address, key)
+        .await
+        .expect("the service listens");
     let (sent, mut awaited) = mpsc::channel::<Instant>(AHEAD);
     let count = script.len();
     let reader = tokio::spawn(async move {
         answers.head().await.expect("the stream begins");
         let mut latencies = Vec::with_capacity(count);
         while let Some(at) = awaited.recv().await {
-            let line = answers.line().await.expect("an answer").expect("one a line");
-            assert!(line.starts_with(b"{\"line\":"), "{}", String::from_utf8_lossy(line));
+            let line = answers
+                .line()
+                .await
+                .expect("an answer")
+                .expect("one a line");
+            assert!(
+                line.starts_with(b"{\"line\":"),
+                "{}",
+                String::from_utf8_lossy(line)
+            );
             latencies.push(at.elapsed());
         }
         latencies
@@ -206,16 +238,24 @@ async fn streamed(address: &str, key: &str, script: Vec<(String, String)>) -> Ve
     let mut script = VecDeque::from(script);
     while let Some((_, line)) = script.pop_front() {
         let mut together = line;
-        sent.send(Instant::now()).await.expect("the answers are read");
+        sent.send(Instant::now())
+            .await
+            .expect("the answers are read");
         // What can be sent at once goes together, as it would from a file.
         while let (Some((_, next)), Ok(permit)) = (script.front(), sent.try_reserve()) {
             together += next;
             permit.send(Instant::now());
             script.pop_front();
         }
-        lines.write_all(chunk(&together).as_bytes()).await.expect("the service reads");
+        lines
+            .write_all(chunk(&together).as_bytes())
+            .await
+            .expect("the service reads");
     }
-    lines.write_all(wire::END.as_bytes()).await.expect("the service reads");
+    lines
+        .write_all(wire::END.as_bytes())
+        .await
+        .expect("the service reads");
     drop(sent);
     reader.await.expect("reading does not panic")
 }
@@ -231,7 +271,10 @@ impl Measured {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a day has far fewer commands than that")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a day has far fewer commands than that"
+    )]
     fn rate(&self) -> f64 {
         self.commands as f64 / self.took.as_secs_f64()
     }
@@ -240,10 +283,16 @@ impl Measured {
 /// That part of the latencies, which are sorted, took no longer.
 fn percentile(latencies: &[Duration], percent: usize) -> Duration {
     let last = latencies.len().saturating_sub(1);
-    latencies.get(last * percent / 100).copied().unwrap_or_default()
+    latencies
+        .get(last * percent / 100)
+        .copied()
+        .unwrap_or_default()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a day has far fewer commands than that")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a day has far fewer commands than that"
+)]
 fn report(connections: usize, side: &str, measured: &Measured) {
     let a_command = |cpu: Duration| cpu.as_secs_f64() * 1e6 / measured.commands as f64;
     println!(

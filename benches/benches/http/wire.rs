@@ -126,7 +126,8 @@ impl Chunks {
             let available = &available[..available.len().min(self.left_in_chunk)];
             let end = available.iter().position(|byte| *byte == b'\n');
             let used = end.map_or(available.len(), |end| end + 1);
-            self.line.extend_from_slice(&available[..end.unwrap_or(used)]);
+            self.line
+                .extend_from_slice(&available[..end.unwrap_or(used)]);
             self.left_in_chunk -= used;
             self.stream.consume(used);
             if self.left_in_chunk == 0 {
@@ -152,7 +153,10 @@ impl Chunks {
 async fn head<S: AsyncBufReadExt + Unpin>(stream: &mut S) -> io::Result<(u16, Option<usize>)> {
     let mut line = String::new();
     stream.read_line(&mut line).await?;
-    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = line
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other("no answer of HTTP"))?;
     let mut length = None;
     loop {
