@@ -1,5 +1,8 @@
 //! Commands: one for a call, or many in a stream.
 
+pub mod in_order;
+pub mod lines;
+
 use crate::access::COMMANDS;
 use crate::access::Caller;
 use crate::request::CallInPath;
