@@ -1,5 +1,6 @@
 //! How the program ends, for whoever called it.
 
+use client::{ClientError, Disagreement};
 use copies::CopyError;
 use copies::backup::BackupFault;
 use domain::envelope::Altered;
@@ -137,6 +138,19 @@ impl Exit {
         }
     }
 
+    /// What a service that did not do what it was asked ends the program with.
+    pub fn of_client(error: &ClientError) -> Exit {
+        if error.is_passing() {
+            return Exit::TryAgain;
+        }
+        match error.problem().map(|problem| problem.status) {
+            Some(404) => Exit::NotFound,
+            Some(412) => Exit::Conflict,
+            None if matches!(error, ClientError::Misnamed(_)) => Exit::Usage,
+            Some(_) | None => Exit::Failed,
+        }
+    }
+
     /// What a failure ends the program with.
     pub fn of(error: &anyhow::Error) -> Exit {
         error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
@@ -171,8 +185,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref() {
         return Some(Exit::of_archive(error));
     }
-    let altered = cause.downcast_ref::<Altered>();
-    altered.map(|_| Exit::Altered)
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_client(error));
+    }
+    let unverified = cause.is::<Altered>() || cause.is::<Disagreement>();
+    unverified.then_some(Exit::Altered)
 }
 
 /// Whether reading showed that the store is damaged.
@@ -215,6 +232,12 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 /// Something that is not there.
 pub fn not_found(message: impl Into<String>) -> anyhow::Error {
     let (exit, message) = (Exit::NotFound, message.into());
+    Ended { exit, message }.into()
+}
+
+/// A history that is not the one that was seen before.
+pub fn altered(message: impl Into<String>) -> anyhow::Error {
+    let (exit, message) = (Exit::Altered, message.into());
     Ended { exit, message }.into()
 }
 
