@@ -15,6 +15,7 @@ pub mod progress;
 pub mod read_models;
 pub mod replay;
 pub mod run;
+pub mod serve;
 pub mod show;
 pub mod simulate;
 pub mod store;

@@ -7,8 +7,8 @@ use kaigi::output::{Console, NobodyReads};
 use kaigi::run::{Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, embedded, events, find, import, one_call, progress, replay, run, show, simulate,
-    store_verbs,
+    copy, demo, embedded, events, find, import, one_call, progress, replay, run, serve, show,
+    simulate, store_verbs,
 };
 
 use domain::json::write_command;
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
             eprintln!("kaigi: {error:#}");
             if exit::is_damage(&error) {
                 eprintln!("kaigi: {when_damaged}");
+            }
+            if let Some(url) = exit::busy_folder(&error).and_then(serve::address_of) {
+                eprintln!("kaigi: kaigi serve has it; use --server {url}");
             }
             Exit::of(&error).into()
         }
@@ -78,6 +81,7 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
             console.flush()?;
             Ok(Exit::Done)
         }
+        Verb::Serve(args) => serve::serve(&args, &mut console).await,
         Verb::Copy(args) => {
             let ends = copy::Ends::new(args, cli.store)?;
             copy::copy(&ends, &mut console).await
@@ -169,9 +173,11 @@ async fn on_store(
             demo::demo(url, store, &args, console).await
         }
         Verb::Store { what } => store_verbs::store_verb(url, store, what, console).await,
-        Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } | Verb::Copy(_) => {
-            unreachable!("carried out without the store")
-        }
+        Verb::Simulate(_)
+        | Verb::Import { .. }
+        | Verb::Completions { .. }
+        | Verb::Copy(_)
+        | Verb::Serve(_) => unreachable!("carried out without the store"),
     }
 }
 

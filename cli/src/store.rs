@@ -1,6 +1,7 @@
 //! Which store: the one place where the program chooses.
 
 use crate::exit::usage;
+use crate::serve::forget_address;
 use anyhow::Context;
 use domain::{EventStore, MemoryStore, StoreId};
 use std::fmt;
@@ -36,9 +37,7 @@ impl StoreUrl {
     /// Opens it, creating an embedded one that is not there yet. A cluster is asked whether it is there, and lets us in.
     pub async fn open(&self) -> anyhow::Result<Arc<dyn EventStore>> {
         Ok(match self {
-            StoreUrl::Sled(path) => {
-                Arc::new(SledStore::open(path).with_context(|| format!("cannot open {self}"))?)
-            }
+            StoreUrl::Sled(path) => Arc::new(self.open_sled(path)?),
             StoreUrl::Memory => Arc::new(MemoryStore::new()),
             StoreUrl::Cluster(url) => {
                 // Boxed, because connecting takes room that no other store needs.
@@ -52,7 +51,21 @@ impl StoreUrl {
     pub fn open_embedded(&self) -> anyhow::Result<SledStore> {
         let path = self.folder()?;
         self.must_exist()?;
-        SledStore::open(path).with_context(|| format!("cannot open {self}"))
+        self.open_sled(path)
+    }
+
+    fn open_sled(&self, path: &Path) -> anyhow::Result<SledStore> {
+        let store = SledStore::open(path).with_context(|| format!("cannot open {self}"))?;
+        forget_address(path);
+        Ok(store)
+    }
+
+    /// Whether what is shown of it is all there is to it, and no password is left out.
+    pub fn is_shown_whole(&self) -> bool {
+        match self {
+            StoreUrl::Sled(_) | StoreUrl::Memory => true,
+            StoreUrl::Cluster(url) => url.to_string() == url.0,
+        }
     }
 
     /// The folder of an embedded store, also of one that is too damaged to be known for a store.
