@@ -47,7 +47,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 19] = [
+pub static FIELDS: [Field; 20] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
@@ -86,6 +86,8 @@ pub static FIELDS: [Field; 19] = [
         "the longest that a question waits for a position"),
     field(["allowed_origins", "allowed-origins", "KAIGI_ALLOWED_ORIGINS"], Kind::Texts("ORIGIN"),
         "the origins whose pages may ask from a browser, beside the service's own"),
+    field(["token_ttl_ms", "token-ttl", "KAIGI_TOKEN_TTL_MS"], Kind::Duration,
+        "how long a token for a stream lets a browser connect; a stream that began may go on"),
 ];
 
 #[cfg(test)]

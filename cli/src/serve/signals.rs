@@ -39,6 +39,8 @@ impl Signals {
                 "kaigi: stopping; what is under way is answered first, a second signal ends it at once"
             );
             service.stop();
+            // Its log is written to the end once nobody has it.
+            drop(service);
             self.next().await;
             eprintln!("kaigi: ended at once; what was acknowledged is durable");
             std::process::exit(Exit::Failed as i32);

@@ -68,7 +68,9 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    /// The answer's head is the first piece of it.
     pub(super) fn new(body: AnyBody, under_way: UnderWay) -> Self {
+        under_way.handed_over();
         Self { body, under_way }
     }
 }

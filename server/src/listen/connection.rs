@@ -4,14 +4,11 @@ use super::Stage;
 use super::body::{Answered, Asked};
 use super::patience::{Late, Patience, Pulse};
 use super::stream::Watched;
-use crate::log::Line;
-use crate::problem::Refused;
-use crate::{Problem, Service};
+use crate::{Problem, Service, route};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, Response, StatusCode, Version};
-use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,7 +17,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -92,37 +89,26 @@ impl Attendance {
         peer: SocketAddr,
         is_served: bool,
     ) -> Response<Body> {
-        if !is_served {
-            return self.refuse(&request, too_many(self.service.settings.max_connections));
-        }
-        let most = self.service.settings.max_header_bytes;
-        if header_bytes(&request) > most {
-            return self.refuse(&request, too_large(most));
-        }
         let idle = Duration::from_millis(self.service.settings.idle_timeout_ms);
+        let refused = self.refused(&request, is_served);
+        let router = match refused {
+            Some(problem) => route::refusing(&self.service, problem),
+            None => self.router.clone(),
+        };
         let mut request = request.map(|body| Body::new(Asked::new(body, idle)));
         request.extensions_mut().insert(ConnectInfo(peer));
-        let answered = self.router.clone().oneshot(request).await;
+        let answered = router.oneshot(request).await;
         answered.unwrap_or_else(|never| match never {})
     }
 
-    /// What no route sees is counted and told all the same.
-    fn refuse(&self, request: &Request<Incoming>, problem: Problem) -> Response<Body> {
-        let begun = Instant::now();
-        let line = Line {
-            method: request.method().clone(),
-            route: "-",
-            status: problem.status(),
-            key: None,
-            refused: Some(Refused {
-                code: problem.code(),
-                rule: None,
-            }),
-            took: begun.elapsed(),
-        };
-        self.service.metrics.request(&line);
-        self.service.log.request(&line);
-        problem.into_response()
+    /// Why a request gets to no route.
+    fn refused(&self, request: &Request<Incoming>, is_served: bool) -> Option<Problem> {
+        let settings = &self.service.settings;
+        if !is_served {
+            return Some(too_many(settings.max_connections));
+        }
+        let most = settings.max_header_bytes;
+        (header_bytes(request) > most).then(|| too_large(most))
     }
 }
 

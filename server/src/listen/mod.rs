@@ -176,7 +176,7 @@ async fn accept(
                 let stage = stage.subscribe();
                 let attendance = Arc::clone(attendance);
                 tokio::spawn(async move {
-                    attend(&attendance, stream, peer, place, certificate, stage).await;
+                    attend(attendance, stream, peer, place, certificate, stage).await;
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -199,7 +199,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn attend(
-    attendance: &Arc<Attendance>,
+    attendance: Arc<Attendance>,
     stream: TcpStream,
     peer: SocketAddr,
     place: Place,
@@ -214,6 +214,8 @@ async fn attend(
         None => connection.serve(stream).await,
         Some(acceptor) => connection.serve_tls(stream, &acceptor).await,
     }
+    // The last to go: whoever waits for it finds nothing left of the connection.
+    drop(attendance);
     drop(place.held);
 }
 
