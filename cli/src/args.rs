@@ -138,6 +138,8 @@ pub enum Verb {
         #[command(subcommand)]
         what: StoreVerb,
     },
+    /// Serve the store to programs on other machines, over HTTP
+    Serve(crate::serve::args::Serve),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  kaigi completions bash > ~/.local/share/bash-completion/completions/kaigi"

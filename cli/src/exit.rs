@@ -5,6 +5,7 @@ use copies::CopyError;
 use copies::backup::BackupFault;
 use domain::envelope::Altered;
 use domain::{AppendError, HandleError, StoreError};
+use std::path::Path;
 use std::process::ExitCode;
 use store_sled::OpenError;
 use store_sled::archive::ArchiveError;
@@ -196,6 +197,28 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 pub fn is_damage(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(store_error);
     causes.any(|error| matches!(error, StoreError::Corrupt(_)))
+}
+
+/// The folder of the embedded store that another process has, if that is why it failed.
+pub fn busy_folder(error: &anyhow::Error) -> Option<&Path> {
+    match error.chain().find_map(open_error)? {
+        OpenError::Busy { path } => Some(path),
+        _ => None,
+    }
+}
+
+/// Why an embedded store cannot be opened, also within the errors that pass it on as theirs.
+fn open_error<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e OpenError> {
+    if let Some(CheckError::Open(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(RepairError::Open(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(ArchiveError::Folder(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    cause.downcast_ref()
 }
 
 /// The store's own error, also within those that pass it on as theirs.

@@ -18,6 +18,7 @@ pub mod read_models;
 pub mod remote;
 pub mod replay;
 pub mod run;
+pub mod serve;
 pub mod sheets;
 pub mod show;
 pub mod simulate;

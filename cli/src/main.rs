@@ -9,7 +9,7 @@ use kaigi::run::{Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
     copy, demo, embedded, events, find, follow, import, one_call, place, progress, remote, replay,
-    run, show, simulate, store_verbs,
+    run, serve, show, simulate, store_verbs,
 };
 
 use domain::json::write_command;
@@ -45,6 +45,9 @@ fn main() -> ExitCode {
             eprintln!("kaigi: {error:#}");
             if exit::is_damage(&error) {
                 eprintln!("kaigi: {when_damaged}");
+            }
+            if let Some(url) = exit::busy_folder(&error).and_then(serve::address_of) {
+                eprintln!("kaigi: kaigi serve has it; use --server {url}");
             }
             Exit::of(&error).into()
         }
@@ -85,6 +88,7 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
             console.flush()?;
             Ok(Exit::Done)
         }
+        Verb::Serve(args) => serve::serve(&args, &mut console).await,
         Verb::Copy(args) => {
             let ends = copy::Ends::new(args, place)?;
             copy::copy(&ends, &mut console).await
@@ -208,7 +212,8 @@ async fn on_store(
         | Verb::Import { .. }
         | Verb::Completions { .. }
         | Verb::Copy(_)
-        | Verb::Follow(_) => unreachable!("carried out without the store"),
+        | Verb::Follow(_)
+        | Verb::Serve(_) => unreachable!("carried out without the store"),
     }
 }
 

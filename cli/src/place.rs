@@ -111,6 +111,9 @@ fn needs(verb: &Verb) -> Needs {
         Verb::Demo(_) => Needs::OwnStore(
             "a demo is not for a service that others use; leave --server away, and it makes a store of its own",
         ),
+        Verb::Serve(_) => Needs::OwnStore(
+            "a service is started where its store is; leave --server away, and name the store with --store",
+        ),
         Verb::Store { what } => of_store_verb(what),
     }
 }
@@ -187,6 +190,7 @@ mod tests {
     fn what_cannot_go_through_a_service_says_what_to_do_instead() {
         for (verb, instead) in [
             ("demo", "leave --server away"),
+            ("serve", "where its store is"),
             ("store check", "store digest"),
             ("store repair x", "stop it"),
             ("store archive --before 2026-11-22 --to x", "stop it"),

@@ -2,6 +2,7 @@
 
 use crate::exit::usage;
 use crate::remote::{Access, ServiceUrl};
+use crate::serve::forget_address;
 use anyhow::Context;
 use domain::{EventStore, MemoryStore, StoreId};
 use std::fmt;
@@ -39,9 +40,7 @@ impl StoreUrl {
     /// Opens it, creating an embedded one that is not there yet. A cluster is asked whether it is there, and lets us in.
     pub async fn open(&self) -> anyhow::Result<Arc<dyn EventStore>> {
         Ok(match self {
-            StoreUrl::Sled(path) => {
-                Arc::new(SledStore::open(path).with_context(|| format!("cannot open {self}"))?)
-            }
+            StoreUrl::Sled(path) => Arc::new(self.open_sled(path)?),
             StoreUrl::Memory => Arc::new(MemoryStore::new()),
             StoreUrl::Cluster(url) => {
                 // Boxed, because connecting takes room that no other store needs.
@@ -56,7 +55,21 @@ impl StoreUrl {
     pub fn open_embedded(&self) -> anyhow::Result<SledStore> {
         let path = self.folder()?;
         self.must_exist()?;
-        SledStore::open(path).with_context(|| format!("cannot open {self}"))
+        self.open_sled(path)
+    }
+
+    fn open_sled(&self, path: &Path) -> anyhow::Result<SledStore> {
+        let store = SledStore::open(path).with_context(|| format!("cannot open {self}"))?;
+        forget_address(path);
+        Ok(store)
+    }
+
+    /// Whether what is shown of it is all there is to it, and no password is left out.
+    pub fn is_shown_whole(&self) -> bool {
+        match self {
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Service(_) => true,
+            StoreUrl::Cluster(url) => url.to_string() == url.0,
+        }
     }
 
     /// The folder of an embedded store, also of one that is too damaged to be known for a store.

@@ -174,6 +174,13 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .with_state(Arc::clone(service))
 }
 
+/// What answers with a problem whatever is asked, and is counted and told like every other answer.
+pub(crate) fn refusing(service: &Arc<Service>, problem: Problem) -> Router {
+    Router::new()
+        .fallback(|| std::future::ready(problem))
+        .layer(from_fn_with_state(Arc::clone(service), told))
+}
+
 #[derive(Clone)]
 struct Guard {
     service: Arc<Service>,
