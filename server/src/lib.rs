@@ -19,6 +19,7 @@ mod request;
 pub mod route;
 pub mod service;
 mod settings;
+mod sse;
 
 pub use problem::Problem;
 pub use service::Service;

@@ -13,6 +13,7 @@ pub mod scenario;
 pub mod service;
 pub mod service_program;
 pub mod skip;
+pub mod sse;
 pub mod standin;
 #[cfg(unix)]
 pub mod torture;
