@@ -8,6 +8,7 @@ pub mod events;
 pub mod exit;
 pub mod find;
 pub mod import;
+pub mod keys;
 pub mod lines;
 pub mod one_call;
 pub mod output;

@@ -7,8 +7,8 @@ use kaigi::output::{Console, NobodyReads};
 use kaigi::run::{Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, embedded, events, find, import, one_call, progress, replay, run, show, simulate,
-    store_verbs,
+    copy, demo, embedded, events, find, import, keys, one_call, progress, replay, run, show,
+    simulate, store_verbs,
 };
 
 use domain::json::write_command;
@@ -78,6 +78,7 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
             console.flush()?;
             Ok(Exit::Done)
         }
+        Verb::Keys(args) => keys::keys(args, cli.store, &mut console),
         Verb::Copy(args) => {
             let ends = copy::Ends::new(args, cli.store)?;
             copy::copy(&ends, &mut console).await
@@ -169,7 +170,11 @@ async fn on_store(
             demo::demo(url, store, &args, console).await
         }
         Verb::Store { what } => store_verbs::store_verb(url, store, what, console).await,
-        Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } | Verb::Copy(_) => {
+        Verb::Simulate(_)
+        | Verb::Import { .. }
+        | Verb::Completions { .. }
+        | Verb::Copy(_)
+        | Verb::Keys(_) => {
             unreachable!("carried out without the store")
         }
     }

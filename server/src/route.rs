@@ -4,7 +4,7 @@
 use crate::access::{Access, Caller};
 use crate::log::Line;
 use crate::problem::Refused;
-use crate::{Problem, Service, calls, commands, feed, operations, read_models};
+use crate::{Problem, Service, access, calls, commands, feed, operations, read_models};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -155,6 +155,7 @@ fn all() -> Vec<Handled> {
     all.extend(read_models::routes());
     all.extend(feed::routes());
     all.extend(operations::routes());
+    all.extend(access::routes());
     all
 }
 
@@ -182,7 +183,7 @@ struct Guard {
 
 /// Nobody reaches a handler but by way of this.
 async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let caller = match guard.service.guards.admit(&request, &guard.route) {
+    let caller = match guard.service.guards.admit(&mut request, &guard.route) {
         Ok(caller) => caller,
         Err(denied) => {
             let mut response = denied.into_response();
@@ -204,7 +205,10 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
     let begun = Instant::now();
     let method = request.method().clone();
     let origin = request.headers().get("origin").cloned();
-    let mut response = next.run(request).await;
+    let mut response = match service.guards.admit_page(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     service
         .guards
         .answer_origin(origin.as_ref(), response.headers_mut());
@@ -234,10 +238,14 @@ async fn no_such_route() -> Problem {
     )
 }
 
-async fn no_such_method() -> Problem {
+async fn no_such_method(request: Request) -> Response {
+    if access::is_preflight(&request) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "no_such_method",
         "this path takes other methods; /openapi.json lists them",
     )
+    .into_response()
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub max_wait_ms: u64,
     /// The origins whose pages may ask from a browser, beside the service's own.
     pub allowed_origins: Vec<String>,
+    /// How long a token for a stream lets a browser connect, in milliseconds; a stream that began may go on.
+    pub token_ttl_ms: u64,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             max_waiting_events: 8192,
             max_wait_ms: 30_000,
             allowed_origins: Vec::new(),
+            token_ttl_ms: 300_000,
         }
     }
 }
