@@ -6,13 +6,13 @@ use crate::log::Line;
 use crate::problem::Refused;
 use crate::{Problem, Service, access, calls, commands, feed, operations, read_models};
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 /// What is asked for by one method at one path.
@@ -145,8 +145,18 @@ impl Parameter {
 
 /// Every route there is, in the order of the document.
 pub fn table() -> Vec<Arc<Route>> {
-    let handled = all().into_iter();
-    handled.map(|handled| handled.route).collect()
+    static TABLE: LazyLock<Vec<Arc<Route>>> = LazyLock::new(|| {
+        let handled = all().into_iter();
+        handled.map(|handled| handled.route).collect()
+    });
+    TABLE.clone()
+}
+
+/// The methods that a path takes.
+fn methods(path: &str) -> String {
+    let routes = table().into_iter().filter(|route| route.path == path);
+    let methods: Vec<_> = routes.map(|route| route.method.to_string()).collect();
+    methods.join(", ")
 }
 
 fn all() -> Vec<Handled> {
@@ -238,14 +248,15 @@ async fn no_such_route() -> Problem {
     )
 }
 
-async fn no_such_method(request: Request) -> Response {
+async fn no_such_method(path: MatchedPath, request: Request) -> Response {
+    let allow = [(header::ALLOW, methods(path.as_str()))];
     if access::is_preflight(&request) {
-        return StatusCode::NO_CONTENT.into_response();
+        return (StatusCode::NO_CONTENT, allow).into_response();
     }
-    Problem::new(
+    let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "no_such_method",
-        "this path takes other methods; /openapi.json lists them",
-    )
-    .into_response()
+        "this path takes other methods; `Allow` names them",
+    );
+    (allow, problem).into_response()
 }

@@ -86,6 +86,12 @@ pub const HISTORY: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
 /// Who looks after the service.
 pub const OPERATION: Access = Access::Roles(&[Role::Operator]);
 
+/// Who reads what the store is: whoever reads all that is in it.
+pub const STORE: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
+
+/// Who reads what is counted and timed: a scraper needs no key that could make keys.
+pub const METRICS: Access = Access::Roles(&[Role::Reader, Role::Operator]);
+
 /// Who may ask for a token: whoever may take any stream. Whether it is that stream, is looked at then.
 pub const STREAMS: Access = Access::Roles(&[
     Role::Reader,

@@ -18,7 +18,7 @@ use domain::{InvalidTime, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
@@ -239,7 +239,7 @@ async fn issue(
             "this key has no role that may follow that stream",
         ));
     }
-    Params::of(stream.query().unwrap_or_default(), route)?;
+    Params::of(stream.query().unwrap_or_default(), &route)?;
     let issued = service.guards.tokens().issue(caller.key(), &stream);
     let issued = issued.map_err(too_many_tokens)?;
     let expires_at = issued.expires_at.to_string();
@@ -255,16 +255,10 @@ fn stream(text: &str) -> Result<PathAndQuery, Problem> {
 }
 
 /// The stream at that path. A path that is written out goes before one that varies, as it does for the router.
-fn route_of(stream: &PathAndQuery) -> Option<&'static Route> {
-    static STREAMS: LazyLock<Vec<Arc<Route>>> = LazyLock::new(|| {
-        let all = route::table().into_iter();
-        all.filter(|route| is_stream(route)).collect()
-    });
-    let named = STREAMS
-        .iter()
-        .filter(|route| leads(route.path, stream.path()));
-    let route = named.min_by_key(|route| route.path.matches('{').count());
-    route.map(AsRef::as_ref)
+fn route_of(stream: &PathAndQuery) -> Option<Arc<Route>> {
+    let streams = route::table().into_iter().filter(|route| is_stream(route));
+    let named = streams.filter(|route| leads(route.path, stream.path()));
+    named.min_by_key(|route| route.path.matches('{').count())
 }
 
 fn leads(template: &str, path: &str) -> bool {
