@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::keys::Keys;
 use crate::remote::ServiceUrl;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
@@ -140,6 +141,8 @@ pub enum Verb {
     },
     /// Serve the store to programs on other machines, over HTTP
     Serve(crate::serve::args::Serve),
+    /// Make, list and revoke the keys that a service admits
+    Keys(Keys),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  kaigi completions bash > ~/.local/share/bash-completion/completions/kaigi"
@@ -818,7 +821,7 @@ fn day_or_time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// An agent, with or without `agent:` before the ID.
-fn agent(text: &str) -> Result<AgentId, String> {
+pub(crate) fn agent(text: &str) -> Result<AgentId, String> {
     let id = text.strip_prefix("agent:").unwrap_or(text);
     id.parse()
         .map_err(|error: domain::InvalidText| error.to_string())
@@ -833,7 +836,7 @@ fn phase(text: &str) -> Result<domain::call::Phase, String> {
 }
 
 /// Whole units, as in 90s, 30m, 4h or 2d.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = |unit| match unit {
         "s" => Some(1),
         "m" => Some(60),

@@ -9,6 +9,7 @@ pub mod exit;
 pub mod find;
 pub mod follow;
 pub mod import;
+pub mod keys;
 pub mod lines;
 pub mod one_call;
 pub mod output;

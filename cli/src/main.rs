@@ -8,8 +8,8 @@ use kaigi::remote::ServiceUrl;
 use kaigi::run::{Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, embedded, events, find, follow, import, one_call, place, progress, remote, replay,
-    run, serve, show, simulate, store_verbs,
+    copy, demo, embedded, events, find, follow, import, keys, one_call, place, progress, remote,
+    replay, run, serve, show, simulate, store_verbs,
 };
 
 use domain::json::write_command;
@@ -89,6 +89,7 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Verb::Serve(args) => serve::serve(&args, &mut console).await,
+        Verb::Keys(args) => keys::keys(args, place, &mut console),
         Verb::Copy(args) => {
             let ends = copy::Ends::new(args, place)?;
             copy::copy(&ends, &mut console).await
@@ -213,6 +214,7 @@ async fn on_store(
         | Verb::Completions { .. }
         | Verb::Copy(_)
         | Verb::Follow(_)
+        | Verb::Keys(_)
         | Verb::Serve(_) => unreachable!("carried out without the store"),
     }
 }

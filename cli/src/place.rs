@@ -114,6 +114,10 @@ fn needs(verb: &Verb) -> Needs {
         Verb::Serve(_) => Needs::OwnStore(
             "a service is started where its store is; leave --server away, and name the store with --store",
         ),
+        Verb::Keys(_) => Needs::OwnStore(
+            "keys are a file where the service runs, which it reads again when that changes; run this there, without \
+             --server",
+        ),
         Verb::Store { what } => of_store_verb(what),
     }
 }
@@ -191,6 +195,7 @@ mod tests {
         for (verb, instead) in [
             ("demo", "leave --server away"),
             ("serve", "where its store is"),
+            ("keys list", "where the service runs"),
             ("store check", "store digest"),
             ("store repair x", "stop it"),
             ("store archive --before 2026-11-22 --to x", "stop it"),
