@@ -4,13 +4,14 @@
 use crate::access::{Access, Caller};
 use crate::log::Line;
 use crate::problem::Refused;
-use crate::{Problem, Service, access, calls, commands, feed, operations, read_models};
+use crate::{Problem, Service, access, calls, commands, feed, metrics, operations, read_models};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use http_body::Body as _;
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -166,6 +167,7 @@ fn all() -> Vec<Handled> {
     all.extend(feed::routes());
     all.extend(operations::routes());
     all.extend(access::routes());
+    all.extend(metrics::routes());
     all
 }
 
@@ -222,6 +224,7 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
     let begun = Instant::now();
     let method = request.method().clone();
     let origin = request.headers().get("origin").cloned();
+    let trace = commands::trace(request.headers()).map(str::to_owned);
     let mut response = match service.guards.admit_page(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -242,6 +245,8 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
             .map(|caller| caller.key().to_owned()),
         refused: extensions.get::<Refused>().cloned(),
         took: begun.elapsed(),
+        trace,
+        bytes: response.body().size_hint().exact(),
     };
     service.metrics.request(&line);
     service.log.request(&line);
