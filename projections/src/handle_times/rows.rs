@@ -1,7 +1,7 @@
 //! The rows of `handle-times`.
 
 use super::ended::EndedCall;
-use super::parts::AgentParts;
+use super::parts::{AgentParts, CallParts};
 use super::summary::Summary;
 use super::window::{Key, Window};
 use crate::Row;
@@ -166,6 +166,17 @@ impl<'a> AgentTimes<'a> {
 }
 
 impl WindowRow {
+    /// The place of its metric among those of its window and key.
+    pub fn place(&self) -> usize {
+        let metrics: &[&str] = match self.key {
+            Key::All | Key::Queue(_) => &CallParts::METRICS,
+            Key::Agent(_) => &AgentParts::METRICS,
+        };
+        let mut metrics = metrics.iter();
+        let place = metrics.position(|metric| *metric == self.metric);
+        place.expect("a row's metric is one of its kind")
+    }
+
     pub(super) fn new(
         key: Key,
         (window, from): (Window, Timestamp),
