@@ -19,6 +19,8 @@ mod request;
 pub mod route;
 pub mod service;
 mod settings;
+#[allow(dead_code, reason = "its users come next")]
+mod sse;
 
 pub use problem::Problem;
 pub use service::Service;

@@ -12,6 +12,7 @@ pub mod program;
 pub mod scenario;
 pub mod service;
 pub mod skip;
+pub mod sse;
 pub mod standin;
 #[cfg(unix)]
 pub mod torture;
