@@ -1,11 +1,10 @@
 //! Printing: tables for people, JSON, NDJSON and CSV for programs.
 
 use crate::args::Output;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use projections::{Listing, Row};
 use serde::Serialize;
-use serde_json::Value;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 /// Where the program prints, and how.
@@ -120,7 +119,7 @@ impl Console {
                 let mut rows = listing.rows.iter();
                 rows.try_for_each(|row| self.json(row))
             }
-            Output::Csv => self.print(&csv(&listing.rows)?),
+            Output::Csv => self.print(&server::read_models::csv(&listing.rows)),
         }
     }
 
@@ -241,31 +240,6 @@ fn steers_writing(c: char) -> bool {
         c,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     )
-}
-
-/// The header stands there also without rows.
-fn csv<R: Row>(rows: &[R]) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(R::COLUMNS)?;
-    for row in rows {
-        let Value::Object(row) = serde_json::to_value(row)? else {
-            bail!("a row is no object");
-        };
-        if !row.keys().eq(R::COLUMNS) {
-            bail!("a row has other columns than its kind: {:?}", row.keys());
-        }
-        writer.write_record(row.values().map(cell))?;
-    }
-    let bytes = writer.into_inner().context("cannot write CSV")?;
-    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use domain::json::{ConsultJson, SeatJson, SessionJson, Text};
 use domain::{CallId, EventStore, Queue, Timestamp};
 use projections::{
     ActiveCall, ActiveCalls, AgentTimes, AllFour, Behind, By, CallTimes, Checkpointed, Explained,
-    HandleTimes, Key, Listing, MonitoredCall, MonitoredSession, Monitoring, OwedWrapUp, Row,
-    TimesFilter, Window, WindowRow, WrapUpQueue,
+    ExplainedRow, HandleTimes, Key, Listing, MonitoredCall, MonitoredSession, Monitoring,
+    OwedWrapUp, TimesFilter, Window, WindowRow, WrapUpQueue,
 };
 use std::sync::Arc;
 
@@ -382,21 +382,6 @@ fn spent(ms: u64) -> String {
         3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
     }
-}
-
-/// A row of a window and what was counted in it.
-#[derive(serde::Serialize)]
-struct ExplainedRow<'e, 'a> {
-    #[serde(flatten)]
-    row: &'e WindowRow,
-    calls: Behind<'e, 'a>,
-}
-
-impl Row for ExplainedRow<'_, '_> {
-    const COLUMNS: &'static [&'static str] = &[
-        "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
-        "p99_ms", "max_ms", "open", "calls",
-    ];
 }
 
 /// For programs, the calls stand behind each row; for people, once behind all metrics of a window and key.

@@ -73,10 +73,7 @@ impl<P: Projection> ReadModel<P> {
     }
 
     /// A call that is not over, and what is kept beside it.
-    pub(crate) fn kept_of<'a>(
-        &'a self,
-        id: &CallId,
-    ) -> Option<(&'a CallId, &'a Kept<P::OfCall>)> {
+    pub(crate) fn kept_of<'a>(&'a self, id: &CallId) -> Option<(&'a CallId, &'a Kept<P::OfCall>)> {
         self.calls.get_key_value(id)
     }
 
