@@ -132,7 +132,7 @@ impl Console {
                 let mut rows = listing.rows.iter();
                 rows.try_for_each(|row| self.json(row))
             }
-            Output::Csv => self.print(&csv(sheet.fields, &listing.rows)?),
+            Output::Csv => self.print(&server::read_models::csv_of(sheet.fields, &listing.rows)),
         }
     }
 
@@ -258,26 +258,6 @@ fn steers_writing(c: char) -> bool {
 fn values<R: Serialize>(rows: &[R]) -> anyhow::Result<Vec<Value>> {
     let values = rows.iter().map(serde_json::to_value);
     values.collect::<Result<_, _>>().context("a row is no JSON")
-}
-
-/// The header stands there also without rows. A service that is newer may have further fields.
-fn csv<R: Serialize>(fields: &[&str], rows: &[R]) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
-    for row in rows {
-        let row = serde_json::to_value(row)?;
-        writer.write_record(fields.iter().map(|field| cell(&row[*field])))?;
-    }
-    let bytes = writer.into_inner().context("cannot write CSV")?;
-    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use crate::output::{Column, Console, Sheet, column, list, number, plain, stacked};
 use domain::Timestamp;
 use projections::{
-    ActiveCall, AgentTimes, By, CallTimes, ListedCall, MonitoredCall, OwedWrapUp, Row, WindowRow,
+    ActiveCall, AgentTimes, By, CallTimes, ExplainedRow, ListedCall, MonitoredCall, OwedWrapUp,
+    Row, WindowRow,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -149,19 +150,13 @@ pub enum Explain {
     No,
 }
 
-/// The fields of a row of a window with what explains it.
-pub const EXPLAINED: &[&str] = &[
-    "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
-    "p99_ms", "max_ms", "open", "calls",
-];
-
 const NO_WINDOW: &str = "no call ended";
 
 /// `handle-times` of windows, of which people see one after the other.
 pub fn windows(explain: Explain) -> Sheet {
     Sheet {
         fields: match explain {
-            Explain::Yes => EXPLAINED,
+            Explain::Yes => ExplainedRow::COLUMNS,
             Explain::No => WindowRow::COLUMNS,
         },
         none: NO_WINDOW,

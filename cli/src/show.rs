@@ -8,8 +8,8 @@ use crate::sheets::{self, Explain, Windows};
 use crate::store::StoreUrl;
 use domain::{EventStore, Queue, Timestamp};
 use projections::{
-    ActiveCalls, AllFour, Behind, By, Checkpointed, Explained, HandleTimes, Listing, Monitoring,
-    TimesFilter, Window, WindowRow, WrapUpQueue,
+    ActiveCalls, AllFour, By, Checkpointed, Explained, ExplainedRow, HandleTimes, Listing,
+    Monitoring, TimesFilter, Window, WindowRow, WrapUpQueue,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -187,14 +187,6 @@ fn windows(listing: &Listing<WindowRow>, by: By, console: &mut Console) -> anyho
 /// The rows of each window and key.
 fn blocks(rows: &[WindowRow]) -> impl Iterator<Item = &[WindowRow]> {
     rows.chunk_by(|one, other| (&one.key, one.from) == (&other.key, other.from))
-}
-
-/// A row of a window and what was counted in it.
-#[derive(serde::Serialize)]
-struct ExplainedRow<'e, 'a> {
-    #[serde(flatten)]
-    row: &'e WindowRow,
-    calls: Behind<'e, 'a>,
 }
 
 fn explained(

@@ -83,6 +83,27 @@ pub struct Answer {
     pub content: Vec<(&'static str, Value)>,
 }
 
+impl Answer {
+    /// One with one representation.
+    pub fn of(status: u16, about: &'static str, media_type: &'static str, schema: Value) -> Self {
+        Self {
+            status,
+            about,
+            content: vec![(media_type, schema)],
+        }
+    }
+
+    /// One without a body.
+    pub fn empty(status: u16, about: &'static str) -> Self {
+        let content = Vec::new();
+        Self {
+            status,
+            about,
+            content,
+        }
+    }
+}
+
 /// A route and what answers it.
 pub struct Handled {
     route: Arc<Route>,
