@@ -267,8 +267,8 @@ fn only_its_owner_reads_the_file_and_else_it_is_said() {
     .ended_with(0);
     assert_eq!(made.err, "");
     let file = folder.path().join("keys.json");
-    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let rights = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(rights & 0o777, 0o600);
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     let ran = keys(folder.path(), &["list"]).ended_with(0);
     assert!(ran.err.contains("chmod 600"), "{ran:#?}");
