@@ -151,6 +151,9 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/calls/{call}/commands", SENDERS),
     ("POST", "/v1/commands", SENDERS),
     ("GET", "/v1/calls", HISTORIANS),
+    ("GET", "/v1/calls.json", HISTORIANS),
+    ("GET", "/v1/calls.csv", HISTORIANS),
+    ("GET", "/v1/calls.ndjson", HISTORIANS),
     ("GET", "/v1/calls/{call}", HISTORIANS),
     ("GET", "/v1/calls/{call}/events", HISTORIANS),
     ("GET", "/v1/events", HISTORIANS),
@@ -175,6 +178,8 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/monitoring.csv", VIEWERS),
     ("GET", "/v1/monitoring.ndjson", VIEWERS),
     ("GET", "/v1/monitoring/changes", VIEWERS),
+    ("GET", "/v1/read-models", &["reader", "operator"]),
+    ("POST", "/v1/read-models/rebuild", &["operator"]),
     ("GET", "/v1/store", HISTORIANS),
     (
         "POST",
