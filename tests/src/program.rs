@@ -69,7 +69,8 @@ pub fn on<S: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> 
 /// The program with those arguments and no store named.
 pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     let mut command = Command::new(kaigi());
-    command.args(args).env_remove("KAIGI_STORE");
+    command.args(args);
+    command.env_remove("KAIGI_STORE").env_remove("KAIGI_KEYS");
     Run {
         command,
         input: Vec::new(),
