@@ -115,9 +115,11 @@ pub fn place(named: Option<PathBuf>, store: Option<StoreUrl>) -> anyhow::Result<
     }
     match store.map_or_else(StoreUrl::default_store, Ok)? {
         StoreUrl::Sled(folder) => Ok(folder.join("keys.json")),
-        store @ (StoreUrl::Memory | StoreUrl::Cluster(_)) => Err(usage(format!(
-            "{store} has no folder for keys; name their file with --keys FILE or KAIGI_KEYS"
-        ))),
+        store @ (StoreUrl::Memory | StoreUrl::Cluster(_) | StoreUrl::Service(_)) => {
+            Err(usage(format!(
+                "{store} has no folder for keys; name their file with --keys FILE or KAIGI_KEYS"
+            )))
+        }
     }
 }
 

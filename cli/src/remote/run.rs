@@ -2,7 +2,7 @@
 //! breaks is sent again. Every command has an id, so that nothing is applied twice.
 
 use crate::exit::Exit;
-use crate::lines::{Line, Lines};
+use crate::lines::Lines;
 use crate::run::{Stopped, Tally};
 use bytes::{Bytes, BytesMut};
 use client::{Client, ClientError, Waits};
@@ -11,6 +11,7 @@ use domain::{CallId, CommandId};
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::json;
+use server::commands::lines::Line;
 use std::collections::{HashSet, VecDeque};
 use std::future::pending;
 use std::io::{self, BufRead, Write};
