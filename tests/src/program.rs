@@ -70,7 +70,9 @@ pub fn on<S: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> 
 pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     let mut command = Command::new(kaigi());
     command.args(args);
-    command.env_remove("KAIGI_STORE").env_remove("KAIGI_KEYS");
+    for name in ["KAIGI_STORE", "KAIGI_SERVER", "KAIGI_KEY", "KAIGI_KEYS"] {
+        command.env_remove(name);
+    }
     Run {
         command,
         input: Vec::new(),

@@ -181,10 +181,8 @@ fn guards(configuration: &Configuration, without_keys: bool) -> anyhow::Result<(
             file.display()
         )));
     }
-    Ok((
-        Guards::new(Keys::default()),
-        format!("keys {}", file.display()),
-    ))
+    let keys = Keys::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok((Guards::new(keys), format!("keys {}", file.display())))
 }
 
 fn certificate(configuration: &Configuration) -> anyhow::Result<Option<Arc<Certificate>>> {
