@@ -52,7 +52,7 @@ impl Exit {
     /// What a command by hand ends the program with.
     pub fn of_command(error: &HandleError) -> Exit {
         match error {
-            HandleError::Rejected(_) | HandleError::CommandIdReused(_) => Exit::Rejected,
+            HandleError::Rejected { .. } | HandleError::CommandIdReused(_) => Exit::Rejected,
             HandleError::Expected { .. } => Exit::Conflict,
             HandleError::Unsettled { .. } => Exit::TryAgain,
             HandleError::Store(error) => Exit::of_store(error),

@@ -4,13 +4,14 @@
 use crate::access::{Access, Caller};
 use crate::log::Line;
 use crate::problem::Refused;
-use crate::{Problem, Service, calls, commands, feed, operations, read_models};
+use crate::{Problem, Service, calls, commands, feed, metrics, operations, read_models};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use http_body::Body as _;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
@@ -80,6 +81,27 @@ pub struct Answer {
     pub about: &'static str,
     /// Its representations: media type and schema of each; none for an answer without a body.
     pub content: Vec<(&'static str, Value)>,
+}
+
+impl Answer {
+    /// One with one representation.
+    pub fn of(status: u16, about: &'static str, media_type: &'static str, schema: Value) -> Self {
+        Self {
+            status,
+            about,
+            content: vec![(media_type, schema)],
+        }
+    }
+
+    /// One without a body.
+    pub fn empty(status: u16, about: &'static str) -> Self {
+        let content = Vec::new();
+        Self {
+            status,
+            about,
+            content,
+        }
+    }
 }
 
 /// A route and what answers it.
@@ -155,6 +177,7 @@ fn all() -> Vec<Handled> {
     all.extend(read_models::routes());
     all.extend(feed::routes());
     all.extend(operations::routes());
+    all.extend(metrics::routes());
     all
 }
 
@@ -204,6 +227,7 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
     let begun = Instant::now();
     let method = request.method().clone();
     let origin = request.headers().get("origin").cloned();
+    let trace = commands::trace(request.headers()).map(str::to_owned);
     let mut response = next.run(request).await;
     service
         .guards
@@ -221,6 +245,8 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
             .map(|caller| caller.key().to_owned()),
         refused: extensions.get::<Refused>().cloned(),
         took: begun.elapsed(),
+        trace,
+        bytes: response.body().size_hint().exact(),
     };
     service.metrics.request(&line);
     service.log.request(&line);

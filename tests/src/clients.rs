@@ -7,17 +7,23 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A language with a client in it, and what installs it.
+/// What others wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// `kurrentdbclient` of `PyPI`.
-    Python,
-    /// `@kurrent/kurrentdb-client` of npm.
-    Node,
+pub enum Client {
+    /// `EventStoreDB`'s in Python.
+    KurrentInPython,
+    /// `EventStoreDB`'s for Node.js.
+    KurrentInNode,
+    /// What makes a Python client of an `OpenAPI` document, and what says whether it is one.
+    OpenApiInPython,
 }
 
-const PYTHON_CLIENT: &str = "kurrentdbclient==1.3.5";
-const NODE_CLIENT: &str = "@kurrent/kurrentdb-client@1.3.1";
+/// Where a client is at home, and what installs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Language {
+    Python,
+    Node,
+}
 
 /// An installed client.
 #[derive(Debug)]
@@ -26,10 +32,38 @@ pub struct Installed {
     folder: PathBuf,
 }
 
-/// The client in that language, installed below `folder` (a test's `CARGO_TARGET_TMPDIR`) unless it is there already.
+impl Client {
+    fn language(self) -> Language {
+        match self {
+            Client::KurrentInPython | Client::OpenApiInPython => Language::Python,
+            Client::KurrentInNode => Language::Node,
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Client::KurrentInPython => "client-python",
+            Client::KurrentInNode => "client-node",
+            Client::OpenApiInPython => "client-openapi",
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Client::KurrentInPython => &["kurrentdbclient==1.3.5"],
+            Client::KurrentInNode => &["@kurrent/kurrentdb-client@1.3.1"],
+            Client::OpenApiInPython => &[
+                "openapi-python-client==0.29.1",
+                "openapi-spec-validator==0.9.0",
+            ],
+        }
+    }
+}
+
+/// The client, installed below `folder` (a test's `CARGO_TARGET_TMPDIR`) unless it is there already.
 /// Where that cannot be done, the check is noted as left out, and there is none.
-pub fn client(language: Language, folder: &Path, check: &str) -> Option<Installed> {
-    match Installed::new(language, folder) {
+pub fn client(client: Client, folder: &Path, check: &str) -> Option<Installed> {
+    match Installed::new(client, folder) {
         Ok(installed) => Some(installed),
         Err(reason) => {
             eprintln!("{check} is left out: {reason}");
@@ -75,31 +109,28 @@ impl Installed {
         command
     }
 
-    fn new(language: Language, below: &Path) -> Result<Self, String> {
-        let (name, client) = match language {
-            Language::Python => ("client-python", PYTHON_CLIENT),
-            Language::Node => ("client-node", NODE_CLIENT),
-        };
+    fn new(client: Client, below: &Path) -> Result<Self, String> {
+        let (name, language) = (client.folder(), client.language());
         let folder = below.join(name);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         // Tests run side by side, in processes of their own, too: one installs, and the others wait for it.
         let lock =
             File::create(below.join(format!("{name}.lock"))).map_err(|error| error.to_string())?;
         lock.lock().map_err(|error| error.to_string())?;
-        let done = folder.join("installed");
-        if fs::read_to_string(&done).is_ok_and(|installed| installed == client) {
+        let (done, wanted) = (folder.join("installed"), client.packages().join(" "));
+        if fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
             return Ok(Self { language, folder });
         }
         match language {
-            Language::Python => install_python(&folder)?,
-            Language::Node => install_node(&folder)?,
+            Language::Python => install_python(&folder, client.packages())?,
+            Language::Node => install_node(&folder, client.packages())?,
         }
-        fs::write(&done, client).map_err(|error| error.to_string())?;
+        fs::write(&done, wanted).map_err(|error| error.to_string())?;
         Ok(Self { language, folder })
     }
 }
 
-fn install_python(folder: &Path) -> Result<(), String> {
+fn install_python(folder: &Path, packages: &[&str]) -> Result<(), String> {
     succeed(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let mut pip = Command::new(python_in(folder));
     pip.args([
@@ -109,17 +140,17 @@ fn install_python(folder: &Path) -> Result<(), String> {
         "--quiet",
         "--disable-pip-version-check",
     ]);
-    succeed(pip.args(["--retries", "1", PYTHON_CLIENT]))
+    succeed(pip.args(["--retries", "1"]).args(packages))
 }
 
-fn install_node(folder: &Path) -> Result<(), String> {
+fn install_node(folder: &Path, packages: &[&str]) -> Result<(), String> {
     succeed(Command::new("node").arg("--version"))?;
     let mut npm = Command::new("npm");
     npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
     succeed(
         npm.args(["--fetch-retries=1", "--prefix"])
             .arg(folder)
-            .arg(NODE_CLIENT),
+            .args(packages),
     )
 }
 

@@ -1,5 +1,6 @@
 //! What the tests of the whole system share.
 
+pub mod api;
 pub mod arbitrary;
 pub mod clients;
 pub mod contract;

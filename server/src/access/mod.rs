@@ -59,6 +59,9 @@ pub enum Access {
 /// Who sends commands; which ones, says [`Caller::may_send`].
 pub const COMMANDS: Access = Access::Roles(&[Role::Telephony, Role::Desk, Role::Supervisor]);
 
+/// The code of a command that a key may not send.
+pub(crate) const NOT_YOURS: &str = "not_yours";
+
 /// Who reads the read models.
 pub const READ_MODELS: Access = Access::Roles(&[Role::Reader, Role::Desk, Role::Supervisor]);
 
@@ -160,7 +163,7 @@ impl Caller {
         }
         Err(Problem::new(
             StatusCode::FORBIDDEN,
-            "not_yours",
+            NOT_YOURS,
             format!(
                 "this key may not send `{}` in that name; a desk key sends its own agent's commands, a supervisor key \
                  its own supervisor's, and facts come from a telephony key",

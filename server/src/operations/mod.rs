@@ -1,34 +1,80 @@
-//! Whether the service is well, what it counts, what its store holds, and what it offers.
+//! Whether the service is well, and what it offers.
 
-use crate::Service;
+mod openapi;
+mod page;
+pub(crate) mod schemas;
+
 use crate::access::Access;
-use crate::route::{Answer, Handled, Operation, Route};
-use axum::extract::State;
-use axum::http::Method;
+use crate::route::{self, Answer, Handled, Operation, Route};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::sync::Arc;
+use serde_json::json;
+use std::sync::OnceLock;
+
+pub use openapi::document;
 
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
-        Route {
-            method: Method::GET,
-            path: "/healthz",
-            access: Access::Everyone,
-            operation: Operation {
-                id: "health",
-                summary: "Whether the process answers",
-                answers: vec![Answer {
-                    status: 204,
-                    about: "It does",
-                    content: Vec::new(),
-                }],
-                ..Operation::default()
-            },
-        }
-        .handled(get(health)),
+        open(
+            "/healthz",
+            "health",
+            "Whether the process answers",
+            Answer::empty(204, "It does"),
+        )
+        .handled(get(async || StatusCode::NO_CONTENT)),
+        open(
+            "/openapi.json",
+            "openapi",
+            "This document",
+            Answer::of(
+                200,
+                "The document",
+                "application/json",
+                json!({"type": "object"}),
+            ),
+        )
+        .handled(get(document_as_json)),
+        open(
+            "/",
+            "page",
+            "This document as a page for people",
+            Answer::of(200, "The page", "text/html", json!({"type": "string"})),
+        )
+        .handled(get(document_as_page)),
     ]
 }
 
-async fn health(State(_): State<Arc<Service>>) -> axum::http::StatusCode {
-    axum::http::StatusCode::NO_CONTENT
+fn open(path: &'static str, id: &'static str, summary: &'static str, answer: Answer) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        access: Access::Everyone,
+        operation: Operation {
+            id,
+            summary,
+            answers: vec![answer],
+            ..Operation::default()
+        },
+    }
+}
+
+async fn document_as_json() -> Response {
+    static JSON: OnceLock<String> = OnceLock::new();
+    let json = JSON.get_or_init(|| document(&route::table()).to_string());
+    ([(header::CONTENT_TYPE, "application/json")], json.as_str()).into_response()
+}
+
+async fn document_as_page() -> Response {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    let page = PAGE.get_or_init(|| page::page(&document(&route::table())));
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        // Whatever stands in it, nothing is run or loaded.
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
+    ];
+    (headers, page.as_str()).into_response()
 }

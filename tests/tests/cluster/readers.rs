@@ -5,7 +5,7 @@ use super::nodes;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use tests::clients::{Installed, Language, client};
+use tests::clients::{Client, Installed, client};
 use tests::program::bare;
 use tests::standin::StandIn;
 
@@ -63,13 +63,9 @@ fn sum(cluster: &StandIn, events: &[Value]) -> Value {
     json!({ "events": events.len(), "calls": calls.len(), "personal": personal })
 }
 
-fn finds_what_the_page_promises(
-    language: Language,
-    script: &str,
-    check: &str,
-) -> Option<Installed> {
+fn finds_what_the_page_promises(which: Client, script: &str, check: &str) -> Option<Installed> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let client = client(language, folder, check)?;
+    let client = client(which, folder, check)?;
     let (cluster, events) = written();
     let found = read(&client, script, &cluster, &events);
     assert_eq!(found, Ok(sum(&cluster, &events)));
@@ -79,7 +75,7 @@ fn finds_what_the_page_promises(
 #[test]
 fn the_node_client_reads_what_was_written() {
     let (script, check) = ("read_kaigi.mjs", "reading events by the Node client");
-    let Some(client) = finds_what_the_page_promises(Language::Node, script, check) else {
+    let Some(client) = finds_what_the_page_promises(Client::KurrentInNode, script, check) else {
         return;
     };
     let (cluster, mut events) = written();
@@ -92,7 +88,7 @@ fn the_node_client_reads_what_was_written() {
 #[test]
 fn the_python_client_reads_what_was_written_and_verifies_every_hash() {
     let (script, check) = ("read_kaigi.py", "auditing a cluster by the Python client");
-    let Some(client) = finds_what_the_page_promises(Language::Python, script, check) else {
+    let Some(client) = finds_what_the_page_promises(Client::KurrentInPython, script, check) else {
         return;
     };
     for (what, from, to) in [

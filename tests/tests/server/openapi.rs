@@ -1,1 +1,149 @@
 //! The OpenAPI document against the real answers.
+
+use domain::json::{EventJson, parse_command, write_command};
+use domain::{EventStore, Handler, MemoryStore, Position, Request, StoredEvent};
+use kaigi::simulate::{Day, simulate};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tests::api::Api;
+use tests::arbitrary::everything_anybody_can_ask;
+use tests::service::Running;
+
+async fn document(service: &Running) -> Value {
+    let answer = service.get("", "/openapi.json").send().await.unwrap();
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+}
+
+/// Every value of `$ref` in there.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(target) if name == "$ref" => {
+                        found.insert(target.clone());
+                    }
+                    value => references(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test]
+async fn every_schema_that_is_named_is_there() {
+    let service = Running::start().await;
+    let document = document(&service).await;
+    let mut named = BTreeSet::new();
+    references(&document, &mut named);
+    for name in named {
+        let pointer = name.strip_prefix('#').expect("all is in one document");
+        assert!(document.pointer(pointer).is_some(), "{name}");
+    }
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/openapi.json");
+    std::fs::write(file, document.to_string()).unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn each_command_is_read_as_the_document_says() {
+    let service = Running::start().await;
+    let document = document(&service).await;
+    let api = Api::new(document.clone());
+    let command = Api::schema("Command");
+    let variants = document["components"]["schemas"]["Command"]["oneOf"]
+        .as_array()
+        .unwrap();
+    assert_eq!(variants.len(), 20);
+    for variant in variants {
+        let name = variant["$ref"].as_str().unwrap().trim_start_matches('#');
+        let schema = document.pointer(name).unwrap();
+        let whole: Value = schema["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(field, schema)| (field.clone(), example(field, schema)))
+            .collect();
+        api.fits(&command, &whole.to_string()).unwrap();
+        parse_command(&whole.to_string()).unwrap();
+        for field in schema["required"].as_array().unwrap() {
+            let mut lacking = whole.clone();
+            lacking
+                .as_object_mut()
+                .unwrap()
+                .remove(field.as_str().unwrap());
+            assert!(
+                api.fits(&command, &lacking.to_string()).is_err(),
+                "{lacking}"
+            );
+            assert!(parse_command(&lacking.to_string()).is_err(), "{lacking}");
+        }
+        let mut more = whole.clone();
+        more["nonsense"] = 1.into();
+        assert!(api.fits(&command, &more.to_string()).is_err(), "{more}");
+        assert!(parse_command(&more.to_string()).is_err(), "{more}");
+    }
+    service.stop().await;
+}
+
+/// A value that the field can have.
+fn example(field: &str, schema: &Value) -> Value {
+    match field {
+        "type" => schema["const"].clone(),
+        "call" => "c1".into(),
+        "id" => "5f1d2c77-1a0b-4c55-8a3e-77d190abcdef".into(),
+        "at" => "2026-11-22T09:00:00.000Z".into(),
+        "expect" => 3.into(),
+        "customer" => "+15550100".into(),
+        "hold" => "none".into(),
+        "origin" => "device".into(),
+        "by" | "agent" | "party" | "target" => "agent:ana".into(),
+        "correlation" | "queue" | "reason" | "note" => "billing".into(),
+        _ => panic!("no example of {field}"),
+    }
+}
+
+#[test]
+fn whatever_can_be_asked_is_a_command_by_the_document() {
+    let api = Api::new(server::operations::document(&server::route::table()));
+    let schema = Api::schema("Command");
+    for command in everything_anybody_can_ask() {
+        let request = Request {
+            call: "c1".parse().unwrap(),
+            id: None,
+            at: None,
+            correlation: None,
+            expect: None,
+            command,
+        };
+        api.fits(&schema, &write_command(&request)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_event_of_a_day_is_one_by_the_document() {
+    let api = Api::new(server::operations::document(&server::route::table()));
+    let schema = Api::schema("Event");
+    let mut types = BTreeSet::new();
+    for stored in a_day(60).await {
+        let json = serde_json::to_string(&EventJson(&stored)).unwrap();
+        api.fits(&schema, &json).unwrap();
+        types.insert(stored.recorded.payload.event_type.name());
+    }
+    assert!(types.len() > 15, "only {types:?}");
+}
+
+async fn a_day(calls: u64) -> Vec<StoredEvent> {
+    let store = Arc::new(MemoryStore::new());
+    let handler = Handler::new(Arc::clone(&store) as Arc<dyn EventStore>);
+    for request in simulate(&Day { calls, seed: 1 }) {
+        // The day has commands that a rule refuses.
+        let _ = handler
+            .handle(&request, handler.random_id(), handler.now())
+            .await;
+    }
+    store.read_all(Position::START, usize::MAX).await.unwrap()
+}

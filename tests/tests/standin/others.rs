@@ -1,13 +1,13 @@
 //! The same scenario through clients that others wrote, who know real servers.
 
 use std::path::Path;
-use tests::clients::{Language, client};
+use tests::clients::{Client, client};
 use tests::standin::{Config, StandIn, User};
 
 /// The scenario against one open node, and against an encrypted cluster with passwords.
-fn agrees(language: Language, script: &str, check: &str) {
+fn agrees(which: Client, script: &str, check: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let Some(client) = client(language, folder, check) else {
+    let Some(client) = client(which, folder, check) else {
         return;
     };
     let open = StandIn::start();
@@ -34,10 +34,10 @@ fn agrees(language: Language, script: &str, check: &str) {
 
 #[test]
 fn the_python_client_agrees() {
-    agrees(Language::Python, "scenario.py", "the Python client");
+    agrees(Client::KurrentInPython, "scenario.py", "the Python client");
 }
 
 #[test]
 fn the_node_client_agrees() {
-    agrees(Language::Node, "scenario.mjs", "the Node client");
+    agrees(Client::KurrentInNode, "scenario.mjs", "the Node client");
 }

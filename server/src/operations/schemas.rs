@@ -1,0 +1,608 @@
+//! The schemas of what the interface sends and takes. Names that the code has are taken from there; a test holds real
+//! answers against every schema, with no field beside those it knows.
+
+use domain::call::Phase;
+use domain::rejection::RejectionCode;
+use serde_json::{Map, Value, json};
+
+/// Every schema, by its name.
+pub(super) fn all() -> Value {
+    let mut all = Map::new();
+    for group in [
+        texts(),
+        commands(),
+        events(),
+        calls(),
+        read_models(),
+        rest(),
+    ] {
+        let Value::Object(group) = group else {
+            unreachable!("each group is an object")
+        };
+        all.extend(group);
+    }
+    all.into()
+}
+
+/// A reference to a schema by its name.
+pub(crate) fn of(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn or_null(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
+fn list(schema: Value) -> Value {
+    json!({"type": "array", "items": schema})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn number() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+fn number_or_null() -> Value {
+    json!({"type": ["integer", "null"], "minimum": 0})
+}
+
+fn text_or_null() -> Value {
+    json!({"type": ["string", "null"]})
+}
+
+fn flag() -> Value {
+    json!({"type": "boolean"})
+}
+
+/// An object all of whose fields are there.
+fn object<const N: usize>(about: &str, fields: [(&str, Value); N]) -> Value {
+    with_optional(about, fields, [])
+}
+
+/// An object with fields that are there and others that may be.
+fn with_optional<const N: usize, const M: usize>(
+    about: &str,
+    fields: [(&str, Value); N],
+    optional: [(&str, Value); M],
+) -> Value {
+    let required: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+    let properties = fields.into_iter().chain(optional);
+    let properties = properties.map(|(name, schema)| (name.to_owned(), schema));
+    json!({
+        "type": "object",
+        "description": about,
+        "properties": properties.collect::<Map<_, _>>(),
+        "required": required,
+    })
+}
+
+fn texts() -> Value {
+    json!({
+        "CallId": {
+            "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-.0-~]+$",
+            "description": "The identifier the telephone system uses: visible ASCII characters without a slash.",
+            "examples": ["c1", "1f2e3d4c-5b6a-4788-9900-aabbccddeeff"],
+        },
+        "Agent": {
+            "type": "string", "pattern": "^agent:[A-Za-z0-9._@-]{1,64}$", "examples": ["agent:ana"],
+        },
+        "Party": {
+            "type": "string", "pattern": "^(customer|agent:[A-Za-z0-9._@-]{1,64}|dial:\\+?[0-9*#]{1,32})$",
+            "description": "Somebody connected to the call.", "examples": ["customer", "agent:ana", "dial:+15550100"],
+        },
+        "Target": {
+            "type": "string", "pattern": "^(agent:[A-Za-z0-9._@-]{1,64}|dial:\\+?[0-9*#]{1,32})$",
+            "description": "Who can be consulted.", "examples": ["agent:ben"],
+        },
+        "SupervisorText": {
+            "type": "string", "pattern": "^supervisor:[A-Za-z0-9._@-]{1,64}$", "examples": ["supervisor:sam"],
+        },
+        "Actor": {
+            "type": "string",
+            "pattern": "^(customer|(agent|supervisor):[A-Za-z0-9._@-]{1,64}|dial:\\+?[0-9*#]{1,32})$",
+            "description": "Who asks.", "examples": ["agent:ana"],
+        },
+        "Time": {
+            "type": "string", "format": "date-time", "description": "RFC 3339, in UTC with milliseconds where we write it.",
+            "examples": ["2026-11-22T09:00:00.000Z"],
+        },
+        "Uuid": {"type": "string", "format": "uuid"},
+        "Sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "Rule": {
+            "type": "string", "pattern": "^R[0-9]{1,2}$", "description": "A rule of the specification.",
+            "examples": ["R24"],
+        },
+        "Revision": {
+            "type": "integer", "minimum": 0, "description": "How many events the call has; 0: there is no such call.",
+        },
+        "Position": {
+            "type": "integer", "minimum": 0,
+            "description": "A place in the order of all events of the store: ascending, otherwise opaque.",
+        },
+        "Phase": {"type": "string", "enum": Phase::ALL.iter().map(|phase| phase.name()).collect::<Vec<_>>()},
+    })
+}
+
+/// A command's type, its own fields that must be there and those that may be.
+type CommandFields = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const COMMANDS: [CommandFields; 20] = [
+    ("connect_call", &["agent"], &["customer", "queue"]),
+    ("start_consult", &["by", "target"], &["hold"]),
+    ("accept_consult", &["by"], &[]),
+    ("decline_consult", &["by"], &[]),
+    ("consult_unanswered", &[], &[]),
+    ("end_consult", &["by"], &[]),
+    ("start_conference", &["by"], &["origin"]),
+    ("hold", &["by", "party"], &[]),
+    ("resume", &["by", "party"], &[]),
+    ("transfer_call", &["by"], &[]),
+    ("exit_conference", &["by"], &[]),
+    ("end_call", &["by"], &[]),
+    ("press_end", &["by"], &[]),
+    ("hang_up", &["party"], &[]),
+    ("lose_connection", &["party"], &[]),
+    ("apply_wrap_up", &["by", "reason"], &[]),
+    ("suggest_wrap_up", &["by", "reason"], &["note"]),
+    ("start_monitoring", &["by", "agent"], &[]),
+    ("barge_in", &["by"], &[]),
+    ("stop_monitoring", &["by"], &[]),
+];
+
+fn commands() -> Value {
+    let mut all = Map::new();
+    let mut mapping = Map::new();
+    for (kind, required, optional) in COMMANDS {
+        let name = camel(kind);
+        mapping.insert(
+            kind.to_owned(),
+            format!("#/components/schemas/{name}").into(),
+        );
+        all.insert(name, command(kind, required, optional));
+    }
+    let variants: Vec<_> = COMMANDS
+        .iter()
+        .map(|(kind, _, _)| of(&camel(kind)))
+        .collect();
+    all.insert(
+        "Command".to_owned(),
+        json!({
+            "description": "One command, by its type.",
+            "oneOf": variants,
+            "discriminator": {"propertyName": "type", "mapping": mapping},
+        }),
+    );
+    all.into()
+}
+
+fn command(kind: &str, required: &[&str], optional: &[&str]) -> Value {
+    let mut properties = Map::new();
+    properties.insert("type".to_owned(), json!({"const": kind, "type": "string"}));
+    for field in required.iter().chain(optional) {
+        properties.insert((*field).to_owned(), command_field(field));
+    }
+    for field in ["call", "id", "at", "correlation", "expect"] {
+        properties.insert(field.to_owned(), command_field(field));
+    }
+    let required: Vec<_> = ["type"]
+        .into_iter()
+        .chain(required.iter().copied())
+        .collect();
+    json!({
+        "type": "object", "additionalProperties": false, "properties": properties, "required": required,
+    })
+}
+
+fn command_field(field: &str) -> Value {
+    match field {
+        "call" => json!({
+            "allOf": [of("CallId")],
+            "description": "The call; where the path names it, it may be left out. In a stream it must be there.",
+        }),
+        "id" => json!({
+            "type": ["string", "null"], "format": "uuid",
+            "description": "Makes the command idempotent; a random one unless given.",
+        }),
+        "at" => json!({
+            "type": ["string", "null"], "format": "date-time", "description": "When it happened, if not now.",
+        }),
+        "correlation" => json!({
+            "type": ["string", "null"],
+            "description": "Text to find related work by; the trace id of `traceparent` unless given.",
+        }),
+        "expect" => json!({
+            "type": ["integer", "null"], "minimum": 0,
+            "description": "Refuse unless the call is at this revision.",
+        }),
+        "by" => of("Actor"),
+        "agent" | "party" => of("Party"),
+        "target" => of("Target"),
+        "hold" => {
+            json!({"type": ["string", "null"], "enum": ["others", "none", null], "default": "others"})
+        }
+        "origin" => {
+            json!({"type": ["string", "null"], "enum": ["desktop", "device", null], "default": "desktop"})
+        }
+        "queue" => json!({"type": ["string", "null"], "minLength": 1, "maxLength": 64}),
+        "reason" => {
+            json!({"type": "string", "maxLength": 128, "description": "1 to 128 characters, not blank."})
+        }
+        "note" => json!({"type": ["string", "null"], "maxLength": 1000}),
+        _ => json!({"type": ["string", "null"]}),
+    }
+}
+
+/// `start_consult` as `StartConsult`.
+fn camel(kind: &str) -> String {
+    let words = kind.split('_').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    });
+    words.collect()
+}
+
+/// An event's type, and the fields of its `data`.
+type EventFields = (&'static str, &'static [&'static str]);
+
+const EVENTS: [EventFields; 22] = [
+    ("call_connected", &["agent", "customer", "queue"]),
+    ("consult_requested", &["by", "target", "hold"]),
+    ("consult_started", &["by", "target"]),
+    ("consult_ended", &["by", "target", "cause"]),
+    ("party_joined", &["party"]),
+    ("conference_started", &["primary"]),
+    ("party_held", &["party", "by"]),
+    ("party_released", &["party"]),
+    ("party_left", &["party", "reason"]),
+    ("control_transferred", &["from", "to"]),
+    ("control_vacated", &["from"]),
+    ("conference_dissolved", &[]),
+    ("wrap_up_assist_entered", &[]),
+    ("call_ended", &["cause"]),
+    ("call_completed", &[]),
+    ("wrap_up_owed", &["agent"]),
+    ("wrap_up_applied", &["agent", "reason"]),
+    ("wrap_up_suggested", &["by", "reason", "note"]),
+    ("monitoring_started", &["supervisor", "agent"]),
+    ("supervisor_barged_in", &["supervisor"]),
+    ("monitoring_moved", &["supervisor", "from", "to"]),
+    ("monitoring_ended", &["supervisor", "cause"]),
+];
+
+fn events() -> Value {
+    let types: Vec<_> = EVENTS.iter().map(|(kind, _)| *kind).collect();
+    let data = EVENTS.iter().map(|(kind, fields)| {
+        json!({
+            "if": {"properties": {"type": {"const": kind}}},
+            "then": {"properties": {"data": event_data(fields)}},
+        })
+    });
+    let fields = [
+        ("position", of("Position")),
+        ("call", of("CallId")),
+        ("revision", of("Revision")),
+        ("id", of("Uuid")),
+        ("type", json!({"type": "string", "enum": types})),
+        ("at", of("Time")),
+        ("recorded_at", of("Time")),
+        ("command", of("Uuid")),
+        ("correlation", text_or_null()),
+        ("actor", or_null(of("Actor"))),
+        ("version", number()),
+        ("digest", of("Sha256")),
+        ("hash", of("Sha256")),
+        (
+            "data",
+            json!({"type": "object", "description": "What the type says of it."}),
+        ),
+    ];
+    let optional = [("reported_at", of("Time"))];
+    let mut event = with_optional(
+        "What happened, and what surrounds it.",
+        fields.clone(),
+        optional.clone(),
+    );
+    event["allOf"] = data.collect();
+    let mut streamed = with_optional(
+        "An event of the feed: how many events there are up to it, and their rolling hash.",
+        fields,
+        optional,
+    );
+    streamed["properties"]["count"] = number();
+    streamed["properties"]["rolling_hash"] = of("Sha256");
+    streamed["required"]
+        .as_array_mut()
+        .expect("it is a list")
+        .extend([json!("count"), json!("rolling_hash")]);
+    json!({
+        "Event": event,
+        "StreamedEvent": streamed,
+        "Proof": object(
+            "How many events the store has up to a position, and r(n) = SHA-256(r(n-1), hash of event n) over them, from \
+             32 zero bytes. Who has rolled the same hash has missed nothing.",
+            [("store", of("Uuid")), ("count", number()), ("position", of("Position")), ("rolling_hash", of("Sha256"))],
+        ),
+        "EventPage": object(
+            "Events in the order of the store, and how far was looked.",
+            [
+                ("store", of("Uuid")), ("after", of("Position")), ("position", of("Position")), ("count", number()),
+                ("rolling_hash", of("Sha256")), ("caught_up", flag()), ("events", list(of("Event"))),
+            ],
+        ),
+        "CloudEvent": with_optional(
+            "An event as CloudEvents 1.0 has it.",
+            [
+                ("specversion", json!({"const": "1.0", "type": "string"})), ("id", of("Uuid")), ("source", text()),
+                ("type", text()), ("subject", text()), ("time", of("Time")), ("datacontenttype", text()),
+                ("data", json!({"type": "object"})), ("position", number()), ("revision", number()),
+            ],
+            [
+                ("count", number()), ("rollinghash", of("Sha256")), ("recordedat", of("Time")),
+                ("correlation", text()), ("actor", text()),
+            ],
+        ),
+    })
+}
+
+fn event_data(fields: &[&str]) -> Value {
+    let mut properties: Map<_, _> = fields
+        .iter()
+        .map(|field| ((*field).to_owned(), event_field(field)))
+        .collect();
+    let personal = ["customer", "note"];
+    if fields.iter().any(|field| personal.contains(field)) {
+        properties.insert("erased".to_owned(), flag());
+    }
+    json!({"type": "object", "properties": properties, "required": fields})
+}
+
+fn event_field(field: &str) -> Value {
+    match field {
+        "agent" | "by" | "primary" | "from" | "to" => of("Agent"),
+        "party" => of("Party"),
+        "target" => of("Target"),
+        "supervisor" => of("SupervisorText"),
+        "customer" | "queue" | "note" => text_or_null(),
+        _ => text(),
+    }
+}
+
+fn calls() -> Value {
+    let seat = object(
+        "A party, in the order of tenure.",
+        [
+            ("party", of("Party")),
+            ("joined_at", of("Time")),
+            ("held_by", or_null(of("Agent"))),
+            ("held_since", or_null(of("Time"))),
+        ],
+    );
+    let consult = object(
+        "The consult.",
+        [
+            ("by", of("Agent")),
+            ("target", of("Target")),
+            (
+                "state",
+                json!({"type": "string", "enum": ["ringing", "answered"]}),
+            ),
+            (
+                "hold",
+                json!({"type": "string", "enum": ["others", "none"]}),
+            ),
+        ],
+    );
+    let session = object(
+        "A supervisor on the call.",
+        [
+            ("supervisor", of("SupervisorText")),
+            ("agent", of("Agent")),
+            (
+                "mode",
+                json!({"type": "string", "enum": ["monitoring", "barged_in"]}),
+            ),
+            ("since", of("Time")),
+        ],
+    );
+    let wrap_up = object(
+        "A wrap-up, owed or settled.",
+        [
+            ("agent", of("Agent")),
+            (
+                "state",
+                json!({"type": "string", "enum": ["owed", "applied"]}),
+            ),
+            ("since", of("Time")),
+            ("reason", text_or_null()),
+            ("applied_at", or_null(of("Time"))),
+        ],
+    );
+    let call = object(
+        "A call as it stands, or stood.",
+        [
+            ("call", of("CallId")),
+            ("revision", of("Revision")),
+            ("phase", or_null(of("Phase"))),
+            ("phase_since", of("Time")),
+            ("queue", text_or_null()),
+            ("primary", or_null(of("Agent"))),
+            ("parties", list(of("Seat"))),
+            ("consult", or_null(of("Consult"))),
+            ("supervisors", list(of("Session"))),
+            ("wrap_ups", list(of("WrapUp"))),
+            ("answered_at", of("Time")),
+            ("ended_at", or_null(of("Time"))),
+            ("ended_by", text_or_null()),
+            ("completed", flag()),
+        ],
+    );
+    json!({
+        "Seat": seat, "Consult": consult, "Session": session, "WrapUp": wrap_up, "Call": call,
+        "CallEvents": object(
+            "A call's events, and the head of its chain of hashes.",
+            [
+                ("call", of("CallId")), ("revision", of("Revision")), ("head", of("Sha256")),
+                ("events", list(of("Event"))),
+            ],
+        ),
+        "ListedCall": object(
+            "A call that was found.",
+            [
+                ("call", of("CallId")), ("revision", of("Revision")), ("phase", or_null(of("Phase"))),
+                ("queue", text_or_null()), ("customer", text_or_null()), ("answered_at", of("Time")),
+                ("answered_by", or_null(of("Agent"))), ("ended_at", or_null(of("Time"))), ("completed", flag()),
+                ("primary", or_null(of("Agent"))), ("agents", list(of("Agent"))), ("correlations", list(text())),
+            ],
+        ),
+        "ListedCalls": listing("ListedCall"),
+    })
+}
+
+/// Rows, what they were read at, and where the next page begins.
+fn listing(row: &str) -> Value {
+    listing_of(&of(row))
+}
+
+fn listing_of(row: &Value) -> Value {
+    with_optional(
+        "Rows, and the position they reflect.",
+        [
+            ("as_of", of("Time")),
+            ("position", of("Position")),
+            ("rows", list(row.clone())),
+        ],
+        [(
+            "next",
+            json!({
+                "type": ["string", "null"], "description": "The `cursor` of the next page; null on the last.",
+            }),
+        )],
+    )
+}
+
+fn read_models() -> Value {
+    json!({
+        "ActiveCall": object(
+            "A call that goes on.",
+            [
+                ("call", of("CallId")), ("revision", of("Revision")), ("queue", text_or_null()),
+                ("phase", or_null(of("Phase"))), ("phase_since", of("Time")), ("answered_at", of("Time")),
+                ("primary", or_null(of("Agent"))), ("parties", list(of("Seat"))),
+                ("consult", or_null(of("Consult"))), ("supervisors", list(of("Session"))),
+            ],
+        ),
+        "ActiveCalls": listing("ActiveCall"),
+        "SuggestedReason": object(
+            "A reason that somebody suggests.",
+            [("by", of("Agent")), ("reason", text()), ("note", text_or_null()), ("at", of("Time"))],
+        ),
+        "OwedWrapUp": object(
+            "A wrap-up that an agent owes.",
+            [
+                ("call", of("CallId")), ("agent", of("Agent")), ("queue", text_or_null()), ("since", of("Time")),
+                ("why", text()), ("suggestions", list(of("SuggestedReason"))),
+            ],
+        ),
+        "WrapUpQueue": listing("OwedWrapUp"),
+        "MonitoredSession": object(
+            "A supervisor's session, and whether it may begin to speak.",
+            [
+                ("supervisor", of("SupervisorText")), ("agent", of("Agent")), ("mode", text()), ("since", of("Time")),
+                ("may_barge_in", flag()), ("rule", or_null(of("Rule"))),
+            ],
+        ),
+        "MonitoredCall": object(
+            "Where a supervisor may listen, and if not, by which rule.",
+            [
+                ("call", of("CallId")), ("may_start", flag()), ("rule", or_null(of("Rule"))),
+                ("sessions", list(of("MonitoredSession"))),
+            ],
+        ),
+        "Monitoring": listing("MonitoredCall"),
+        "CallTimes": object(
+            "One ended call: talking + conference + wrap_up_assist = handle; thereof customer_held and consult.",
+            [
+                ("call", of("CallId")), ("queue", text_or_null()), ("answered_at", of("Time")),
+                ("ended_at", of("Time")), ("talking_ms", number()), ("conference_ms", number()),
+                ("wrap_up_assist_ms", number()), ("handle_ms", number()), ("customer_held_ms", number()),
+                ("consult_ms", number()), ("open", number()),
+            ],
+        ),
+        "AgentTimes": object(
+            "One agent's part in one ended call: engaged + held + wrap_up = handle; thereof the rest.",
+            [
+                ("call", of("CallId")), ("agent", of("Agent")), ("queue", text_or_null()), ("answered_at", of("Time")),
+                ("ended_at", of("Time")), ("engaged_ms", number()), ("held_ms", number()), ("wrap_up_ms", number()),
+                ("handle_ms", number()), ("conference_ms", number()), ("consult_ms", number()),
+                ("wrap_up_assist_ms", number()), ("open", number()),
+            ],
+        ),
+        "WindowTimes": with_optional(
+            "One metric of what ended in one window.",
+            [
+                ("key", text_or_null()), ("from", of("Time")), ("to", of("Time")), ("metric", text()),
+                ("count", number()), ("sum_ms", number()), ("mean_ms", number_or_null()), ("p50_ms", number_or_null()),
+                ("p90_ms", number_or_null()), ("p95_ms", number_or_null()), ("p99_ms", number_or_null()),
+                ("max_ms", number_or_null()), ("open", number()),
+            ],
+            [("calls", list(json!({"anyOf": [of("CallTimes"), of("AgentTimes")]})))],
+        ),
+        "HandleTimes": listing_of(&json!({
+            "anyOf": [of("CallTimes"), of("AgentTimes"), of("WindowTimes")],
+        })),
+    })
+}
+
+fn rest() -> Value {
+    let codes: Vec<_> = RejectionCode::ALL.iter().map(|code| code.name()).collect();
+    json!({
+        "Answer": object(
+            "An accepted command and its events, which are durable.",
+            [
+                ("call", of("CallId")), ("id", of("Uuid")), ("accepted", json!({"const": true, "type": "boolean"})),
+                ("revision", of("Revision")), ("events", list(of("Event"))),
+            ],
+        ),
+        "Rejection": with_optional(
+            "Why a command was refused.",
+            [
+                ("code", json!({"type": "string", "description": "One of the rules' codes, `conflict`, `command_id_reused`, or a problem's.", "examples": codes})),
+                ("rule", or_null(of("Rule"))), ("message", text()),
+            ],
+            [("revision", of("Revision"))],
+        ),
+        "StreamedAnswer": with_optional(
+            "The answer to one line.",
+            [("line", json!({"type": "integer", "minimum": 1}))],
+            [
+                ("call", of("CallId")), ("id", of("Uuid")), ("accepted", flag()), ("revision", of("Revision")),
+                ("events", list(of("Event"))), ("rejection", of("Rejection")), ("error", text()),
+            ],
+        ),
+        "Problem": {
+            "type": "object",
+            "description": "RFC 9457: why a request was not carried out, and what to do instead.",
+            "properties": {
+                "type": text(), "title": text(), "status": {"type": "integer"},
+                "code": {"type": "string", "description": "For programs; of a rejection, the rules' code.", "examples": codes},
+                "rule": or_null(of("Rule")), "detail": text(), "revision": of("Revision"),
+            },
+            "required": ["type", "title", "status", "code", "rule", "detail"],
+        },
+        "StoreInfo": object(
+            "What the store is and holds.",
+            [
+                ("id", of("Uuid")), ("format", text()), ("events", number_or_null()), ("calls", number_or_null()),
+                ("bytes_on_disk", number_or_null()), ("last_position", of("Position")),
+                ("remarks", json!({"type": "object", "additionalProperties": {"type": "string"}})),
+            ],
+        ),
+    })
+}
