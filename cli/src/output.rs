@@ -1,9 +1,9 @@
 //! Printing: tables for people, JSON, NDJSON and CSV for programs.
 
 use crate::args::Output;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
-use projections::{Listing, Row};
+use projections::Listing;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -23,6 +23,16 @@ pub struct Column<R> {
     kind: Kind,
     /// The lines of a row's cell; none for nothing.
     cell: Box<dyn Fn(&R) -> Lines>,
+}
+
+/// How rows of a kind are printed.
+pub struct Sheet {
+    /// The fields of a row, in the order of CSV.
+    pub fields: &'static [&'static str],
+    /// What people see of it.
+    pub columns: Vec<Column<Value>>,
+    /// What they are told when there is no row.
+    pub none: &'static str,
 }
 
 /// How a column takes part in the width of its table.
@@ -107,20 +117,22 @@ impl Console {
     }
 
     /// Prints rows the way that was chosen; people see the columns, or what is said in place of an empty table.
-    pub fn listing<R: Row>(
+    pub fn listing<R: Serialize>(
         &mut self,
         listing: &Listing<R>,
-        columns: &[Column<R>],
-        none: &str,
+        sheet: &Sheet,
     ) -> anyhow::Result<()> {
         match self.output {
-            Output::Table => self.table(&listing.rows, columns, none),
+            Output::Table => {
+                let rows = values(&listing.rows)?;
+                self.table(&rows, &sheet.columns, sheet.none)
+            }
             Output::Json => self.json(listing),
             Output::Ndjson => {
                 let mut rows = listing.rows.iter();
                 rows.try_for_each(|row| self.json(row))
             }
-            Output::Csv => self.print(&csv(&listing.rows)?),
+            Output::Csv => self.print(&server::read_models::csv_of(sheet.fields, &listing.rows)),
         }
     }
 
@@ -243,29 +255,9 @@ fn steers_writing(c: char) -> bool {
     )
 }
 
-/// The header stands there also without rows.
-fn csv<R: Row>(rows: &[R]) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(R::COLUMNS)?;
-    for row in rows {
-        let Value::Object(row) = serde_json::to_value(row)? else {
-            bail!("a row is no object");
-        };
-        if !row.keys().eq(R::COLUMNS) {
-            bail!("a row has other columns than its kind: {:?}", row.keys());
-        }
-        writer.write_record(row.values().map(cell))?;
-    }
-    let bytes = writer.into_inner().context("cannot write CSV")?;
-    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
+fn values<R: Serialize>(rows: &[R]) -> anyhow::Result<Vec<Value>> {
+    let values = rows.iter().map(serde_json::to_value);
+    values.collect::<Result<_, _>>().context("a row is no JSON")
 }
 
 #[cfg(test)]

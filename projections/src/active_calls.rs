@@ -76,6 +76,10 @@ pub(crate) fn rows<P: Projection>(model: &ReadModel<P>) -> Vec<ActiveCall<'_>> {
     calls.map(|(id, call)| ActiveCall::new(id, call)).collect()
 }
 
+pub(crate) fn row<'a>(id: &'a CallId, call: &'a Call) -> Option<ActiveCall<'a>> {
+    call.is_live().then(|| ActiveCall::new(id, call))
+}
+
 pub(crate) fn idle<P: Projection>(
     model: &ReadModel<P>,
     as_of: Timestamp,

@@ -75,4 +75,28 @@ impl ReadModel<AllFour> {
     pub fn monitoring(&self) -> Vec<MonitoredCall<'_>> {
         monitoring::rows(self)
     }
+
+    /// The row of `active-calls` of that call, if it goes on.
+    pub fn active_call(&self, call: &CallId) -> Option<ActiveCall<'_>> {
+        let (id, kept) = self.kept_of(call)?;
+        active_calls::row(id, &kept.call)
+    }
+
+    /// The rows of `wrap-up-queue` of that call.
+    pub fn owed_on(&self, call: &CallId) -> Vec<OwedWrapUp<'_>> {
+        let kept = self.kept_of(call).into_iter();
+        wrap_up_queue::rows(kept.map(|(id, kept)| (id, &kept.call, &kept.of_call.suggestions)))
+    }
+
+    /// The row of `monitoring` of that call, if it goes on.
+    pub fn monitored(&self, call: &CallId) -> Option<MonitoredCall<'_>> {
+        let (id, kept) = self.kept_of(call)?;
+        monitoring::row(id, &kept.call)
+    }
+
+    /// When that call ended, as long as it is not completed.
+    pub fn ended_at(&self, call: &CallId) -> Option<Timestamp> {
+        let (_, kept) = self.kept_of(call)?;
+        kept.call.ended_at()
+    }
 }

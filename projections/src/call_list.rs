@@ -111,6 +111,11 @@ impl CallList {
         }
     }
 
+    /// How many calls are kept to answer it.
+    pub fn kept_calls(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The calls that fit, by when they were answered, then by call.
     pub fn rows(&self) -> Vec<ListedCall<'_>> {
         let calls = self.calls.iter();

@@ -21,8 +21,8 @@ pub use all_four::AllFour;
 pub use call_list::{CallFilter, CallList, ListedCall};
 pub use checkpoint::{CheckpointError, Checkpointed};
 pub use handle_times::{
-    AgentTimes, Behind, By, CallTimes, Explained, HandleTimes, Key, TimesFilter, UnknownName,
-    Window, WindowRow,
+    AgentTimes, Behind, By, CallTimes, Explained, ExplainedRow, HandleTimes, Key, TimesFilter,
+    UnknownName, Window, WindowRow,
 };
 pub use listing::{Listing, Row};
 pub use monitoring::{MonitoredCall, MonitoredSession, Monitoring};

@@ -21,6 +21,9 @@ pub struct MonitoredCall<'a> {
     pub may_start: bool,
     pub rule: Option<Text<Rule>>,
     pub sessions: Vec<MonitoredSession<'a>>,
+    /// What rows are sorted by; no column.
+    #[serde(skip)]
+    pub answered_at: Timestamp,
 }
 
 impl Row for MonitoredCall<'_> {
@@ -72,6 +75,10 @@ pub(crate) fn rows<P: Projection>(model: &ReadModel<P>) -> Vec<MonitoredCall<'_>
         .collect()
 }
 
+pub(crate) fn row<'a>(id: &'a CallId, call: &'a Call) -> Option<MonitoredCall<'a>> {
+    call.is_live().then(|| MonitoredCall::new(id, call))
+}
+
 impl<'a> MonitoredCall<'a> {
     fn new(id: &'a CallId, call: &'a Call) -> Self {
         let refused = monitoring_allowed(call).err();
@@ -83,6 +90,7 @@ impl<'a> MonitoredCall<'a> {
             sessions: sessions
                 .map(|session| MonitoredSession::new(call, session))
                 .collect(),
+            answered_at: call.answered_at(),
         }
     }
 }

@@ -72,6 +72,11 @@ impl<P: Projection> ReadModel<P> {
         }
     }
 
+    /// A call that is not over, and what is kept beside it.
+    pub(crate) fn kept_of<'a>(&'a self, id: &CallId) -> Option<(&'a CallId, &'a Kept<P::OfCall>)> {
+        self.calls.get_key_value(id)
+    }
+
     /// The calls that are not over, in no order.
     pub(crate) fn kept(&self) -> impl Iterator<Item = (&CallId, &Kept<P::OfCall>)> {
         self.calls.iter()

@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod calls;
+pub mod checkpoints;
 pub mod commands;
 pub mod feed;
 pub mod listen;

@@ -12,6 +12,7 @@ pub mod page;
 pub mod program;
 pub mod scenario;
 pub mod service;
+pub mod service_program;
 pub mod skip;
 pub mod sse;
 pub mod standin;

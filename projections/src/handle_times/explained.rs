@@ -2,6 +2,7 @@
 
 use super::rows::{AgentTimes, CallTimes, WindowRow};
 use super::window::{By, Key, Window};
+use crate::Row;
 use domain::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -26,6 +27,23 @@ pub enum Behind<'e, 'a> {
     Calls(&'e [CallTimes<'a>]),
     /// Of an agent; who was only consulted has no part but that.
     Agents(Vec<&'e AgentTimes<'a>>),
+}
+
+/// A row of a window and what was counted in it.
+#[derive(Debug, Serialize)]
+pub struct ExplainedRow<'e, 'a> {
+    /// The row.
+    #[serde(flatten)]
+    pub row: &'e WindowRow,
+    /// What it was counted from.
+    pub calls: Behind<'e, 'a>,
+}
+
+impl Row for ExplainedRow<'_, '_> {
+    const COLUMNS: &'static [&'static str] = &[
+        "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
+        "p99_ms", "max_ms", "open", "calls",
+    ];
 }
 
 impl<'a> Explained<'a> {

@@ -11,7 +11,7 @@ mod summary;
 mod tally;
 mod window;
 
-pub use explained::{Behind, Explained};
+pub use explained::{Behind, Explained, ExplainedRow};
 pub(crate) use parts::Parts;
 pub use rows::{AgentTimes, CallTimes, WindowRow};
 pub use window::{By, Key, TimesFilter, UnknownName, Window};
@@ -74,6 +74,16 @@ where
         agent_rows(ended, |parts| filter.has_agent(&parts.agent))
     }
 
+    /// The row of that call if it ended then, whether or not it is completed.
+    pub fn times_of_call(&self, call: &CallId, ended_at: Timestamp) -> Option<CallTimes<'_>> {
+        self.ended_call(call, ended_at).map(CallTimes::new)
+    }
+
+    /// The agents' parts in that call if it ended then, by agent.
+    pub fn times_of_agents(&self, call: &CallId, ended_at: Timestamp) -> Vec<AgentTimes<'_>> {
+        agent_rows(self.ended_call(call, ended_at).into_iter(), |_| true)
+    }
+
     /// What ended in each window, by time, then key, then metric.
     pub fn windows(&self, window: Window, by: By, filter: &TimesFilter) -> Vec<WindowRow> {
         let span = filter.whole_windows(window);
@@ -126,6 +136,18 @@ where
             let start = start.as_millis();
             start < span.end && start + QUARTER_MS > span.start
         })
+    }
+
+    /// Whoever asks for a single call knows when it ended: all that ever ended are too many to look through.
+    fn ended_call(&self, call: &CallId, ended_at: Timestamp) -> Option<EndedCall<'_>> {
+        if let Some((id, kept)) = self.kept_of(call) {
+            return EndedCall::uncompleted(id, &kept.call, kept.of_call.as_ref());
+        }
+        let HandleTimes(quarters) = self.own().as_ref();
+        let quarter = quarters.get(&Window::Quarter.start(ended_at))?;
+        let mut latest_first = quarter.calls.iter().rev();
+        let completed = latest_first.find(|completed| completed.call == *call)?;
+        Some(EndedCall::completed(completed))
     }
 
     /// The calls that have ended and are not completed.

@@ -1,12 +1,12 @@
 //! The rows of `handle-times`.
 
 use super::ended::EndedCall;
-use super::parts::AgentParts;
+use super::parts::{AgentParts, CallParts, Parts};
 use super::summary::Summary;
 use super::window::{Key, Window};
 use crate::Row;
 use domain::json::{AgentText, Text};
-use domain::{CallId, Queue, Timestamp};
+use domain::{AgentId, CallId, Queue, Timestamp};
 use serde::Serialize;
 
 /// One ended call.
@@ -28,6 +28,8 @@ pub struct CallTimes<'a> {
     pub consult_ms: u64,
     /// How many agents still owe wrap-up on it; its own figures are final.
     pub open: u64,
+    #[serde(skip)]
+    parts: &'a Parts,
 }
 
 impl Row for CallTimes<'_> {
@@ -135,7 +137,13 @@ impl<'a> CallTimes<'a> {
             customer_held_ms: parts.customer_held_ms,
             consult_ms: parts.consult_ms,
             open: ended.open(),
+            parts: ended.parts,
         }
+    }
+
+    /// Who was in the call or was consulted, in the order they first appeared.
+    pub fn agents(&self) -> impl Iterator<Item = &'a AgentId> + use<'a> {
+        self.parts.agents.iter().map(|parts| &parts.agent)
     }
 }
 
@@ -166,6 +174,17 @@ impl<'a> AgentTimes<'a> {
 }
 
 impl WindowRow {
+    /// The place of its metric among those of its window and key.
+    pub fn place(&self) -> usize {
+        let metrics: &[&str] = match self.key {
+            Key::All | Key::Queue(_) => &CallParts::METRICS,
+            Key::Agent(_) => &AgentParts::METRICS,
+        };
+        let mut metrics = metrics.iter();
+        let place = metrics.position(|metric| *metric == self.metric);
+        place.expect("a row's metric is one of its kind")
+    }
+
     pub(super) fn new(
         key: Key,
         (window, from): (Window, Timestamp),

@@ -1,7 +1,122 @@
 //! Calls: finding them, and one call as it stands or stood.
 
-use crate::route::Handled;
+mod lists;
+mod one;
+
+pub(crate) use lists::Lists;
+
+use crate::access::HISTORY;
+use crate::read_models::{
+    Asked, Paging, agent, agent_parameter, list, list_answers, not_modified, paging_parameters,
+    phase, phase_parameter, queue,
+};
+use crate::route::{Handled, Operation, Parameter};
+use crate::{Problem, Service};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use domain::StoreError;
+use projections::{CallFilter, ListedCall};
+use serde_json::json;
+use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
-    Vec::new()
+    let mut routes = list(
+        [
+            "/v1/calls",
+            "/v1/calls.json",
+            "/v1/calls.ndjson",
+            "/v1/calls.csv",
+        ],
+        HISTORY,
+        &calls_operation(),
+        &get(calls),
+    );
+    routes.extend(one::routes());
+    routes
+}
+
+async fn calls(State(service): State<Arc<Service>>, asked: Asked) -> Result<Response, Problem> {
+    let format = asked.format()?;
+    let paging = Paging::of::<ListedCall<'_>>(&asked.params, format)?;
+    let filter = filter(&asked)?;
+    let as_of = service.handler.now();
+    // A rebuild forgets the lists, so a list is of the events that this tag stands for.
+    let tag = service.views.tag();
+    let lists = service.views.lists();
+    lists
+        .ask(&service.store, filter, move |folded| {
+            let etag = asked.etag(format, folded.position, tag);
+            if asked.has(&etag) {
+                return not_modified(&etag, folded.position, as_of);
+            }
+            let page = paging.page(folded.list.rows(), as_of, folded.position);
+            asked.answer(page, format, Some(&etag))
+        })
+        .await
+}
+
+fn filter(asked: &Asked) -> Result<CallFilter, Problem> {
+    let params = &asked.params;
+    Ok(CallFilter {
+        agent: agent(params)?,
+        customer: params.get("customer")?,
+        queue: params.get("queue")?,
+        correlation: params.get("correlation")?,
+        from: params.get("from")?,
+        to: params.get("to")?,
+        phase: phase(params)?,
+    })
+}
+
+fn calls_operation() -> Operation {
+    let time = json!({"type": "string", "format": "date-time"});
+    let mut parameters = vec![
+        agent_parameter(),
+        Parameter::query(
+            "customer",
+            json!({"type": "string"}),
+            "Only of the customer with this number; a + is written %2B",
+        ),
+        queue(),
+        Parameter::query(
+            "correlation",
+            json!({"type": "string"}),
+            "Only where a command carried this",
+        ),
+        Parameter::query("from", time.clone(), "Only answered at or after this time"),
+        Parameter::query("to", time, "Only answered before this time"),
+        phase_parameter(),
+    ];
+    parameters.extend(paging_parameters(
+        "answered_at, call, revision, phase, queue, customer, answered_by, ended_at, completed or primary",
+    ));
+    Operation {
+        id: "listCalls",
+        summary: "Find calls",
+        about: "Live and over, by when they were answered. All events are read for it, so at most two such questions \
+                are answered at once; the next page, or the same question soon after, costs little.",
+        parameters,
+        body: None,
+        answers: list_answers(&["ListedCall"]),
+        problems: &[406, 422, 500, 503],
+    }
+}
+
+/// What a store that has no answer is answered with.
+fn store_failed(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) => Problem::try_again("store_unavailable", error.to_string(), 1),
+        StoreError::Corrupt(_) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "store_damaged",
+            format!("{error}; `kaigi store check` finds the damage"),
+        ),
+        StoreError::Refused(_) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "store_refused",
+            error.to_string(),
+        ),
+    }
 }

@@ -3,6 +3,7 @@
 mod openapi;
 mod page;
 pub(crate) mod schemas;
+mod store;
 
 use crate::access::Access;
 use crate::route::{self, Answer, Handled, Operation, Route};
@@ -15,7 +16,8 @@ use std::sync::OnceLock;
 pub use openapi::document;
 
 pub(crate) fn routes() -> Vec<Handled> {
-    vec![
+    let mut routes = store::routes();
+    routes.extend([
         open(
             "/healthz",
             "health",
@@ -42,7 +44,8 @@ pub(crate) fn routes() -> Vec<Handled> {
             Answer::of(200, "The page", "text/html", json!({"type": "string"})),
         )
         .handled(get(document_as_page)),
-    ]
+    ]);
+    routes
 }
 
 fn open(path: &'static str, id: &'static str, summary: &'static str, answer: Answer) -> Route {

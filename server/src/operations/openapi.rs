@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made of the table of routes.
 
 use super::schemas;
-use crate::access::{Access, Role};
+use crate::access::Access;
 use crate::route::{Answer, Operation, Parameter, Place, Route};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -172,20 +172,6 @@ fn security(access: Access) -> Value {
     match access {
         Access::Everyone => json!([]),
         Access::Roles(_) => json!([{"key": []}]),
-    }
-}
-
-impl Role {
-    /// The role's name in the interface.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Telephony => "telephony",
-            Role::Desk => "desk",
-            Role::Supervisor => "supervisor",
-            Role::Reader => "reader",
-            Role::Auditor => "auditor",
-            Role::Operator => "operator",
-        }
     }
 }
 

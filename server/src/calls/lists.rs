@@ -1,0 +1,148 @@
+//! Lists of calls that were asked for lately. Each is folded from all events the first time; the next page, or the same
+//! question again, takes in only what came since.
+
+use crate::Problem;
+use domain::{EventStore, Followed, Follower, Position, StoreError};
+use projections::{CallFilter, CallList};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::timeout;
+
+/// How many lists are folded at once: each reads all events.
+const AT_ONCE: usize = 2;
+
+/// How long a question waits for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How many lists are kept, those that were asked for last.
+const KEPT: usize = 4;
+
+/// How long they are kept.
+const KEPT_FOR: Duration = Duration::from_mins(1);
+
+/// How many calls a list may have that is kept.
+const LARGE: usize = 200_000;
+
+/// How many events are read at once.
+const PAGE: usize = 1024;
+
+/// Lists of calls, and whose turn it is to fold one.
+pub(crate) struct Lists {
+    kept: Mutex<Vec<Kept>>,
+    turns: Semaphore,
+}
+
+struct Kept {
+    filter: CallFilter,
+    list: Arc<tokio::sync::Mutex<Folded>>,
+    used: Instant,
+}
+
+/// A list, and how far it was folded.
+pub(crate) struct Folded {
+    pub(crate) list: CallList,
+    pub(crate) position: Position,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+impl Lists {
+    /// Asks the list as of the store's last event, on a thread that may block.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        store: &Arc<dyn EventStore>,
+        filter: CallFilter,
+        question: impl FnOnce(&Folded) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let list = in_time(self.of(&filter).lock_owned()).await?;
+        let turn = in_time(self.turns.acquire()).await?;
+        let list = match caught_up(list, Arc::clone(store)).await {
+            Ok(list) => list,
+            Err(error) => {
+                self.drop_list(&filter);
+                return Err(super::store_failed(&error));
+            }
+        };
+        drop(turn);
+        if list.list.kept_calls() > LARGE {
+            self.drop_list(&filter);
+        }
+        let answered = spawn_blocking(move || question(&list));
+        Ok(answered.await.expect("a question does not panic"))
+    }
+
+    /// Forgets all: they are of another store than the one that is there now.
+    pub(crate) fn forget(&self) {
+        self.kept().clear();
+    }
+
+    /// Forgets what nobody asked for again.
+    pub(crate) fn let_go(&self) {
+        self.kept().retain(|kept| kept.used.elapsed() < KEPT_FOR);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The list that was asked for before, or a new one; the one that was used last stands last.
+    fn of(&self, filter: &CallFilter) -> Arc<tokio::sync::Mutex<Folded>> {
+        let mut all = self.kept();
+        let place = all.iter().position(|kept| kept.filter == *filter);
+        let known = place.map(|place| all.remove(place).list);
+        let list = known.unwrap_or_else(|| Arc::new(tokio::sync::Mutex::new(Folded::new(filter))));
+        all.push(Kept {
+            filter: filter.clone(),
+            list: Arc::clone(&list),
+            used: Instant::now(),
+        });
+        let surplus = all.len().saturating_sub(KEPT);
+        all.drain(..surplus);
+        list
+    }
+
+    fn drop_list(&self, filter: &CallFilter) {
+        self.kept().retain(|kept| kept.filter != *filter);
+    }
+}
+
+impl Folded {
+    fn new(filter: &CallFilter) -> Self {
+        Self {
+            list: CallList::new(filter.clone()),
+            position: Position::START,
+        }
+    }
+}
+
+/// Whoever stops waiting in the middle leaves it whole, as of an earlier event.
+async fn caught_up(
+    mut list: OwnedMutexGuard<Folded>,
+    store: Arc<dyn EventStore>,
+) -> Result<OwnedMutexGuard<Folded>, StoreError> {
+    let mut follower = Follower::new(store, list.position, PAGE);
+    while let Followed::Events(events) = follower.next().await? {
+        list.list.fold(&events);
+        list.position = follower.position();
+        // A store that has all in memory never makes this wait, and others want their turn, too.
+        yield_now().await;
+    }
+    Ok(list)
+}
+
+async fn in_time<T>(turn: impl Future<Output = T>) -> Result<T, Problem> {
+    timeout(LONGEST_WAIT, turn).await.map_err(|_| {
+        let detail = "too many look for calls at once, and each reads all events; try again, or follow a read model";
+        Problem::try_again("busy", detail, 5)
+    })
+}

@@ -1,0 +1,329 @@
+//! The task that follows the store: it alone folds, and puts a rebuilt model in place of the old one.
+
+use super::views::Shared;
+use crate::checkpoints;
+use domain::{CallId, Followed, Follower, Head, Position, StoreError, StoredEvent};
+use projections::{AllFour, Checkpointed};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+
+/// How many events are read at once.
+const PAGE: usize = 1024;
+
+/// How often it is seen to that the store still is the one that was read, and that what nobody wants any more goes.
+const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
+
+/// How often a checkpoint is kept.
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_mins(5);
+
+/// How long a store is left alone that failed; twice as long each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How the task is told what to do.
+pub(super) struct Orders {
+    stop: watch::Sender<bool>,
+    /// How often it was asked for.
+    rebuild: watch::Sender<u64>,
+}
+
+struct Following {
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    rebuild: watch::Receiver<u64>,
+    reader: Reader,
+    rebuilding: Option<JoinHandle<Checkpointed<AllFour>>>,
+    rounds: Interval,
+    kept_at: Instant,
+}
+
+/// Reads on from where the model stands.
+struct Reader {
+    shared: Arc<Shared>,
+    follower: Follower,
+    /// Whether the store is known to have what the model was made of.
+    trusted: Trust,
+    pause: Pause,
+}
+
+/// What is known of the store the model was read from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It may have been restored meanwhile.
+    ToBeAsked,
+    /// It still has the last event that was taken in.
+    Asked,
+    /// It was restored, and has others; nothing is read on until the model is rebuilt.
+    Lost,
+}
+
+enum Step {
+    Events(Vec<StoredEvent>),
+    AtTheEnd,
+    Restored,
+}
+
+/// How long to leave a store alone.
+#[derive(Default)]
+struct Pause(Duration);
+
+impl Orders {
+    pub(super) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub(super) fn rebuild(&self) {
+        self.rebuild.send_modify(|times| *times += 1);
+    }
+}
+
+pub(super) fn start(shared: Arc<Shared>) -> (Orders, JoinHandle<()>) {
+    let orders = Orders {
+        stop: watch::Sender::new(false),
+        rebuild: watch::Sender::new(0),
+    };
+    let mut rounds = interval(BETWEEN_ROUNDS);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let following = Following {
+        stop: orders.stop.subscribe(),
+        rebuild: orders.rebuild.subscribe(),
+        reader: Reader::new(Arc::clone(&shared)),
+        rebuilding: None,
+        rounds,
+        kept_at: Instant::now(),
+        shared,
+    };
+    (orders, tokio::spawn(following.run()))
+}
+
+impl Following {
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.stop) => break,
+                model = built(&mut self.rebuilding) => self.put_in_place(model).await,
+                Ok(()) = self.rebuild.changed() => self.begin_to_rebuild(),
+                _ = self.rounds.tick() => self.look_after(),
+                step = self.reader.step() => self.take(step).await,
+            }
+        }
+        if let Some(rebuilding) = self.rebuilding {
+            rebuilding.abort();
+        }
+        let shared = self.shared;
+        blocking(move || shared.keep()).await;
+    }
+
+    async fn take(&mut self, step: Result<Step, StoreError>) {
+        match step {
+            Ok(Step::Events(events)) => {
+                let last = events.last().map(|last| last.position);
+                self.shared.is_behind(last.unwrap_or_default());
+                let shared = Arc::clone(&self.shared);
+                blocking(move || shared.fold(&events)).await;
+            }
+            Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
+            Ok(Step::Restored) => self.begin_to_rebuild(),
+            Err(error) => self.shared.is_out_of_touch(&error),
+        }
+    }
+
+    /// Once is enough, however often it is asked for meanwhile.
+    fn begin_to_rebuild(&mut self) {
+        if self.rebuilding.is_none() {
+            let empty = Checkpointed::new(self.shared.store.id());
+            self.build_on(empty);
+        }
+    }
+
+    fn build_on(&mut self, model: Checkpointed<AllFour>) {
+        self.shared.is_rebuilding(model.position());
+        let building = build(Arc::clone(&self.shared), model);
+        self.rebuilding = Some(tokio::spawn(building));
+    }
+
+    /// The new model first takes in what the old one did meanwhile, so that no reader goes back; only where the store
+    /// itself went back, there is nothing else to do.
+    async fn put_in_place(&mut self, mut model: Checkpointed<AllFour>) {
+        let old = self.shared.live().model.position();
+        if self.reader.trusted != Trust::Lost && model.position() < old {
+            match fold_to(&self.shared, &mut model, old).await {
+                Ok(()) => {}
+                Err(error) => {
+                    self.shared.is_out_of_touch(&error);
+                    return self.build_on(model);
+                }
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.swap(model)).await;
+        self.reader = Reader::new(Arc::clone(&self.shared));
+    }
+
+    fn look_after(&mut self) {
+        self.reader.ask_again();
+        self.shared.changes.let_go();
+        self.shared.lists.let_go();
+        if self.kept_at.elapsed() >= BETWEEN_CHECKPOINTS {
+            self.kept_at = Instant::now();
+            let shared = Arc::clone(&self.shared);
+            // The fold goes on beside it.
+            drop(spawn_blocking(move || shared.keep()));
+        }
+    }
+}
+
+impl Reader {
+    fn new(shared: Arc<Shared>) -> Self {
+        let position = shared.live().model.position();
+        Self {
+            follower: Follower::new(Arc::clone(&shared.store), position, PAGE),
+            shared,
+            trusted: Trust::ToBeAsked,
+            pause: Pause::default(),
+        }
+    }
+
+    fn ask_again(&mut self) {
+        if self.trusted == Trust::Asked {
+            self.trusted = Trust::ToBeAsked;
+        }
+    }
+
+    /// Whoever drops it while it waits has lost nothing.
+    async fn step(&mut self) -> Result<Step, StoreError> {
+        self.pause.over().await;
+        let step = self.attempt().await;
+        if step.is_ok() {
+            self.pause = Pause::default();
+        } else {
+            self.pause.longer();
+            self.ask_again();
+        }
+        step
+    }
+
+    async fn attempt(&mut self) -> Result<Step, StoreError> {
+        match self.trusted {
+            Trust::Asked => {}
+            Trust::Lost => pending().await,
+            Trust::ToBeAsked => {
+                let store = &*self.shared.store;
+                let (position, last) = last(&self.shared);
+                let last = last.as_ref().map(|(call, head)| (call, *head));
+                if !checkpoints::has(store, position, last).await? {
+                    self.trusted = Trust::Lost;
+                    return Ok(Step::Restored);
+                }
+                let known = store.info().await?.last;
+                if known > position {
+                    self.shared.is_behind(known);
+                }
+                self.trusted = Trust::Asked;
+            }
+        }
+        Ok(match self.follower.next().await? {
+            Followed::Events(events) => Step::Events(events),
+            Followed::CaughtUp(_) => Step::AtTheEnd,
+        })
+    }
+}
+
+fn last(shared: &Shared) -> (Position, Option<(CallId, Head)>) {
+    let live = shared.live();
+    let last = live.model.last();
+    let last = last.map(|(call, head)| (call.clone(), head));
+    (live.model.position(), last)
+}
+
+impl Pause {
+    async fn over(&self) {
+        if !self.0.is_zero() {
+            sleep(self.0).await;
+        }
+    }
+
+    fn longer(&mut self) {
+        self.0 = (self.0 * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Who gives orders being gone is an order, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The model that is being built, once it is; never, if none is.
+async fn built(
+    rebuilding: &mut Option<JoinHandle<Checkpointed<AllFour>>>,
+) -> Checkpointed<AllFour> {
+    let Some(building) = rebuilding else {
+        return pending().await;
+    };
+    let model = building.await.expect("building does not panic");
+    *rebuilding = None;
+    model
+}
+
+/// Folds all that the store has behind the model, however often it fails; from the start, if it was restored meanwhile.
+async fn build(shared: Arc<Shared>, mut model: Checkpointed<AllFour>) -> Checkpointed<AllFour> {
+    let store = &shared.store;
+    let mut pause = Pause::default();
+    loop {
+        if let Ok(false) = checkpoints::told_by(&**store, &model).await {
+            model = Checkpointed::new(store.id());
+        }
+        let mut follower = Follower::new(Arc::clone(store), model.position(), PAGE);
+        let error = loop {
+            match follower.next().await {
+                Ok(Followed::Events(events)) => {
+                    model = folded(model, events).await;
+                    shared.is_rebuilding(model.position());
+                    pause = Pause::default();
+                }
+                Ok(Followed::CaughtUp(_)) => return model,
+                Err(error) => break error,
+            }
+        };
+        shared.is_out_of_touch(&error);
+        pause.longer();
+        pause.over().await;
+    }
+}
+
+/// Folds what the store has behind the model, up to that position; if there is less, that is all.
+async fn fold_to(
+    shared: &Shared,
+    model: &mut Checkpointed<AllFour>,
+    end: Position,
+) -> Result<(), StoreError> {
+    let mut follower = Follower::new(Arc::clone(&shared.store), model.position(), PAGE);
+    while model.position() < end
+        && let Followed::Events(events) = follower.next().await?
+    {
+        model.fold(&events);
+    }
+    Ok(())
+}
+
+async fn folded(
+    mut model: Checkpointed<AllFour>,
+    events: Vec<StoredEvent>,
+) -> Checkpointed<AllFour> {
+    blocking(move || {
+        model.fold(&events);
+        model
+    })
+    .await
+}
+
+/// On a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = spawn_blocking(work).await;
+    done.expect("what is done there does not panic")
+}

@@ -1,0 +1,202 @@
+//! What can be asked of the four read models.
+
+use super::filter::Filter;
+use super::format::Format;
+use super::page::{Page, Paging};
+use super::rows::Followed;
+use crate::Problem;
+use crate::request::Params;
+use domain::{Position, Timestamp};
+use projections::{
+    ActiveCall, AgentTimes, AllFour, By, CallTimes, Checkpointed, ExplainedRow, MonitoredCall,
+    OwedWrapUp, ReadModel, TimesFilter, Window, WindowRow,
+};
+use std::str::FromStr;
+
+/// A question for one of the read models.
+#[derive(Debug, Clone)]
+pub(super) enum Question {
+    ActiveCalls {
+        filter: Filter,
+        idle_ms: Option<u64>,
+    },
+    WrapUpQueue(Filter),
+    Monitoring(Filter),
+    CallTimes(TimesFilter),
+    AgentTimes(TimesFilter),
+    Windows {
+        window: Window,
+        by: By,
+        filter: TimesFilter,
+    },
+    Explained {
+        window: Window,
+        by: By,
+        filter: TimesFilter,
+    },
+}
+
+/// A duration in whole units, as in `90s`, `30m`, `4h` or `2d`.
+struct Idle {
+    ms: u64,
+}
+
+impl Question {
+    pub(super) fn active_calls(params: &Params) -> Result<Self, Problem> {
+        Ok(Self::ActiveCalls {
+            filter: Filter::of(params)?,
+            idle_ms: params.get::<Idle>("idle")?.map(|idle| idle.ms),
+        })
+    }
+
+    pub(super) fn wrap_up_queue(params: &Params) -> Result<Self, Problem> {
+        Filter::of(params).map(Self::WrapUpQueue)
+    }
+
+    pub(super) fn monitoring(params: &Params) -> Result<Self, Problem> {
+        Filter::of(params).map(Self::Monitoring)
+    }
+
+    /// Single calls and agents in them, or windows of time: what the program's `show handle-times` can be asked.
+    pub(super) fn handle_times(params: &Params) -> Result<Self, Problem> {
+        let filter = Filter::of(params)?.times();
+        let explain = params.get("explain")?.unwrap_or(false);
+        let by = params.text("by");
+        let Some(window) = params.get("window")? else {
+            return match by {
+                _ if explain => Err(Problem::bad_value(
+                    "explain",
+                    "only windows are explained; add window=15m, 1h or 1d",
+                )),
+                Some("call") | None => Ok(Self::CallTimes(filter)),
+                Some("agent") => Ok(Self::AgentTimes(filter)),
+                Some(by) => Err(no_window(by)),
+            };
+        };
+        let by = match by {
+            Some("call") => {
+                let what = "single calls are in no window; leave `window` away, or use by=queue, agent or all";
+                return Err(Problem::bad_value("by", what));
+            }
+            Some(_) => params.get("by")?.unwrap_or(By::All),
+            None => By::All,
+        };
+        Ok(if explain {
+            Self::Explained { window, by, filter }
+        } else {
+            Self::Windows { window, by, filter }
+        })
+    }
+
+    pub(super) fn paging(&self, params: &Params, format: Format) -> Result<Paging, Problem> {
+        match self {
+            Self::ActiveCalls { .. } => Paging::of::<ActiveCall<'_>>(params, format),
+            Self::WrapUpQueue(_) => Paging::of::<OwedWrapUp<'_>>(params, format),
+            Self::Monitoring(_) => Paging::of::<MonitoredCall<'_>>(params, format),
+            Self::CallTimes(_) => Paging::of::<CallTimes<'_>>(params, format),
+            Self::AgentTimes(_) => Paging::of::<AgentTimes<'_>>(params, format),
+            Self::Windows { .. } => Paging::of::<WindowRow>(params, format),
+            Self::Explained { .. } => Paging::of::<ExplainedRow<'_, '_>>(params, format),
+        }
+    }
+
+    /// Whether the answer is the same as long as nothing happens.
+    pub(super) fn is_timeless(&self) -> bool {
+        !matches!(
+            self,
+            Self::ActiveCalls {
+                idle_ms: Some(_),
+                ..
+            }
+        )
+    }
+
+    pub(super) fn answer(
+        &self,
+        model: &Checkpointed<AllFour>,
+        paging: &Paging,
+        as_of: Timestamp,
+    ) -> Page {
+        let cut = Cut {
+            paging,
+            as_of,
+            position: model.position(),
+        };
+        let four = model.state();
+        match self {
+            Self::ActiveCalls { filter, idle_ms } => match idle_ms {
+                Some(idle_ms) => cut.found(four.idle_calls(as_of, *idle_ms), filter),
+                None => cut.found(four.active_calls(), filter),
+            },
+            Self::WrapUpQueue(filter) => cut.found(four.wrap_up_queue(), filter),
+            Self::Monitoring(filter) => cut.found(four.monitoring(), filter),
+            Self::CallTimes(filter) => cut.page(four.calls(filter)),
+            Self::AgentTimes(filter) => cut.page(four.agents(filter)),
+            Self::Windows { window, by, filter } => cut.page(four.windows(*window, *by, filter)),
+            Self::Explained { window, by, filter } => cut.explained(four, (*window, *by), filter),
+        }
+    }
+}
+
+fn no_window(by: &str) -> Problem {
+    let what = match by {
+        "queue" | "all" => {
+            "queues and all calls are summed up in windows; add window=15m, 1h or 1d"
+        }
+        _ => "it is one of call, agent, queue, all",
+    };
+    Problem::bad_value("by", what)
+}
+
+/// The page of whatever rows.
+struct Cut<'p> {
+    paging: &'p Paging,
+    as_of: Timestamp,
+    position: Position,
+}
+
+impl Cut<'_> {
+    fn page<R: super::rows::Listed>(&self, rows: Vec<R>) -> Page {
+        self.paging.page(rows, self.as_of, self.position)
+    }
+
+    fn found<R: Followed>(&self, mut rows: Vec<R>, filter: &Filter) -> Page {
+        rows.retain(|row| filter.fits(&row.facets()));
+        self.page(rows)
+    }
+
+    fn explained(
+        &self,
+        four: &ReadModel<AllFour>,
+        (window, by): (Window, By),
+        filter: &TimesFilter,
+    ) -> Page {
+        let rows = four.windows(window, by, filter);
+        let explained = four.explain(window, by, filter);
+        let rows = rows.iter().map(|row| ExplainedRow {
+            row,
+            calls: explained.behind(row),
+        });
+        self.page(rows.collect())
+    }
+}
+
+impl FromStr for Idle {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit_ms = match unit {
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => 0,
+        };
+        let number = number.parse::<u64>().ok().filter(|_| unit_ms > 0);
+        let ms = number.and_then(|number| number.checked_mul(unit_ms));
+        ms.map(|ms| Self { ms })
+            .ok_or("it is a whole number of s, m, h or d, such as 4h")
+    }
+}

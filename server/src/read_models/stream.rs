@@ -1,0 +1,224 @@
+//! Following a read model: all its rows, then each that changes, as server-sent events.
+//!
+//! Nothing is put in a queue for a subscriber: each has a place in the one log of changes and reads on from there when
+//! its connection takes more. So a slow one costs nobody anything, and falls behind until it is cut off.
+
+use super::changes::{Change, Further, Id, Kind, Place, Rendered};
+use super::filter::Filter;
+use super::rows::Followed;
+use super::views::Progress;
+use crate::request::Params;
+use crate::{Problem, Service, sse};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use domain::Position;
+use futures_util::stream::unfold;
+use projections::{AllFour, ReadModel};
+use serde_json::json;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How many changes are taken from the log at once.
+const AT_ONCE: usize = 256;
+
+/// One who follows.
+struct Subscriber {
+    service: Arc<Service>,
+    kind: Kind,
+    filter: Arc<Filter>,
+    progress: watch::Receiver<Progress>,
+    /// What it was given last; none before all rows.
+    last: Option<Id>,
+    standing: Standing,
+    ready: VecDeque<Bytes>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Takes in what there was before it came; it may take as long as it likes.
+    CatchingUp,
+    /// Is given what comes.
+    CaughtUp,
+    /// Is given nothing any more.
+    Over,
+}
+
+/// The changes of that kind as a stream.
+pub(super) fn answer(
+    service: &Arc<Service>,
+    kind: Kind,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let last = sse::last_event_id::<Id>(headers)?;
+    let filter = Arc::new(Filter::of(params)?);
+    service.views.changes().join(kind);
+    let subscriber = Subscriber {
+        service: Arc::clone(service),
+        kind,
+        filter,
+        progress: service.views.progress(),
+        last,
+        standing: Standing::CatchingUp,
+        ready: VecDeque::new(),
+    };
+    Ok(sse::answer(unfold(subscriber, Subscriber::next)))
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.service.views.changes().leave(self.kind);
+    }
+}
+
+impl Subscriber {
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some((event, self));
+            }
+            if self.standing == Standing::Over {
+                return None;
+            }
+            self.go_on().await;
+        }
+    }
+
+    async fn go_on(&mut self) {
+        self.progress.mark_unchanged();
+        let Some(last) = self.last else {
+            return self.begin().await;
+        };
+        let changes = self.service.views.changes();
+        match changes.after(self.kind, last, AT_ONCE) {
+            Further::Changes(_, waiting) if self.lags_by(waiting) => self.cut_off(),
+            Further::Changes(changes, _) => changes.iter().for_each(|change| self.tell(change)),
+            Further::Nothing(place) => self.wait(place).await,
+            Further::Forgotten if self.standing == Standing::CaughtUp => self.cut_off(),
+            Further::Forgotten => {
+                self.begin_anew("what changed since is not kept any more");
+            }
+            Further::OtherModel => {
+                self.begin_anew("the read model was rebuilt, or the server started anew");
+            }
+        }
+    }
+
+    fn lags_by(&self, waiting: usize) -> bool {
+        let most = self.service.settings.max_waiting_events;
+        self.standing == Standing::CaughtUp && waiting > most
+    }
+
+    /// All rows that there are.
+    async fn begin(&mut self) {
+        let (kind, filter) = (self.kind, Arc::clone(&self.filter));
+        let all = self.service.views.ask(move |model, tag| {
+            let position = model.position();
+            let place = Place::end_of(position);
+            let rows = all_rows(kind, &filter, position, model.state());
+            (Id { place, tag }, rows)
+        });
+        let (id, rows) = all.await;
+        self.ready = rows;
+        self.last = Some(id);
+    }
+
+    fn begin_anew(&mut self, why: &str) {
+        self.last = None;
+        self.standing = Standing::CatchingUp;
+        let data = json!({"reason": why}).to_string();
+        self.ready.push_back(sse::event(None, "reset", &data));
+    }
+
+    /// A row that does not fit any more is as good as gone.
+    fn tell(&mut self, change: &Change) {
+        let fits = |row: &&Arc<Rendered>| self.filter.fits(&row.facets);
+        let before = change.before.as_ref().filter(fits);
+        let after = change.after.as_ref().filter(fits);
+        let position = change.place.position;
+        let tag = self.last.map_or(0, |last| last.tag);
+        let id = Id {
+            place: change.place,
+            tag,
+        };
+        let event = match (before, after) {
+            (_, Some(row)) => Some(("row", data(position, &row.key, &row.row))),
+            (Some(row), None) => Some(("gone", data(position, &row.key, "null"))),
+            (None, None) => None,
+        };
+        let event = event.map(|(name, data)| sse::event(Some(&id), name, &data));
+        self.ready.extend(event);
+        self.last = Some(id);
+    }
+
+    /// There is nothing new up to that place.
+    async fn wait(&mut self, place: Place) {
+        let id = self.last.map(|last| Id { place, ..last });
+        self.last = id;
+        if self.standing == Standing::CatchingUp {
+            self.standing = Standing::CaughtUp;
+            return self.say("caught_up");
+        }
+        let silence = Duration::from_millis(self.service.settings.heartbeat_ms);
+        tokio::select! {
+            () = self.service.stopped() => {
+                self.say("stopping");
+                self.standing = Standing::Over;
+            }
+            waited = timeout(silence, self.progress.changed()) => {
+                if waited.is_err() {
+                    self.say("progress");
+                }
+            }
+        }
+    }
+
+    /// Where it stands; its id is one to go on from.
+    fn say(&mut self, name: &str) {
+        let Some(last) = &self.last else { return };
+        let data = json!({"position": last.place.position.0}).to_string();
+        self.ready.push_back(sse::event(Some(last), name, &data));
+    }
+
+    fn cut_off(&mut self) {
+        let data = json!({
+            "code": "too_slow",
+            "reason": "changes came faster than they were read; come back with Last-Event-ID to go on",
+            "max_waiting_events": self.service.settings.max_waiting_events,
+        });
+        let event = sse::event(None, "cut_off", &data.to_string());
+        self.ready.push_back(event);
+        self.standing = Standing::Over;
+    }
+}
+
+fn all_rows(
+    kind: Kind,
+    filter: &Filter,
+    position: Position,
+    model: &ReadModel<AllFour>,
+) -> VecDeque<Bytes> {
+    match kind {
+        Kind::ActiveCalls => told(filter, position, &model.active_calls()),
+        Kind::WrapUpQueue => told(filter, position, &model.wrap_up_queue()),
+        Kind::Monitoring => told(filter, position, &model.monitoring()),
+        Kind::CallTimes => told(filter, position, &model.calls(&filter.times())),
+        Kind::AgentTimes => told(filter, position, &model.agents(&filter.times())),
+    }
+}
+
+fn told<R: Followed>(filter: &Filter, position: Position, rows: &[R]) -> VecDeque<Bytes> {
+    let rows = rows.iter().map(Rendered::new);
+    let fitting = rows.filter(|row| filter.fits(&row.facets));
+    let told = fitting.map(|row| sse::event(None, "row", &data(position, &row.key, &row.row)));
+    told.collect()
+}
+
+/// Key and row are JSON already.
+fn data(position: Position, key: &str, row: &str) -> String {
+    format!(r#"{{"position":{position},"key":{key},"row":{row}}}"#)
+}

@@ -1,0 +1,382 @@
+//! The four read models, live: one fold that follows the store, and everybody who asks reads it where it stands.
+//!
+//! Questions are answered within a lock that the fold waits for, on threads that may block: a page is filtered, cut and
+//! written as text there, because its rows borrow from the calls, and copies of all calls would cost more than the wait.
+//! The fold waits for a place before further readers do, so that neither starves.
+
+use super::changes::Changes;
+use super::follow::{self, Orders};
+use crate::calls::Lists;
+use crate::checkpoints::{self, NotKept};
+use domain::{EventStore, Position, StoreError, StoredEvent};
+use projections::{AllFour, Checkpointed};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+
+/// The four read models, kept up with the store.
+pub struct Views {
+    shared: Arc<Shared>,
+    orders: Orders,
+    following: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How far a read model is behind its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// The last position that the store is known to have.
+    pub store: Position,
+    /// The last one that was taken in.
+    pub own: Position,
+    /// For how long there has been something to take in, or the store could not be asked.
+    pub since: Duration,
+}
+
+/// The position that was waited for was not reached in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the read models have reached position {reached}")]
+pub struct NotReached {
+    /// The one that was.
+    pub reached: Position,
+}
+
+/// Where the read models and their upkeep stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The position of the last event taken in.
+    pub position: Position,
+    /// Whether they ever were at the end of the store.
+    pub caught_up: bool,
+    /// How far they are behind it.
+    pub behind: Behind,
+    /// How far the new ones are that will take their place, if any are being built.
+    pub rebuilding: Option<Position>,
+    /// The position of the checkpoint that the next start begins from, if one is kept.
+    pub checkpoint: Option<Position>,
+    /// Why the last checkpoint was not kept, or the store not read, if so.
+    pub trouble: Option<String>,
+}
+
+/// What the task that follows and those who ask share.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) changes: Changes,
+    pub(super) lists: Lists,
+    folder: Option<PathBuf>,
+    live: RwLock<Live>,
+    progress: watch::Sender<Progress>,
+    upkeep: Mutex<Upkeep>,
+}
+
+/// What is asked.
+pub(super) struct Live {
+    pub(super) model: Checkpointed<AllFour>,
+    /// Differs between any two models, also those of two runs: what was told of one does not go on with another.
+    pub(super) tag: u32,
+}
+
+/// What those who wait are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) position: Position,
+    pub(super) caught_up: bool,
+    pub(super) tag: u32,
+}
+
+#[derive(Debug)]
+struct Upkeep {
+    known: Position,
+    behind_since: Option<Instant>,
+    rebuilding: Option<Position>,
+    kept: Option<Position>,
+    trouble: Option<String>,
+}
+
+impl Views {
+    /// Begins to follow the store, from the checkpoint in that folder if there is one of this store. A store that
+    /// cannot be reached is waited for.
+    pub async fn start(
+        store: Arc<dyn EventStore>,
+        folder: Option<PathBuf>,
+    ) -> Result<Self, StoreError> {
+        let kept = kept(&store, folder.as_ref()).await?;
+        let checkpoint = kept.as_ref().map(Checkpointed::position);
+        let model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
+        let shared = Arc::new(Shared::new(store, folder, model, checkpoint));
+        let (orders, following) = follow::start(Arc::clone(&shared));
+        Ok(Self {
+            shared,
+            orders,
+            following: Mutex::new(Some(following)),
+        })
+    }
+
+    /// The position of the last event taken in.
+    pub fn position(&self) -> Position {
+        self.shared.progress.borrow().position
+    }
+
+    /// Whether they were at the end of the store since the start; from then on they are as late as [`Self::behind`] says.
+    pub fn caught_up(&self) -> bool {
+        self.shared.progress.borrow().caught_up
+    }
+
+    /// How far they are behind the store.
+    pub fn behind(&self) -> Behind {
+        self.shared.behind()
+    }
+
+    /// Where they and their upkeep stand.
+    pub fn standing(&self) -> Standing {
+        let (position, caught_up) = (self.position(), self.caught_up());
+        let behind = self.behind();
+        let upkeep = self.shared.upkeep();
+        Standing {
+            position,
+            caught_up,
+            behind,
+            rebuilding: upkeep.rebuilding,
+            checkpoint: upkeep.kept,
+            trouble: upkeep.trouble.clone(),
+        }
+    }
+
+    /// How many follow changes.
+    pub fn subscribers(&self) -> usize {
+        self.shared.changes.subscribers()
+    }
+
+    /// Waits until that position was taken in, but no longer than that.
+    pub async fn wait_for(&self, position: Position, longest: Duration) -> Result<(), NotReached> {
+        let mut progress = self.shared.progress.subscribe();
+        let reached = progress.wait_for(|progress| progress.position >= position);
+        match timeout(longest, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            // The sender is never dropped while somebody can ask.
+            Ok(Err(_)) | Err(_) => Err(NotReached {
+                reached: self.position(),
+            }),
+        }
+    }
+
+    /// Reads them where they stand. What takes long belongs into [`Self::ask`].
+    pub fn read<T>(&self, question: impl FnOnce(&Checkpointed<AllFour>) -> T) -> T {
+        question(&self.shared.live().model)
+    }
+
+    /// Reads them on a thread that may block, with the tag of the model.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
+    ) -> T {
+        let shared = Arc::clone(&self.shared);
+        let answered = spawn_blocking(move || {
+            let live = shared.live();
+            question(&live.model, live.tag)
+        });
+        answered.await.expect("a question does not panic")
+    }
+
+    /// Builds new ones from the store's first event; these answer until those have caught up.
+    pub fn rebuild(&self) {
+        self.shared.will_rebuild();
+        self.orders.rebuild();
+    }
+
+    /// Stops following, and keeps what the next start need not read again.
+    pub async fn close(&self) {
+        self.orders.stop();
+        let following = self.following.lock();
+        let following = following.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(following) = following {
+            // Whatever went wrong there, there is nothing left to stop.
+            let _ = following.await;
+        }
+    }
+
+    pub(crate) fn tag(&self) -> u32 {
+        self.shared.progress.borrow().tag
+    }
+
+    pub(crate) fn lists(&self) -> &Lists {
+        &self.shared.lists
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.shared.changes
+    }
+
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.shared.progress.subscribe()
+    }
+}
+
+/// The checkpoint to begin with. If the store cannot be reached, it is taken on trust: whoever follows asks again.
+async fn kept(
+    store: &Arc<dyn EventStore>,
+    folder: Option<&PathBuf>,
+) -> Result<Option<Checkpointed<AllFour>>, StoreError> {
+    let Some(folder) = folder.cloned() else {
+        return Ok(None);
+    };
+    let id = store.id();
+    let read = spawn_blocking(move || checkpoints::read::<AllFour>(&folder, id).ok());
+    let Some(model) = read.await.expect("reading does not panic") else {
+        return Ok(None);
+    };
+    match checkpoints::told_by(&**store, &model).await {
+        Ok(true) | Err(StoreError::Unavailable(_)) => Ok(Some(model)),
+        Ok(false) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Shared {
+    fn new(
+        store: Arc<dyn EventStore>,
+        folder: Option<PathBuf>,
+        model: Checkpointed<AllFour>,
+        kept: Option<Position>,
+    ) -> Self {
+        let (tag, ..) = uuid::Uuid::new_v4().as_fields();
+        let position = model.position();
+        Self {
+            store,
+            changes: Changes::since(position, tag),
+            lists: Lists::default(),
+            folder,
+            live: RwLock::new(Live { model, tag }),
+            progress: watch::Sender::new(Progress {
+                position,
+                caught_up: false,
+                tag,
+            }),
+            upkeep: Mutex::new(Upkeep {
+                known: position,
+                behind_since: Some(Instant::now()),
+                rebuilding: None,
+                kept,
+                trouble: None,
+            }),
+        }
+    }
+
+    /// A panic elsewhere leaves the model as the last whole fold left it, or a question unanswered.
+    pub(super) fn live(&self) -> RwLockReadGuard<'_, Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live_mut(&self) -> RwLockWriteGuard<'_, Live> {
+        self.live.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn behind(&self) -> Behind {
+        let own = self.progress.borrow().position;
+        let upkeep = self.upkeep();
+        Behind {
+            store: upkeep.known.max(own),
+            own,
+            since: upkeep
+                .behind_since
+                .map_or(Duration::ZERO, |since| since.elapsed()),
+        }
+    }
+
+    /// Takes events in, and notes what they changed for those who follow. Only the task that follows does this, so the
+    /// model does not change between the three steps.
+    pub(super) fn fold(&self, events: &[StoredEvent]) {
+        let mut watching = self.changes.watching(events);
+        let before = watching.rows(self.live().model.state());
+        self.live_mut().model.fold(events);
+        let live = self.live();
+        let after = watching.rows(live.model.state());
+        let position = live.model.position();
+        drop(live);
+        self.changes.note(&watching, position, before, after);
+        self.progress
+            .send_modify(|progress| progress.position = position);
+    }
+
+    /// Puts another model in place of this one; who followed this one begins anew.
+    pub(super) fn swap(&self, model: Checkpointed<AllFour>) {
+        let position = model.position();
+        let mut live = self.live_mut();
+        let tag = live.tag.wrapping_add(1);
+        let old = std::mem::replace(&mut *live, Live { model, tag });
+        self.changes.begin_anew(position, tag);
+        drop(live);
+        self.progress.send_modify(|progress| {
+            progress.position = position;
+            progress.tag = tag;
+        });
+        let mut upkeep = self.upkeep();
+        upkeep.rebuilding = None;
+        upkeep.kept = None;
+        upkeep.known = position;
+        drop(upkeep);
+        self.lists.forget();
+        // Many calls take their time to go, and nobody waits for that any more.
+        drop(old);
+    }
+
+    pub(super) fn is_at_the_end(&self) {
+        let position = self.progress.borrow().position;
+        let mut upkeep = self.upkeep();
+        upkeep.known = position;
+        upkeep.behind_since = None;
+        upkeep.trouble = None;
+        drop(upkeep);
+        self.progress
+            .send_if_modified(|progress| !std::mem::replace(&mut progress.caught_up, true));
+    }
+
+    /// The store has something at that position that was not taken in yet.
+    pub(super) fn is_behind(&self, known: Position) {
+        let mut upkeep = self.upkeep();
+        upkeep.known = upkeep.known.max(known);
+        upkeep.behind_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn is_out_of_touch(&self, error: &StoreError) {
+        let mut upkeep = self.upkeep();
+        upkeep.behind_since.get_or_insert_with(Instant::now);
+        upkeep.trouble = Some(error.to_string());
+    }
+
+    fn will_rebuild(&self) {
+        let mut upkeep = self.upkeep();
+        upkeep.rebuilding.get_or_insert(Position::START);
+    }
+
+    pub(super) fn is_rebuilding(&self, position: Position) {
+        self.upkeep().rebuilding = Some(position);
+    }
+
+    /// Keeps a checkpoint, if there is something new to keep. A copy is written, so that the fold need not wait for the
+    /// disk.
+    pub(super) fn keep(&self) {
+        let Some(folder) = &self.folder else { return };
+        if self.upkeep().kept == Some(self.progress.borrow().position) {
+            return;
+        }
+        let model = self.live().model.clone();
+        let kept = checkpoints::keep(folder, &model);
+        let mut upkeep = self.upkeep();
+        match kept {
+            Ok(()) => upkeep.kept = Some(model.position()),
+            Err(error) => upkeep.trouble = Some(whole(&error)),
+        }
+    }
+}
+
+fn whole(error: &NotKept) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or(error.to_string(), |cause| format!("{error}: {cause}"))
+}
