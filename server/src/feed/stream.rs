@@ -220,7 +220,7 @@ impl Streaming {
 
     /// Says how far everything was looked through, unless something waits that says so itself.
     fn beat(&mut self) {
-        if !still_admitted(&self.service, &self.caller, &self.route) {
+        if !self.service.guards.still_admits(&self.caller, &self.route) {
             return self.end(Reason::KeyRevoked);
         }
         if let Phase::Live(registration) = &self.phase {
@@ -279,9 +279,4 @@ impl Streaming {
 
 async fn stopped(service: Arc<Service>) {
     service.stopped().await;
-}
-
-/// Whether the key that opened the stream may still have it.
-fn still_admitted(_service: &Service, _caller: &Caller, _route: &Route) -> bool {
-    true
 }
