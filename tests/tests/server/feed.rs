@@ -4,13 +4,16 @@ use async_trait::async_trait;
 use domain::envelope::Hash;
 use domain::json::parse_line;
 use domain::{
-    AppendError, Batch, CallId, Command, EventStore, MemoryStore, Position, Revision, StoreError,
-    StoreId, StoreInfo, StoredEvent,
+    AppendError, Batch, CallId, Command, EventStore, Handler, MemoryStore, Position, Revision,
+    StoreError, StoreId, StoreInfo, StoredEvent,
 };
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use serde_json::Value;
-use server::Settings;
+use server::access::{Grant, Guards, Key, KeyFile, Keys};
 use server::feed::{INTERVAL, Subscribers};
+use server::log::Log;
+use server::service::Parts;
+use server::{Service, Settings};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::Path;
@@ -22,7 +25,7 @@ use tests::scenario::{ANA, BEN, connect_call, start_consult};
 use tests::service::{Running, Setup};
 use tests::sse::{Events, Sent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event. It can fail,
@@ -941,4 +944,45 @@ async fn the_feed_is_for_auditors_and_operators() {
         }
     }
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_once_its_key_is_revoked() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let file = KeyFile::at(&path);
+    let (auditor, text) = Key::create("auditor", vec![Grant::Auditor]);
+    let id = auditor.id.clone();
+    file.add(auditor).unwrap();
+    let (operator, operators_text) = Key::create("operator", vec![Grant::Operator]);
+    file.add(operator).unwrap();
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let service = Service::start(Parts {
+        handler: Handler::new(Arc::clone(&store)),
+        store,
+        settings: Settings {
+            heartbeat_ms: 5,
+            ..Settings::default()
+        },
+        guards: Guards::new(Keys::open(&path).unwrap()),
+        folder: None,
+        log: Log::silent(),
+    });
+    let service = service.await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(server::listen::serve(listener, Arc::clone(&service)));
+    let client = Client::new();
+    let request = client.get(format!("{url}/v1/events?stream=true"));
+    let mut events = Events::of(request.bearer_auth(text).send().await.unwrap());
+    assert_eq!(next(&mut events).await.event, "begin");
+    let revoke = client.delete(format!("{url}/v1/keys/{id}"));
+    let revoked = revoke.bearer_auth(operators_text).send().await.unwrap();
+    assert_eq!(revoked.status(), 200);
+    let end = in_time(events.next_named("cut_off")).await.unwrap();
+    assert_eq!(end.json()["reason"], "key_revoked");
+    assert_eq!(in_time(events.next()).await, None);
+    service.stop();
+    serving.await.unwrap();
+    service.close().await;
 }
