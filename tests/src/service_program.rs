@@ -43,7 +43,11 @@ impl Serving {
 
     /// Any run that serves. Fails the test if it ends instead of listening.
     pub fn start(run: Run) -> Self {
-        let mut child = run.start();
+        Self::of(run.start())
+    }
+
+    /// The same of a process that was started otherwise, with both outputs piped.
+    pub fn of(mut child: Child) -> Self {
         let told = Arc::new(Told::default());
         let stderr = child.stderr.take().expect("standard error is piped");
         let reader = std::thread::spawn({

@@ -86,6 +86,7 @@ impl clap::Args for Serve {
                 Arg::new("config")
                     .long("config")
                     .env("KAIGI_CONFIG")
+                    .hide_env_values(true)
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
                     .help("A file of settings, in TOML"),
