@@ -147,7 +147,7 @@ fn value(field: &Field, text: &str) -> Result<Value, String> {
         Kind::Texts(_) => {
             let parts = text.split(',').map(str::trim);
             let parts = parts.filter(|part| !part.is_empty());
-            Ok(Value::Array(parts.map(|part| part.into()).collect()))
+            Ok(Value::Array(parts.map(Value::from).collect()))
         }
         Kind::Number => {
             let number = text.parse::<u32>();

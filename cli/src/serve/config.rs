@@ -178,9 +178,9 @@ fn read(path: &Path) -> anyhow::Result<FromFile> {
 
 /// What is wrong and where, without the line itself: it may hold a password.
 fn located(error: &toml::de::Error, text: &str) -> String {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = &text.as_bytes()[..start];
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line = 1 + before.matches('\n').count();
     format!("line {line} is no TOML: {}", error.message())
 }
 

@@ -12,7 +12,7 @@ use tests::service_program::Serving;
 use toml::{Table, Value};
 
 /// How long something that is waited for may take, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: kaigi\r\nconnection: close\r\n\r\n";
 
@@ -500,6 +500,38 @@ fn what_the_service_keeps_beside_the_store_disturbs_nothing() {
         let _ = on(&store, verb).run().ended_with(0);
     }
     assert!(store.join("keys.json").exists());
+}
+
+#[test]
+fn with_a_certificate_it_is_reached_over_https() {
+    let folder = folder();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let [chain, key] = ["chain.pem", "key.pem"].map(|name| folder.path().join(name));
+    fs::write(&chain, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let run = on(
+        &folder.path().join("store"),
+        ["serve", "--listen", "127.0.0.1:0", "--without-keys"],
+    );
+    let serving = Serving::start(
+        run.env("KAIGI_TLS_CERTIFICATE", &chain)
+            .env("KAIGI_TLS_KEY", &key),
+    );
+    assert!(serving.url.starts_with("https://"), "{}", serving.url);
+    assert!(
+        !is_healthy(serving.address()),
+        "it does not speak plain HTTP"
+    );
+    let busy = on(&folder.path().join("store"), ["calls"])
+        .run()
+        .ended_with(75);
+    assert!(
+        busy.err.contains(&format!("use --server {}", serving.url)),
+        "{busy:#?}"
+    );
+    fs::write(&key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    serving.wait_until_told("kaigi: the certificate before stays in use");
+    let _ = serving.stop().ended_with(0);
 }
 
 #[cfg(target_os = "linux")]
