@@ -111,6 +111,23 @@ fn without_a_log_only_the_beginning_and_the_end_are_told() {
 }
 
 #[test]
+fn what_gets_to_no_route_is_in_the_log_too() {
+    let folder = folder();
+    let serving = Serving::with(folder.path(), ["--without-keys", "--max-connections", "1"]);
+    let asking = asking(serving.address());
+    assert!(!is_healthy(serving.address()));
+    let line = serving.wait_until_told("too_many_connections");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["status"], &line["route"]),
+        (&503.into(), &"-".into()),
+        "{line}"
+    );
+    drop(asking);
+    let _ = serving.stop().ended_with(0);
+}
+
+#[test]
 fn the_end_waits_for_what_is_under_way_and_a_second_signal_does_not() {
     let folder = folder();
     let serving = Serving::on(folder.path());
@@ -575,6 +592,8 @@ fn a_lack_of_descriptors_is_waited_out() {
         .stderr(Stdio::piped())
         .spawn();
     let serving = Serving::of(child.unwrap());
+    serving
+        .wait_until_told("the system allows 64 open files, so 16 connections are served at once");
     let many: Vec<_> = (0..100)
         .map(|_| TcpStream::connect(serving.address()).unwrap())
         .collect();
