@@ -32,7 +32,14 @@ fn address() -> String {
 }
 
 fn serving(folder: &Path, address: &str, more: &[&str]) -> Serving {
-    let serve = ["serve", "--without-keys", "--log", "none", "--listen", address];
+    let serve = [
+        "serve",
+        "--without-keys",
+        "--log",
+        "none",
+        "--listen",
+        address,
+    ];
     Serving::start(on(folder, serve.iter().chain(more)))
 }
 
@@ -40,7 +47,9 @@ fn serving(folder: &Path, address: &str, more: &[&str]) -> Serving {
 fn command(client: usize, number: usize) -> Value {
     let mut command = match number {
         0 => json!({"type": "connect_call", "agent": "agent:ana"}),
-        number if number % 2 == 1 => json!({"type": "hold", "by": "agent:ana", "party": "customer"}),
+        number if number % 2 == 1 => {
+            json!({"type": "hold", "by": "agent:ana", "party": "customer"})
+        }
         _ => json!({"type": "resume", "by": "agent:ana", "party": "customer"}),
     };
     command["call"] = format!("f{client}").into();
@@ -55,7 +64,10 @@ fn id(client: usize, number: usize) -> String {
 /// Sends it again until there is an answer: whoever was killed comes back.
 async fn answered(client: &Client, url: &str, command: &Value) -> Value {
     loop {
-        let path = format!("{url}/v1/calls/{}/commands", command["call"].as_str().unwrap());
+        let path = format!(
+            "{url}/v1/calls/{}/commands",
+            command["call"].as_str().unwrap()
+        );
         let sent = client.post(path).header("content-type", "application/json");
         let sent = sent.body(command.to_string()).send().await;
         let answer = match sent {
@@ -103,7 +115,9 @@ fn hold_against(stored: &[Value], answers: &[Value], sent: &HashSet<String>) {
 fn on_each_call_revisions_are_consecutive(stored: &[Value]) {
     let mut revisions: HashMap<&str, u64> = HashMap::new();
     for event in stored {
-        let revision = revisions.entry(event["call"].as_str().unwrap()).or_default();
+        let revision = revisions
+            .entry(event["call"].as_str().unwrap())
+            .or_default();
         *revision += 1;
         assert_eq!(event["revision"], *revision, "{event}");
     }
@@ -166,9 +180,13 @@ async fn stream(url: &str, lines: &[String]) -> Vec<Value> {
     }
     let text = String::from_utf8(text).unwrap();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let answers = whole.lines().map(|line| serde_json::from_str(line).unwrap());
+    let answers = whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
     // The last line may say that the service stops or that it gave up.
-    answers.take_while(|answer: &Value| answer["accepted"] == true).collect()
+    answers
+        .take_while(|answer: &Value| answer["accepted"] == true)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,10 +277,15 @@ async fn told_to_stop_under_load_it_answers_what_it_has_taken_and_ends_well() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     stopped.send_replace(true);
-    let ended = tokio::task::spawn_blocking(|| service.stop()).await.unwrap();
+    let ended = tokio::task::spawn_blocking(|| service.stop())
+        .await
+        .unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let kept = stored(folder.path());
-    let kept: HashSet<_> = kept.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    let kept: HashSet<_> = kept
+        .iter()
+        .map(|event| event["id"].as_str().unwrap())
+        .collect();
     for client in join_all(clients).await {
         for answer in client.unwrap() {
             for event in answer["events"].as_array().unwrap() {
@@ -293,7 +316,8 @@ async fn raw(address: &str, bytes: &[u8], half_close: bool) -> String {
 }
 
 fn post(headers: &str, body: &str) -> Vec<u8> {
-    format!("POST /v1/calls/c1/commands HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}").into_bytes()
+    format!("POST /v1/calls/c1/commands HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}")
+        .into_bytes()
 }
 
 #[tokio::test]
@@ -306,17 +330,67 @@ async fn whatever_is_sent_is_answered_or_cut_off_and_the_service_goes_on() {
     let length = |length: usize| format!("{json}Content-Length: {length}\r\n");
     let long = "x".repeat(100_000);
     let cases: Vec<(&str, Vec<u8>, bool, &[&str])> = vec![
-        ("no HTTP", b"\x16\x03\x01\x02\x00nonsense\r\n\r\n".to_vec(), false, &["400", ""]),
-        ("malformed JSON", post(&length(5), "{\"a\":"), false, &["400"]),
+        (
+            "no HTTP",
+            b"\x16\x03\x01\x02\x00nonsense\r\n\r\n".to_vec(),
+            false,
+            &["400", ""],
+        ),
+        (
+            "malformed JSON",
+            post(&length(5), "{\"a\":"),
+            false,
+            &["400"],
+        ),
         ("an empty body", post(&length(0), ""), false, &["400"]),
-        ("a body of another type", post("Content-Type: text/plain\r\nContent-Length: 2\r\n", "{}"), false, &["415"]),
-        ("an oversized body", post(&length(long.len()), &long), false, &["413"]),
-        ("a truncated body, closed", post(&length(500), "{\"type\":"), true, &["400", ""]),
-        ("a truncated body, left open", post(&length(500), "{\"type\":"), false, &["408", ""]),
-        ("an oversized header", post(&format!("X: {long}\r\n"), ""), false, &["431", ""]),
-        ("headers that never end", b"GET /healthz HTTP/1.1\r\nHost: l".to_vec(), false, &["408", ""]),
-        ("a length that is none", post(&format!("{json}Content-Length: many\r\n"), "{}"), false, &["400", ""]),
-        ("two lengths", post(&format!("{}Content-Length: 9\r\n", length(2)), "{}"), false, &["400", ""]),
+        (
+            "a body of another type",
+            post("Content-Type: text/plain\r\nContent-Length: 2\r\n", "{}"),
+            false,
+            &["415"],
+        ),
+        (
+            "an oversized body",
+            post(&length(long.len()), &long),
+            false,
+            &["413"],
+        ),
+        (
+            "a truncated body, closed",
+            post(&length(500), "{\"type\":"),
+            true,
+            &["400", ""],
+        ),
+        (
+            "a truncated body, left open",
+            post(&length(500), "{\"type\":"),
+            false,
+            &["408", ""],
+        ),
+        (
+            "an oversized header",
+            post(&format!("X: {long}\r\n"), ""),
+            false,
+            &["431", ""],
+        ),
+        (
+            "headers that never end",
+            b"GET /healthz HTTP/1.1\r\nHost: l".to_vec(),
+            false,
+            &["408", ""],
+        ),
+        (
+            "a length that is none",
+            post(&format!("{json}Content-Length: many\r\n"), "{}"),
+            false,
+            &["400", ""],
+        ),
+        (
+            "two lengths",
+            post(&format!("{}Content-Length: 9\r\n", length(2)), "{}"),
+            false,
+            &["400", ""],
+        ),
     ];
     for (what, bytes, half_close, expected) in cases {
         let answer = raw(&address, &bytes, half_close).await;
@@ -337,7 +411,10 @@ async fn those_who_never_finish_their_headers_keep_nobody_waiting() {
     let service = serving(folder.path(), &address, &["--header-timeout-ms", "1000"]);
     let slow = (0..200).map(|_| async {
         let mut stream = TcpStream::connect(&address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: l").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: l")
+            .await
+            .unwrap();
         stream
     });
     let slow = join_all(slow).await;
