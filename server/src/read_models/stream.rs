@@ -25,6 +25,9 @@ use tokio::time::timeout;
 /// How many changes are taken from the log at once.
 const AT_ONCE: usize = 256;
 
+/// How many bytes are sent in one piece, about.
+const PIECE: usize = 32 * 1024;
+
 /// One who follows.
 struct Subscriber {
     service: Arc<Service>,
@@ -78,14 +81,29 @@ impl Drop for Subscriber {
 impl Subscriber {
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some((event, self));
+            if let Some(events) = self.gathered() {
+                return Some((events, self));
             }
             if self.standing == Standing::Over {
                 return None;
             }
             self.go_on().await;
         }
+    }
+
+    /// What is ready, many events in one piece.
+    fn gathered(&mut self) -> Option<Bytes> {
+        let first = self.ready.pop_front()?;
+        if self.ready.is_empty() {
+            return Some(first);
+        }
+        let mut piece = Vec::from(first);
+        while piece.len() < PIECE
+            && let Some(event) = self.ready.pop_front()
+        {
+            piece.extend_from_slice(&event);
+        }
+        Some(piece.into())
     }
 
     async fn go_on(&mut self) {
