@@ -15,8 +15,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use domain::Correlation;
 use domain::json::{RejectionJson, parse_command};
+use domain::{Correlation, Request};
 use futures_util::stream::unfold;
 use std::pin::pin;
 use std::sync::Arc;
@@ -84,16 +84,24 @@ enum End {
     Unwanted,
 }
 
+impl End {
+    /// What the sender must know, if it still listens and does not know.
+    fn said(&self) -> Option<String> {
+        let again = "send this line and those after it again";
+        match self {
+            End::OfBody | End::Unwanted => None,
+            End::BrokenOff(why) => Some(format!("{why}; {again}")),
+            End::Stopping => Some(format!(
+                "the service is stopping; {again}, to a service that runs"
+            )),
+        }
+    }
+}
+
 impl Reader {
     async fn read(mut self, mut pieces: Pieces) {
-        let said = match self.read_lines(&mut pieces).await {
-            End::OfBody | End::Unwanted => return,
-            End::BrokenOff(why) => {
-                format!("{why}; send this line and those after it again")
-            }
-            End::Stopping => "the service is stopping; send this line and those after it again, to a service that runs"
-                .to_owned(),
-        };
+        let end = self.read_lines(&mut pieces).await;
+        let Some(said) = end.said() else { return };
         if let Some(place) = self.intake.place(self.line + 1).await {
             place.unreadable(&said);
         }
@@ -154,30 +162,8 @@ impl Reader {
     }
 
     fn judge(&self, line: Line, place: Place) {
-        let parsed = match line {
-            Line::Text(text) => {
-                parse_command(&text).map_err(|error| (refusal::code(&error), error.to_string()))
-            }
-            Line::Malformed(error) | Line::Unreadable(error) => Err((MALFORMED, error)),
-        };
-        match parsed {
-            Ok(mut request) => {
-                let handler = &self.service.handler;
-                let id = request.id.unwrap_or_else(|| handler.random_id());
-                let read_at = handler.now();
-                if request.correlation.is_none() {
-                    request.correlation.clone_from(&self.correlation);
-                }
-                let asked = Asked {
-                    request,
-                    id,
-                    read_at,
-                };
-                match self.not_permitted(&asked) {
-                    Some(rejection) => place.refused(&asked.request.call, id, rejection),
-                    None => self.intake.judge(place, asked),
-                }
-            }
+        match parsed(line) {
+            Ok(request) => self.ask(request, place),
             Err((code, error)) => {
                 let metrics = &self.service.metrics;
                 metrics.unjudged(UNKNOWN, Outcome::Malformed, code);
@@ -186,23 +172,49 @@ impl Reader {
         }
     }
 
-    /// Why this caller may not send that. Nothing is looked up before that is certain.
-    fn not_permitted(&self, asked: &Asked) -> Option<RejectionJson> {
-        let Asked {
-            request, read_at, ..
-        } = asked;
-        let (outcome, rejection) = if let Err(problem) = self.caller.may_send(&request.command) {
+    fn ask(&self, mut request: Request, place: Place) {
+        let handler = &self.service.handler;
+        if request.correlation.is_none() {
+            request.correlation.clone_from(&self.correlation);
+        }
+        let asked = Asked {
+            id: request.id.unwrap_or_else(|| handler.random_id()),
+            read_at: handler.now(),
+            request,
+        };
+        match self.permitted(&asked) {
+            Ok(()) => self.intake.judge(place, asked),
+            Err((outcome, rejection)) => {
+                let kind = asked.request.command.name();
+                let metrics = &self.service.metrics;
+                metrics.unjudged(kind, outcome, rejection.code);
+                place.refused(&asked.request.call, asked.id, rejection);
+            }
+        }
+    }
+
+    /// Whether this caller may send that. Nothing is looked up before that is certain.
+    fn permitted(&self, asked: &Asked) -> Result<(), (Outcome, RejectionJson)> {
+        let request = &asked.request;
+        self.caller.may_send(&request.command).map_err(|problem| {
             let denied = by_no_rule(problem.code(), problem.detail().to_owned());
             (Outcome::Denied, denied)
-        } else {
-            let max_ahead_ms = self.service.settings.max_ahead_ms;
-            let error = must_have_happened(request, *read_at, max_ahead_ms).err()?;
+        })?;
+        let max_ahead_ms = self.service.settings.max_ahead_ms;
+        must_have_happened(request, asked.read_at, max_ahead_ms).map_err(|error| {
             let refused = by_no_rule(TooFarAhead::CODE, error.to_string());
             (Outcome::Malformed, refused)
-        };
-        let kind = request.command.name();
-        self.service.metrics.unjudged(kind, outcome, rejection.code);
-        Some(rejection)
+        })
+    }
+}
+
+/// The command on that line, or what is wrong with it, for programs and for people.
+fn parsed(line: Line) -> Result<Request, (&'static str, String)> {
+    match line {
+        Line::Text(text) => {
+            parse_command(&text).map_err(|error| (refusal::code(&error), error.to_string()))
+        }
+        Line::Malformed(error) | Line::Unreadable(error) => Err((MALFORMED, error)),
     }
 }
 
