@@ -8,6 +8,7 @@ use super::{TooFarAhead, by_no_rule, must_have_happened, must_run, refusal};
 use crate::access::Caller;
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::Params;
+use crate::route::Route;
 use crate::{Problem, Service};
 use axum::Extension;
 use axum::body::Body;
@@ -37,6 +38,7 @@ const LINGER_MS: u64 = 1000;
 pub(crate) async fn send(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Extension(route): Extension<Arc<Route>>,
     _: Params,
     headers: HeaderMap,
     body: Body,
@@ -53,6 +55,7 @@ pub(crate) async fn send(
     let reader = Reader {
         service,
         caller,
+        route,
         correlation: correlation(&headers),
         intake,
         line: 0,
@@ -69,6 +72,7 @@ pub(crate) async fn send(
 struct Reader {
     service: Arc<Service>,
     caller: Caller,
+    route: Arc<Route>,
     correlation: Option<Correlation>,
     intake: Intake,
     /// The line that was taken last.
@@ -80,6 +84,8 @@ enum End {
     OfBody,
     BrokenOff(BrokenOff),
     Stopping,
+    /// The key was revoked, or has expired, since the stream began.
+    KeyRevoked,
     /// Nobody takes the answers any more.
     Unwanted,
 }
@@ -93,6 +99,9 @@ impl End {
             End::BrokenOff(why) => Some(format!("{why}; {again}")),
             End::Stopping => Some(format!(
                 "the service is stopping; {again}, to a service that runs"
+            )),
+            End::KeyRevoked => Some(format!(
+                "this key is not admitted any more; {again}, with another key"
             )),
         }
     }
@@ -136,9 +145,6 @@ impl Reader {
 
     async fn take_piece(&mut self, cutter: &mut Cutter, mut piece: &[u8]) -> Option<End> {
         while let Some(line) = cutter.cut(&mut piece) {
-            if self.service.is_stopping() {
-                return Some(End::Stopping);
-            }
             if let Some(end) = self.take(line).await {
                 return Some(end);
             }
@@ -146,8 +152,12 @@ impl Reader {
         None
     }
 
-    /// Takes a line once there is room for its answer.
+    /// Takes a line once there is room for its answer, and no faster than the key may send.
     async fn take(&mut self, line: Line) -> Option<End> {
+        self.service.guards.pace(&self.caller).await;
+        if let Some(end) = self.ends() {
+            return Some(end);
+        }
         self.line += 1;
         if line.is_blank() {
             return None;
@@ -158,6 +168,18 @@ impl Reader {
                 None
             }
             None => Some(End::Unwanted),
+        }
+    }
+
+    /// Why this line is not taken any more, if it is not.
+    fn ends(&self) -> Option<End> {
+        let guards = &self.service.guards;
+        if self.service.is_stopping() {
+            Some(End::Stopping)
+        } else if guards.still_admits(&self.caller, &self.route) {
+            None
+        } else {
+            Some(End::KeyRevoked)
         }
     }
 

@@ -163,7 +163,7 @@ macro_rules! changes {
             State(service): State<Arc<Service>>,
             asked: Asked,
         ) -> Result<Response, Problem> {
-            stream::answer(&service, $kind, &asked.params, &asked.headers)
+            stream::answer(&service, $kind, &asked)
         }
     };
 }
@@ -183,7 +183,7 @@ async fn handle_times_changes(
             return Err(Problem::bad_value("by", what));
         }
     };
-    stream::answer(&service, kind, &asked.params, &asked.headers)
+    stream::answer(&service, kind, &asked)
 }
 
 /// How the read models are doing.

@@ -29,7 +29,7 @@ struct Served {
     service: Arc<Service>,
     log: Lines,
     client: Client,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<usize>,
 }
 
 /// What a service wrote to its log.
@@ -112,7 +112,7 @@ impl Served {
 
     async fn stop(self) {
         self.service.stop();
-        self.serving.await.unwrap().unwrap();
+        self.serving.await.unwrap();
         self.service.close().await;
     }
 }
