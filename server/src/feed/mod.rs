@@ -22,11 +22,11 @@ pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;
 
 use crate::Settings;
-use domain::{EventStore, StoreError};
+use domain::{EventStore, Position, StoreError};
 use file::Keeper;
 use filter::Filter;
 use follow::Following;
-use live::Live;
+use live::{Known, Live};
 use reading::Reading;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,6 +106,16 @@ impl Feed {
         Subscribers {
             unfiltered: self.counts.unfiltered.load(Ordering::Relaxed),
             filtered: self.counts.filtered.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many events stand behind that position, as far as the feed has read: exactly if they are at hand, otherwise
+    /// at most 1,024 too many.
+    pub fn events_after(&self, position: Position) -> u64 {
+        let end = self.live.end().reached.count;
+        match self.live.at_position(position) {
+            Known::Exactly(prefix) | Known::Between(prefix, _) => end.saturating_sub(prefix.count),
+            Known::Beyond => 0,
         }
     }
 

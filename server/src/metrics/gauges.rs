@@ -2,7 +2,9 @@
 
 use super::labels::ByPhase;
 use crate::Service;
-use domain::{CommitFigures, Spread};
+use domain::call::Phase;
+use domain::{CommitFigures, Spread, Timestamp};
+use projections::{ActiveCall, OwedWrapUp};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -38,15 +40,44 @@ pub(crate) struct Gauges {
 }
 
 /// Asks everybody who knows.
-///
-/// TO CONNECT once the read models and the feed are there: `calls`, `wrap_ups_owed`, `oldest_wrap_up_ms`, `handle_ms`
-/// and the projection's lag from `service.views`, the feed's position and its subscribers from `service.feed`.
 pub(crate) fn observe(service: &Service) -> Gauges {
+    let (views, feed) = (&service.views, service.feed.state());
+    let behind = views.behind();
+    let streams = service.feed.subscribers();
+    let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
+    let (calls, owed) = views.read(|model| {
+        let four = model.state();
+        (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
+    });
+    let oldest_ms = owed
+        .first()
+        .map(|since| Timestamp::now().millis_since(*since));
     Gauges {
+        calls: Some(calls),
+        wrap_ups_owed: Some(owed.len() as u64),
+        oldest_wrap_up_ms: Some(oldest_ms.unwrap_or(0)),
+        handle_ms: Some(views.handle_times()),
+        projection_lag_events: Some(service.feed.events_after(behind.own)),
+        projection_lag_ms: Some(u64::try_from(behind.since.as_millis()).unwrap_or(u64::MAX)),
+        feed_position: Some(feed.prefix.position.0),
+        subscribers: Some(subscribers as u64),
         commits: service.store.commits(),
         log_lines_dropped: service.log.dropped(),
-        ..Gauges::default()
     }
+}
+
+/// Every phase of a call that goes on, and how many are in it.
+fn by_phase(calls: &[ActiveCall<'_>]) -> Vec<(&'static str, u64)> {
+    let going_on = Phase::ALL.iter().filter(|phase| **phase != Phase::Ended);
+    let count = |name| calls.iter().filter(|call| call.phase == Some(name)).count();
+    going_on
+        .map(|phase| (phase.name(), count(phase.name()) as u64))
+        .collect()
+}
+
+/// Since when each is owed, the oldest first.
+fn since(owed: &[OwedWrapUp<'_>]) -> Vec<Timestamp> {
+    owed.iter().map(|owed| owed.since.0).collect()
 }
 
 impl Gauges {

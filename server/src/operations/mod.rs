@@ -2,6 +2,7 @@
 
 mod openapi;
 mod page;
+mod ready;
 pub(crate) mod schemas;
 mod store;
 
@@ -17,6 +18,7 @@ pub use openapi::document;
 
 pub(crate) fn routes() -> Vec<Handled> {
     let mut routes = store::routes();
+    routes.extend(ready::routes());
     routes.extend([
         open(
             "/healthz",

@@ -3,6 +3,7 @@
 mod asked;
 mod changes;
 mod csv;
+mod ended;
 mod filter;
 mod follow;
 mod format;
