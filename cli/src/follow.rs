@@ -47,6 +47,7 @@ pub async fn follow(client: &Client, args: &Follow, console: &mut Console) -> an
     };
     let following = Following {
         seen,
+        agreed: false,
         since: seen,
         kept: seen,
         after,
@@ -73,6 +74,8 @@ async fn end(client: &Client) -> anyhow::Result<Position> {
 struct Following<'c> {
     /// What was seen; none until the service has said what it begins with.
     seen: Option<Prefix>,
+    /// The service has said of what an earlier run saw that it is the same.
+    agreed: bool,
     /// What came before this run: seen by an earlier one, or taken on trust.
     since: Option<Prefix>,
     /// What the checkpoint holds.
@@ -130,7 +133,7 @@ impl Following<'_> {
 
     fn is_caught_up(&self) -> bool {
         let reached = self.seen.zip(self.until);
-        reached.is_some_and(|(seen, until)| seen.position >= until)
+        self.agreed && reached.is_some_and(|(seen, until)| seen.position >= until)
     }
 
     fn take(&mut self, message: &Message) -> anyhow::Result<()> {
@@ -152,6 +155,7 @@ impl Following<'_> {
         }
         let seen = *self.seen.get_or_insert(*begun);
         self.since.get_or_insert(seen);
+        self.agreed = true;
         Ok(())
     }
 
@@ -194,7 +198,9 @@ impl Following<'_> {
     async fn prove(&mut self, client: &Client) -> anyhow::Result<()> {
         let seen = self.seen.context(NO_BEGINNING)?;
         let question = Question::new(["v1", "proof"]).with("position", &seen.position);
-        let theirs: Prefix = client.ask(&question).await?.json()?;
+        let answer = client.ask(&question).await;
+        let answer = answer.map_err(|error| self.refused(error))?;
+        let theirs: Prefix = answer.json()?;
         seen.agree(&theirs)?;
         let since = self.since.unwrap_or(seen);
         let proof = json!({
@@ -225,7 +231,7 @@ impl Following<'_> {
     /// A service that has less than was seen of it has lost something.
     fn refused(&self, error: ClientError) -> anyhow::Error {
         match (error.problem(), &self.seen) {
-            (Some(problem), Some(seen)) if problem.code == "ahead_of_store" => altered(format!(
+            (Some(problem), Some(seen)) if LOST.contains(&&*problem.code) => altered(format!(
                 "position {} was seen, and {}",
                 seen.position, problem.detail
             )),
@@ -233,6 +239,9 @@ impl Following<'_> {
         }
     }
 }
+
+/// What a service says of a position that it does not have.
+const LOST: [&str; 2] = ["ahead_of_store", "no_such_prefix"];
 
 const NO_BEGINNING: &str = "the service's stream does not say what it begins with";
 

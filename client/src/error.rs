@@ -141,6 +141,9 @@ impl Problem {
     }
 }
 
+/// Where keys come from; the service may have said it already.
+const HOW_TO_MAKE_ONE: &str = "`kaigi keys create`";
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}", self.detail, self.code)?;
@@ -149,9 +152,10 @@ impl fmt::Display for Problem {
         }
         f.write_str(")")?;
         if self.is_of_the_key() {
-            f.write_str(
-                "; the key comes from KAIGI_KEY or a file named with --key-file, and `kaigi keys create` makes one",
-            )?;
+            f.write_str("; the key comes from KAIGI_KEY, or from the file that --key-file names")?;
+            if !self.detail.contains(HOW_TO_MAKE_ONE) {
+                write!(f, ", and {HOW_TO_MAKE_ONE} makes one")?;
+            }
         }
         Ok(())
     }

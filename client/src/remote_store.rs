@@ -43,7 +43,7 @@ struct Told {
 const WAITING: Duration = Duration::from_secs(25);
 
 /// At most so many events are asked for at once.
-const LARGEST_PAGE: usize = 1000;
+const LARGEST_PAGE: usize = 4096;
 
 impl RemoteStore {
     /// The store of that service; asks which one it is.

@@ -11,6 +11,7 @@ pub mod load;
 pub mod page;
 pub mod program;
 pub mod scenario;
+pub mod scripted;
 pub mod service;
 pub mod service_program;
 pub mod skip;

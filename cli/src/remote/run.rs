@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::lines::Lines;
 use crate::run::{Stopped, Tally};
 use bytes::{Bytes, BytesMut};
-use client::{Client, ClientError, Waits};
+use client::{Client, ClientError, Patience, Waits};
 use domain::json::{parse_command, write_command};
 use domain::{CallId, CommandId};
 use futures_util::stream::unfold;
@@ -30,6 +30,13 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long the input may pause before the request is ended in good order; the next line begins another.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a service that answered before is waited for: about as long as a restart of it on a large store may take.
+const THROUGH_A_RESTART: Patience = Patience {
+    attempts: 15,
+    first_wait: Duration::from_millis(200),
+    longest_wait: Duration::from_secs(10),
+};
 
 /// A line on its way.
 enum Entry {
@@ -315,7 +322,7 @@ impl<W: Write, P: FnMut(&Tally)> Sending<'_, W, P> {
             _ => return Err(self.not_understood("answers in another order").into()),
         };
         *sent = sent.saturating_sub(1);
-        self.waits.begin_anew();
+        self.waits = THROUGH_A_RESTART.waits();
         match answer.accepted {
             Some(true) => self.tally.accepted += 1,
             Some(false) => self.tally.refused += 1,

@@ -5,6 +5,7 @@ use super::subscription::{Subscription, Told};
 use crate::args::{Output, Show};
 use crate::exit::{Exit, usage};
 use crate::output::{Console, json_line};
+use crate::show::Asked;
 use client::{Client, ClientError};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal};
@@ -53,6 +54,10 @@ fn of_changes(what: &Show) -> anyhow::Result<client::Question> {
             )
             .with_some("queue", queue.as_ref()),
         Show::HandleTimes(args) => changes
+            .with_some(
+                "by",
+                (Asked::new(args)? == Asked::Agents).then_some("agent"),
+            )
             .with_some(
                 "agent",
                 args.agent.as_ref().map(|agent| format!("agent:{agent}")),

@@ -189,6 +189,10 @@ impl Streaming {
             self.tell(&told);
             self.place.reached = told.up_to;
         }
+        // Whoever is always told something is asked for its key, too.
+        if Instant::now() >= self.next_heartbeat {
+            self.beat();
+        }
     }
 
     /// Those come next; nothing between them was left out. If they do not follow, this is another store's order.
