@@ -136,6 +136,8 @@ impl Live {
         self.state.send_modify(|state| {
             state.prefix = Prefix::NONE;
             state.caught_up = false;
+            // It was read just now, and what it said is why everything begins anew.
+            state.error = None;
             state.rebuilt = true;
             state.generation += 1;
         });
