@@ -11,6 +11,7 @@ mod stream;
 pub(crate) use headers::trace;
 
 use crate::access::COMMANDS;
+use crate::operations::schemas;
 use crate::problem::Problem;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::service::Service;
@@ -18,7 +19,7 @@ use axum::http::Method;
 use axum::routing::post;
 use domain::json::RejectionJson;
 use domain::{Request, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
@@ -57,18 +58,17 @@ fn send_command() -> Operation {
             ),
             traceparent(),
         ],
-        body: Some(("application/json", schema("Command"))),
+        body: Some(("application/json", schemas::of("Command"))),
         answers: vec![Answer {
             status: 200,
             about: "Accepted; its events are durable",
-            content: vec![("application/json", schema("Answer"))],
+            content: vec![("application/json", schemas::of("Answer"))],
         }],
         problems: &[400, 404, 408, 409, 412, 413, 415, 422, 500, 503],
     }
 }
 
 fn send_commands() -> Operation {
-    let lines = |about| json!({"type": "string", "description": about});
     Operation {
         id: "sendCommands",
         summary: "Send many commands, and take their answers while sending",
@@ -79,17 +79,11 @@ fn send_commands() -> Operation {
                 are not judged. No more lines are read while answers are not taken. The last line says so if the \
                 service reads no further, and from which line to send again.",
         parameters: vec![traceparent()],
-        body: Some(("application/x-ndjson", lines("Commands, one a line"))),
+        body: Some(("application/x-ndjson", schemas::of("Command"))),
         answers: vec![Answer {
             status: 200,
             about: "The answers, while the commands still come",
-            content: vec![(
-                "application/x-ndjson",
-                lines(
-                    "Answers, one a line, each with `line`; `error` in place of the rest where a line was no command \
-                     or not decided",
-                ),
-            )],
+            content: vec![("application/x-ndjson", schemas::of("StreamedAnswer"))],
         }],
         problems: &[415, 422, 503],
     }
@@ -101,10 +95,6 @@ fn traceparent() -> Parameter {
         json!({"type": "string"}),
         "W3C Trace Context: its trace id becomes the correlation of a command that has none",
     )
-}
-
-fn schema(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// Whoever comes now finds another process, or this one after its restart.

@@ -7,7 +7,8 @@ use super::page::{Asked, LIMIT, Layout, MOST, comes_past};
 use super::prefix::Prefix;
 use super::reading::no_such_prefix;
 use super::stream::Subscription;
-use crate::access::{Access, Caller, Role};
+use crate::access::{Caller, HISTORY};
+use crate::operations::schemas;
 use crate::request::Params;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::{Problem, Service, sse};
@@ -23,9 +24,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Auditors read events, and operators make backups and copies of them.
-const EVENTS: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
-
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
         events().handled(get(answer_events)),
@@ -38,7 +36,7 @@ fn events() -> Route {
     Route {
         method: Method::GET,
         path: "/v1/events",
-        access: EVENTS,
+        access: HISTORY,
         operation: Operation {
             id: "readEvents",
             summary: "Read all events in order, or follow them",
@@ -61,8 +59,8 @@ fn events() -> Route {
                 status: 200,
                 about: "The events",
                 content: vec![
-                    ("application/json", page_schema()),
-                    ("application/x-ndjson", event_schema()),
+                    ("application/json", schemas::of("EventPage")),
+                    ("application/x-ndjson", schemas::of("EventInForm")),
                     (sse::EVENT_STREAM, json!({"type": "string"})),
                 ],
             }],
@@ -121,50 +119,12 @@ fn events_parameters() -> Vec<Parameter> {
     ]
 }
 
-fn event_schema() -> Value {
-    json!({"$ref": "#/components/schemas/Event"})
-}
-
-fn page_schema() -> Value {
-    let mut schema = prefix_schema();
-    let properties = &mut schema["properties"];
-    properties["after"] = json!({"type": "integer", "format": "int64"});
-    properties["caught_up"] = json!({"type": "boolean"});
-    properties["events"] = json!({"type": "array", "items": {
-        "description": "As the interface shows it; with `form` as it was asked for",
-        "type": "object",
-    }});
-    schema["required"] = json!([
-        "store",
-        "after",
-        "position",
-        "count",
-        "rolling_hash",
-        "caught_up",
-        "events"
-    ]);
-    schema
-}
-
-fn prefix_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["store", "count", "position", "rolling_hash"],
-        "properties": {
-            "store": {"type": "string", "format": "uuid"},
-            "count": {"type": "integer", "format": "int64"},
-            "position": {"type": "integer", "format": "int64"},
-            "rolling_hash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        },
-    })
-}
-
 fn proof() -> Route {
     let number = || json!({"type": "integer", "format": "int64", "minimum": 0});
     Route {
         method: Method::GET,
         path: "/v1/proof",
-        access: EVENTS,
+        access: HISTORY,
         operation: Operation {
             id: "readProof",
             summary: "Count and rolling hash of the first events",
@@ -182,7 +142,7 @@ fn proof() -> Route {
             answers: vec![Answer {
                 status: 200,
                 about: "The proof",
-                content: vec![("application/json", prefix_schema())],
+                content: vec![("application/json", schemas::of("Proof"))],
             }],
             problems: &[404, 422, 503],
         },
@@ -194,7 +154,7 @@ fn position() -> Route {
     Route {
         method: Method::GET,
         path: "/v1/position",
-        access: EVENTS,
+        access: HISTORY,
         operation: Operation {
             id: "readPosition",
             summary: "Where the last event stands, if need be once there is another one",
@@ -216,17 +176,7 @@ fn position() -> Route {
             answers: vec![Answer {
                 status: 200,
                 about: "The position",
-                content: vec![(
-                    "application/json",
-                    json!({
-                        "type": "object",
-                        "required": ["store", "position"],
-                        "properties": {
-                            "store": {"type": "string", "format": "uuid"},
-                            "position": {"type": "integer", "format": "int64"},
-                        },
-                    }),
-                )],
+                content: vec![("application/json", schemas::of("End"))],
             }],
             problems: &[422, 503],
         },

@@ -6,7 +6,7 @@ mod labels;
 pub(crate) use gauges::{Gauges, observe};
 
 use crate::Service;
-use crate::access::{Access, Role};
+use crate::access::METRICS;
 use crate::log::Line;
 use crate::request::Params;
 use crate::route::{Answer as Answered, Handled, Operation, Route};
@@ -24,9 +24,6 @@ use prometheus_client::registry::{Registry, Unit};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Dashboards of the service itself, and those who look after it.
-const SCRAPERS: Access = Access::Roles(&[Role::Reader, Role::Operator]);
 
 /// The text format as it stands in the specification that its makers handed on.
 const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -99,7 +96,7 @@ pub(crate) fn routes() -> Vec<Handled> {
     let route = Route {
         method: Method::GET,
         path: "/metrics",
-        access: SCRAPERS,
+        access: METRICS,
         operation: Operation {
             id: "metrics",
             summary: "What the service counts and times, for Prometheus",

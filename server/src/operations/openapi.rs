@@ -5,6 +5,7 @@ use crate::access::Access;
 use crate::route::{Answer, Operation, Parameter, Place, Route};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The document of those routes.
@@ -133,7 +134,7 @@ fn parameter(parameter: &Parameter) -> Value {
 }
 
 fn responses(answers: &[Answer], problems: &[u16], access: Access) -> Value {
-    let mut responses = Map::new();
+    let mut responses = BTreeMap::new();
     for answer in answers {
         let mut response = json!({"description": answer.about});
         if !answer.content.is_empty() {
@@ -147,7 +148,7 @@ fn responses(answers: &[Answer], problems: &[u16], access: Access) -> Value {
     for status in of_any_route(access).iter().chain(problems) {
         responses.insert(status.to_string(), problem(*status));
     }
-    responses.into()
+    responses.into_iter().collect()
 }
 
 /// What every route may answer with, whatever it is for.

@@ -1,6 +1,7 @@
 //! What the store is and holds, for whoever looks after it or audits it.
 
-use crate::access::{Access, Role};
+use super::schemas;
+use crate::access::STORE;
 use crate::route::{Answer, Handled, Operation, Route};
 use crate::{Problem, Service};
 use axum::extract::State;
@@ -11,15 +12,12 @@ use domain::{StoreError, StoreInfo};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// Who reads events may know how many there are, and how far they go.
-const ACCESS: Access = Access::Roles(&[Role::Operator, Role::Auditor]);
-
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
         Route {
             method: Method::GET,
             path: "/v1/store",
-            access: ACCESS,
+            access: STORE,
             operation: Operation {
                 id: "store",
                 summary: "What the store is and holds",
@@ -27,7 +25,7 @@ pub(crate) fn routes() -> Vec<Handled> {
                 answers: vec![Answer {
                     status: 200,
                     about: "As of now",
-                    content: vec![("application/json", schema())],
+                    content: vec![("application/json", schemas::of("StoreInfo"))],
                 }],
                 problems: &[500, 503],
                 ..Operation::default()
@@ -66,22 +64,5 @@ fn told(info: StoreInfo) -> Value {
         "bytes_on_disk": info.bytes_on_disk,
         "last_position": info.last.0,
         "remarks": remarks.collect::<Map<_, _>>(),
-    })
-}
-
-fn schema() -> Value {
-    let count = json!({ "type": ["integer", "null"], "minimum": 0 });
-    json!({
-        "type": "object",
-        "required": ["id", "format", "events", "calls", "bytes_on_disk", "last_position", "remarks"],
-        "properties": {
-            "id": { "type": "string", "format": "uuid" },
-            "format": { "type": "string" },
-            "events": count,
-            "calls": count,
-            "bytes_on_disk": count,
-            "last_position": { "type": "integer", "minimum": 0 },
-            "remarks": { "type": "object", "additionalProperties": { "type": "string" } },
-        },
     })
 }

@@ -394,6 +394,7 @@ async fn a_command_that_was_under_way_when_the_service_was_told_to_stop_is_answe
     wire.send(CONNECT.as_bytes()).await;
     let answer = wire.answer().await;
     assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(answer.headers.contains("etag: \"1\""), "{}", answer.headers);
     service.stop().await;
     assert_eq!(store.events().await, 1);
 }

@@ -211,6 +211,7 @@ async fn service_in(store: &Arc<Cluster>, settings: Settings, folder: Option<&Pa
         store: Arc::clone(store) as Arc<dyn EventStore>,
         settings,
         folder: folder.map(Path::to_owned),
+        ..Setup::default()
     };
     Running::with(setup).await
 }
