@@ -1,4 +1,4 @@
-//! Bodies as they come in: never more of one than is agreed, and never waited for without end.
+//! Bodies as they come in: never more of one than is agreed. That none is waited for without end sees [`crate::listen`] to.
 
 use crate::{Problem, Settings};
 use axum::body::Body;
@@ -6,13 +6,13 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::error::Error;
+use std::io;
 
 /// A body, piece by piece.
 pub(crate) struct Pieces {
     body: Body,
-    patience: Duration,
+    idle_timeout_ms: u64,
 }
 
 /// Why there is no next piece though the body did not end.
@@ -22,32 +22,43 @@ pub(crate) enum BrokenOff {
     #[error("the body ends before its end: {0}")]
     Failed(axum::Error),
     /// Nothing more came.
-    #[error("nothing came for {} ms, and the body did not end", .0.as_millis())]
-    Silent(Duration),
+    #[error("nothing came for {0} ms, and the body did not end")]
+    Silent(u64),
 }
 
 impl Pieces {
     pub(crate) fn of(body: Body, settings: &Settings) -> Self {
         Self {
             body,
-            patience: Duration::from_millis(settings.idle_timeout_ms),
+            idle_timeout_ms: settings.idle_timeout_ms,
         }
     }
 
     /// The next piece; none at the end of the body. Nothing is lost if this is not waited for.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        loop {
-            let frame = timeout(self.patience, self.body.frame()).await;
-            let Some(frame) = frame.map_err(|_| BrokenOff::Silent(self.patience))? else {
-                return Ok(None);
-            };
-            let frame = frame.map_err(BrokenOff::Failed)?;
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| self.broken_off(error))?;
             // Trailers say nothing here.
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));
             }
         }
+        Ok(None)
     }
+
+    fn broken_off(&self, error: axum::Error) -> BrokenOff {
+        if is_silence(&error) {
+            BrokenOff::Silent(self.idle_timeout_ms)
+        } else {
+            BrokenOff::Failed(error)
+        }
+    }
+}
+
+/// Whether somewhere below there is a time that ran out.
+fn is_silence(error: &(dyn Error + 'static)) -> bool {
+    let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    error.downcast_ref().is_some_and(timed_out) || error.source().is_some_and(is_silence)
 }
 
 /// The whole body as a text.

@@ -321,6 +321,50 @@ async fn who_is_turned_away_is_counted() {
 }
 
 #[tokio::test]
+async fn calls_wrap_ups_and_handle_times_are_told_as_the_read_models_have_them() {
+    let service = Running::start().await;
+    let at = |time: &str| format!("2026-01-05T09:{time}.000Z");
+    for (call, command) in [
+        (
+            "c1",
+            json!({"type": "connect_call", "agent": "agent:ana", "at": at("00:00")}),
+        ),
+        (
+            "c1",
+            json!({"type": "hang_up", "party": "customer", "at": at("01:30")}),
+        ),
+        ("c2", json!({"type": "connect_call", "agent": "agent:ben"})),
+    ] {
+        assert_eq!(service.send(call, &command).await.status(), 200);
+    }
+    let last = service.service.store.info().await.unwrap().last;
+    let path = format!("/v1/active-calls?min_position={last}");
+    let seen = service
+        .get(&service.keys.reader, &path)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(seen.status(), 200);
+    let samples = samples(&scrape(&service).await);
+    for (name, expected) in [
+        (r#"kaigi_calls{phase="talking"}"#, 1),
+        (r#"kaigi_calls{phase="conference"}"#, 0),
+        ("kaigi_wrap_ups_owed", 1),
+        ("kaigi_handle_seconds_count", 1),
+        (r#"kaigi_handle_seconds_bucket{le="60.0"}"#, 0),
+        (r#"kaigi_handle_seconds_bucket{le="120.0"}"#, 1),
+        ("kaigi_projection_lag_events", 0),
+        ("kaigi_subscribers", 0),
+    ] {
+        assert_eq!(count(&samples, name), expected, "{name}");
+    }
+    assert_eq!(samples["kaigi_handle_seconds_sum"], "90.0");
+    let oldest: f64 = samples["kaigi_oldest_wrap_up_seconds"].parse().unwrap();
+    assert!(oldest > 3600.0, "it has been owed since January: {oldest}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn the_embedded_store_tells_of_its_commits_and_one_in_memory_has_none() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SledStore::open(folder.path()).unwrap());
