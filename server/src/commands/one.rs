@@ -1,7 +1,7 @@
 //! One command for one call.
 
 use super::headers::{complete, must_be};
-use super::{TooFarAhead, body, must_have_happened, must_run, refusal};
+use super::{TooFarAhead, body, must_have_happened, refusal};
 use crate::access::Caller;
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::{CallInPath, Params};
@@ -29,7 +29,6 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     must_be("application/json", &headers)?;
     let text = body::text(body, &service.settings).await?;
-    must_run(&service)?;
     let request = parsed(&service, &call, &text)?;
     let request = permitted(&service, &caller, request, &headers)?;
     let id = request.id.unwrap_or_else(|| service.handler.random_id());
