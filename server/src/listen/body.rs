@@ -11,21 +11,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
-/// A request's body that fails when the client sends nothing of it for too long.
+/// A request's body that fails when the client sends nothing of it for twice too long. Whoever reads it says so after
+/// once too long; this is for those who do not.
 pub(super) struct Asked {
     body: Incoming,
-    idle: Duration,
+    patience: Duration,
     /// While something is waited for.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Asked {
     pub(super) fn new(body: Incoming, idle: Duration) -> Self {
-        let waiting = None;
         Self {
             body,
-            idle,
-            waiting,
+            patience: idle.saturating_mul(2),
+            waiting: None,
         }
     }
 }
@@ -42,8 +42,10 @@ impl Body for Asked {
             self.waiting = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)));
         }
-        let idle = self.idle;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(idle)));
+        let patience = self.patience;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(waiting.as_mut().poll(context));
         let silent = io::Error::new(
             io::ErrorKind::TimedOut,

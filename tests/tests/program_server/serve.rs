@@ -14,7 +14,7 @@ use toml::{Table, Value};
 /// How long something that is waited for may take, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: kaigi\r\nconnection: close\r\n\r\n";
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -38,7 +38,7 @@ fn is_healthy(address: &str) -> bool {
 fn asking(address: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = "POST /v1/calls/c1/commands HTTP/1.1\r\nhost: kaigi\r\ncontent-type: application/json\r\n\
+    let head = "POST /v1/calls/c1/commands HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
                 content-length: 100\r\nexpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut go_on = [0; 25];
