@@ -1,6 +1,6 @@
 //! What the store is and holds, for whoever looks after it or audits it.
 
-use crate::access::{Access, Role};
+use crate::access::STORE;
 use crate::route::{Answer, Handled, Operation, Route};
 use crate::{Problem, Service};
 use axum::extract::State;
@@ -11,15 +11,12 @@ use domain::{StoreError, StoreInfo};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// Who reads events may know how many there are, and how far they go.
-const ACCESS: Access = Access::Roles(&[Role::Operator, Role::Auditor]);
-
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
         Route {
             method: Method::GET,
             path: "/v1/store",
-            access: ACCESS,
+            access: STORE,
             operation: Operation {
                 id: "store",
                 summary: "What the store is and holds",
