@@ -70,7 +70,7 @@ pub fn on<S: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> 
 pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     let mut command = Command::new(kaigi());
     command.args(args);
-    for name in ["KAIGI_STORE", "KAIGI_SERVER", "KAIGI_KEY"] {
+    for name in ["KAIGI_STORE", "KAIGI_SERVER", "KAIGI_KEY", "KAIGI_KEYS"] {
         command.env_remove(name);
     }
     Run {

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long something that is waited for may take, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `kaigi serve`. It is killed if nobody ends it otherwise.
 pub struct Serving {
@@ -43,7 +43,11 @@ impl Serving {
 
     /// Any run that serves. Fails the test if it ends instead of listening.
     pub fn start(run: Run) -> Self {
-        let mut child = run.start();
+        Self::of(run.start())
+    }
+
+    /// The same of a process that was started otherwise, with both outputs piped.
+    pub fn of(mut child: Child) -> Self {
         let told = Arc::new(Told::default());
         let stderr = child.stderr.take().expect("standard error is piped");
         let reader = std::thread::spawn({

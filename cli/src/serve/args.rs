@@ -86,6 +86,7 @@ impl clap::Args for Serve {
                 Arg::new("config")
                     .long("config")
                     .env("KAIGI_CONFIG")
+                    .hide_env_values(true)
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
                     .help("A file of settings, in TOML"),
@@ -146,7 +147,7 @@ fn value(field: &Field, text: &str) -> Result<Value, String> {
         Kind::Texts(_) => {
             let parts = text.split(',').map(str::trim);
             let parts = parts.filter(|part| !part.is_empty());
-            Ok(Value::Array(parts.map(|part| part.into()).collect()))
+            Ok(Value::Array(parts.map(Value::from).collect()))
         }
         Kind::Number => {
             let number = text.parse::<u32>();

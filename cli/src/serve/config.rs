@@ -13,6 +13,15 @@ use toml::{Table, Value};
 /// Where it listens unless somebody says otherwise.
 const LISTEN: &str = "127.0.0.1:7400";
 
+/// What may be 0, and means something then; with another limit of 0 nobody would be served.
+const MAY_BE_ZERO: [&str; 5] = [
+    "max_ahead_ms",
+    "keep_alive_ms",
+    "rate_per_key",
+    "grace_ms",
+    "max_wait_ms",
+];
+
 /// What is in force, and what each of it comes from.
 #[derive(Debug)]
 pub(super) struct Configuration {
@@ -63,15 +72,21 @@ impl Configuration {
     /// What the service itself is told.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         let known = of_service();
-        let ours = self
-            .values
-            .iter()
-            .filter(|(name, _)| known.contains_key(**name));
-        let table: Table = ours
-            .map(|(name, (value, _))| ((*name).to_owned(), value.clone()))
-            .collect();
-        table.try_into().map_err(|error: toml::de::Error| {
-            usage(format!("a setting cannot have that value: {error}"))
+        let ours = self.values.iter();
+        let ours = ours.filter(|(name, _)| known.contains_key(**name));
+        let mut table = Table::new();
+        for (name, (value, _)) in ours {
+            if value.as_integer() == Some(0) && !MAY_BE_ZERO.contains(name) {
+                return Err(usage(format!("`{name}` must be more than 0")));
+            }
+            table.insert((*name).to_owned(), value.clone());
+        }
+        let settings = table.try_into();
+        settings.map_err(|error: toml::de::Error| {
+            usage(format!(
+                "a setting cannot have that value: {}",
+                error.message()
+            ))
         })
     }
 
@@ -163,9 +178,9 @@ fn read(path: &Path) -> anyhow::Result<FromFile> {
 
 /// What is wrong and where, without the line itself: it may hold a password.
 fn located(error: &toml::de::Error, text: &str) -> String {
-    let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = &text.as_bytes()[..start];
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line = 1 + before.matches('\n').count();
     format!("line {line} is no TOML: {}", error.message())
 }
 

@@ -3,6 +3,7 @@
 mod address;
 pub mod args;
 mod config;
+mod descriptors;
 pub mod fields;
 mod notify;
 mod signals;
@@ -38,11 +39,11 @@ pub async fn serve(args: &Serve, console: &mut Console) -> anyhow::Result<Exit> 
         return Ok(Exit::Done);
     }
     let plan = Plan::of(&configuration, args.without_keys).await?;
-    // From here on a signal is an end in good order, also one that comes while the store is opened.
-    let signals = Signals::new()?;
     let listener = plan.listener().await?;
     plan.store.must_be_writable()?;
+    // A signal that comes meanwhile ends the process at once, which an embedded store bears.
     let store = plan.store.open().await?;
+    let signals = Signals::new()?;
     let serving = plan.serve(Arc::clone(&store), listener, signals);
     closing(&*store, serving).await
 }
@@ -68,11 +69,13 @@ impl Plan {
             must_be_loopback(&listen, &addresses)?;
         }
         let (guards, keys) = guards(configuration, without_keys)?;
+        let mut settings = configuration.settings()?;
+        settings.max_connections = descriptors::connections(settings.max_connections);
         Ok(Self {
             listen,
             addresses,
             store: configuration.store().clone(),
-            settings: configuration.settings()?,
+            settings,
             guards,
             keys,
             certificate: certificate(configuration)?,

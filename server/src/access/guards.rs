@@ -238,3 +238,166 @@ fn token_unknown() -> Problem {
         "this token is not for this path and query, or its time is over; ask `POST /v1/tokens` for another",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Grant, OPERATION, READ_MODELS};
+    use crate::route::{Answer, Operation};
+    use axum::body::Body;
+    use axum::http::request::Builder;
+    use serde_json::json;
+    use std::time::{Duration, Instant};
+
+    const STREAM: &str = "/v1/active-calls/changes?queue=billing";
+
+    fn stream() -> Route {
+        Route {
+            method: Method::GET,
+            path: "/v1/active-calls/changes",
+            access: READ_MODELS,
+            operation: Operation {
+                answers: vec![Answer {
+                    status: 200,
+                    about: "",
+                    content: vec![("text/event-stream", json!({}))],
+                }],
+                ..Operation::default()
+            },
+        }
+    }
+
+    fn no_stream() -> Route {
+        let operation = Operation::default();
+        Route {
+            operation,
+            ..stream()
+        }
+    }
+
+    fn get(uri: &str) -> Builder {
+        Request::builder().uri(uri)
+    }
+
+    fn request(builder: Builder) -> Request {
+        builder.body(Body::empty()).unwrap()
+    }
+
+    fn code(admitted: Result<Caller, Denied>) -> &'static str {
+        admitted.map_or_else(|denied| denied.code, |_| "admitted")
+    }
+
+    /// Where a token of that key leads.
+    fn token_url(guards: &Guards, key: &str) -> String {
+        let issued = guards.tokens.issue(key, &STREAM.parse().unwrap());
+        issued.ok().unwrap().url
+    }
+
+    #[test]
+    fn a_token_admits_to_its_own_path_and_query_and_is_taken_out_of_it() {
+        let (reader, _) = Key::create("wallboard", vec![Grant::Reader]);
+        let id = reader.id.clone();
+        let guards = Guards::new(Keys::of([reader]));
+        let url = token_url(&guards, &id);
+        let mut asked = request(get(&url));
+        let caller = guards.admit(&mut asked, &stream()).ok().unwrap();
+        assert_eq!(caller.key(), id);
+        assert_eq!(*asked.uri(), STREAM);
+        let (_, token) = url.rsplit_once('=').unwrap();
+        let denied = |request: Builder, route: &Route| {
+            let mut request = super::tests::request(request);
+            code(guards.admit(&mut request, route))
+        };
+        assert_eq!(denied(get(&url), &stream()), "admitted");
+        assert_eq!(denied(get(&url), &no_stream()), "token_unknown");
+        assert_eq!(denied(get(&url).method("HEAD"), &stream()), "token_unknown");
+        assert_eq!(denied(get(&url).method("POST"), &stream()), "token_unknown");
+        let with_key = get(&url).header("authorization", "Bearer kaigi_1_2");
+        assert_eq!(denied(with_key, &stream()), "key_unknown");
+        for other in [
+            format!("/v1/active-calls/changes?token={token}"),
+            format!("/v1/active-calls/changes?queue=sales&token={token}"),
+            format!("/v1/active-calls/changes?queue=billing&idle=1&token={token}"),
+            format!("/v1/monitoring/changes?queue=billing&token={token}"),
+            format!("{url}&token={token}"),
+            format!("{STREAM}&token={}", &token[1..]),
+            format!("{STREAM}&token="),
+        ] {
+            assert_eq!(denied(get(&other), &stream()), "token_unknown", "{other}");
+        }
+        let other_name = format!("{STREAM}&%74oken={token}");
+        assert_eq!(denied(get(&other_name), &stream()), "key_missing");
+    }
+
+    #[test]
+    fn a_token_ends_with_its_time_and_no_key_has_more_than_it_may() {
+        let (reader, _) = Key::create("wallboard", vec![Grant::Reader]);
+        let (other, _) = Key::create("another", vec![Grant::Reader]);
+        let (id, of_other) = (reader.id.clone(), other.id.clone());
+        let settings = Settings {
+            token_ttl_ms: 0,
+            ..Settings::default()
+        };
+        let keys = || Keys::of([reader.clone(), other.clone()]);
+        let at_once = Guards::new(keys()).within(&settings);
+        for _ in 0..2 * tokens::MOST_PER_KEY {
+            let mut late = request(get(&token_url(&at_once, &id)));
+            assert_eq!(code(at_once.admit(&mut late, &stream())), "token_unknown");
+        }
+        let later = Guards::new(keys());
+        let urls: Vec<_> = (0..tokens::MOST_PER_KEY)
+            .map(|_| token_url(&later, &id))
+            .collect();
+        assert!(later.tokens.issue(&id, &STREAM.parse().unwrap()).is_err());
+        let of_other = token_url(&later, &of_other);
+        for url in urls.iter().chain([&of_other]) {
+            let mut asked = request(get(url));
+            assert_eq!(code(later.admit(&mut asked, &stream())), "admitted");
+        }
+    }
+
+    #[test]
+    fn tokens_and_streams_end_with_the_key_they_are_of() {
+        let (key, _) = Key::create("wallboard", vec![Grant::Reader]);
+        let guards = Guards::new(Keys::of([key.clone()]));
+        let url = token_url(&guards, &key.id);
+        let caller = guards
+            .admit(&mut request(get(&url)), &stream())
+            .ok()
+            .unwrap();
+        assert!(guards.still_admits(&caller, &stream()));
+        let for_operators = Route {
+            access: OPERATION,
+            ..stream()
+        };
+        assert!(!guards.still_admits(&caller, &for_operators));
+        let revoked = Key {
+            revoked_at: Some(Timestamp::now()),
+            ..key
+        };
+        let guards = Guards {
+            keys: Some(Keys::of([revoked])),
+            ..guards
+        };
+        assert!(!guards.still_admits(&caller, &stream()));
+        let denied = guards.admit(&mut request(get(&url)), &stream());
+        assert_eq!(code(denied), "key_revoked");
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_commands_is_slowed_down_to_what_the_key_may() {
+        let settings = Settings {
+            rate_per_key: 50,
+            ..Settings::default()
+        };
+        let (key, _) = Key::create("acd-1", vec![Grant::Telephony]);
+        let caller = Caller::with(&key);
+        let guards = Guards::new(Keys::of([key])).within(&settings);
+        let began = Instant::now();
+        for _ in 0..60 {
+            guards.pace(&caller).await;
+        }
+        // 50 at once, and then one every 20 ms.
+        assert!(began.elapsed() >= Duration::from_millis(200));
+    }
+}

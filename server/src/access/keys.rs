@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread;
@@ -371,7 +372,9 @@ impl Known {
 /// A line like those of requests, where the program says what goes wrong.
 fn say(what: &str) {
     let at = Timestamp::now().to_string();
-    eprintln!("{}", serde_json::json!({"at": at, "keys": what}));
+    let line = serde_json::json!({"at": at, "keys": what});
+    // Nobody may read it, and the keys are looked at all the same.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The error and what caused it, in one line.

@@ -225,10 +225,9 @@ struct KeyBody {
 async fn issue(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
-    params: Params,
+    _: Params,
     request: Request,
 ) -> Result<Response, Problem> {
-    drop(params);
     let body: TokenBody = read(request, &service).await?;
     let stream = stream(&body.stream)?;
     let route = route_of(&stream).ok_or_else(no_stream)?;

@@ -99,7 +99,7 @@ fn calls_operation() -> Operation {
                 are answered at once; the next page, or the same question soon after, costs little.",
         parameters,
         body: None,
-        answers: list_answers(&["ListedCall"]),
+        answers: list_answers("ListedCalls", &["ListedCall"]),
         problems: &[406, 422, 500, 503],
     }
 }

@@ -244,35 +244,24 @@ fn call_operation() -> Operation {
         ],
         body: None,
         answers: vec![
-            Answer {
-                status: 200,
-                about: "The call",
-                content: vec![(
-                    "application/json",
-                    json!({"$ref": "#/components/schemas/Call"}),
-                )],
-            },
-            Answer {
-                status: 304,
-                about: "The call is at the revision that `If-None-Match` names",
-                content: Vec::new(),
-            },
+            Answer::of(
+                200,
+                "The call",
+                "application/json",
+                json!({"$ref": "#/components/schemas/Call"}),
+            ),
+            Answer::empty(
+                304,
+                "The call is at the revision that `If-None-Match` names",
+            ),
         ],
         problems: &[404, 422, 500, 503],
     }
 }
 
 fn events_operation() -> Operation {
-    let whole = json!({
-        "type": "object",
-        "required": ["call", "revision", "head", "events"],
-        "properties": {
-            "call": {"type": "string"},
-            "revision": {"type": "integer", "minimum": 1},
-            "head": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-            "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
-        },
-    });
+    let event = json!({"$ref": "#/components/schemas/Event"});
+    let line = json!({"anyOf": [event, {"type": "object", "required": ["stored"]}]});
     Operation {
         id: "getCallEvents",
         summary: "How one call went",
@@ -296,8 +285,11 @@ fn events_operation() -> Operation {
             status: 200,
             about: "Its events, in order",
             content: vec![
-                ("application/json", whole),
-                ("application/x-ndjson", json!({"type": "string"})),
+                (
+                    "application/json",
+                    json!({"$ref": "#/components/schemas/CallEvents"}),
+                ),
+                ("application/x-ndjson", line),
             ],
         }],
         problems: &[404, 406, 422, 500, 503],

@@ -8,6 +8,7 @@ use super::{TooFarAhead, by_no_rule, must_have_happened, must_run, refusal};
 use crate::access::Caller;
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::Params;
+use crate::route::Route;
 use crate::{Problem, Service};
 use axum::Extension;
 use axum::body::Body;
@@ -15,8 +16,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use domain::Correlation;
 use domain::json::{RejectionJson, parse_command};
+use domain::{Correlation, Request};
 use futures_util::stream::unfold;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ const LINGER_MS: u64 = 1000;
 pub(crate) async fn send(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Extension(route): Extension<Arc<Route>>,
     _: Params,
     headers: HeaderMap,
     body: Body,
@@ -53,6 +55,7 @@ pub(crate) async fn send(
     let reader = Reader {
         service,
         caller,
+        route,
         correlation: correlation(&headers),
         intake,
         line: 0,
@@ -69,6 +72,7 @@ pub(crate) async fn send(
 struct Reader {
     service: Arc<Service>,
     caller: Caller,
+    route: Arc<Route>,
     correlation: Option<Correlation>,
     intake: Intake,
     /// The line that was taken last.
@@ -80,20 +84,33 @@ enum End {
     OfBody,
     BrokenOff(BrokenOff),
     Stopping,
+    /// The key was revoked, or has expired, since the stream began.
+    KeyRevoked,
     /// Nobody takes the answers any more.
     Unwanted,
 }
 
+impl End {
+    /// What the sender must know, if it still listens and does not know.
+    fn said(&self) -> Option<String> {
+        let again = "send this line and those after it again";
+        match self {
+            End::OfBody | End::Unwanted => None,
+            End::BrokenOff(why) => Some(format!("{why}; {again}")),
+            End::Stopping => Some(format!(
+                "the service is stopping; {again}, to a service that runs"
+            )),
+            End::KeyRevoked => Some(format!(
+                "this key is not admitted any more; {again}, with another key"
+            )),
+        }
+    }
+}
+
 impl Reader {
     async fn read(mut self, mut pieces: Pieces) {
-        let said = match self.read_lines(&mut pieces).await {
-            End::OfBody | End::Unwanted => return,
-            End::BrokenOff(why) => {
-                format!("{why}; send this line and those after it again")
-            }
-            End::Stopping => "the service is stopping; send this line and those after it again, to a service that runs"
-                .to_owned(),
-        };
+        let end = self.read_lines(&mut pieces).await;
+        let Some(said) = end.said() else { return };
         if let Some(place) = self.intake.place(self.line + 1).await {
             place.unreadable(&said);
         }
@@ -128,9 +145,6 @@ impl Reader {
 
     async fn take_piece(&mut self, cutter: &mut Cutter, mut piece: &[u8]) -> Option<End> {
         while let Some(line) = cutter.cut(&mut piece) {
-            if self.service.is_stopping() {
-                return Some(End::Stopping);
-            }
             if let Some(end) = self.take(line).await {
                 return Some(end);
             }
@@ -138,8 +152,12 @@ impl Reader {
         None
     }
 
-    /// Takes a line once there is room for its answer.
+    /// Takes a line once there is room for its answer, and no faster than the key may send.
     async fn take(&mut self, line: Line) -> Option<End> {
+        self.service.guards.pace(&self.caller).await;
+        if let Some(end) = self.ends() {
+            return Some(end);
+        }
         self.line += 1;
         if line.is_blank() {
             return None;
@@ -153,31 +171,21 @@ impl Reader {
         }
     }
 
+    /// Why this line is not taken any more, if it is not.
+    fn ends(&self) -> Option<End> {
+        let guards = &self.service.guards;
+        if self.service.is_stopping() {
+            Some(End::Stopping)
+        } else if guards.still_admits(&self.caller, &self.route) {
+            None
+        } else {
+            Some(End::KeyRevoked)
+        }
+    }
+
     fn judge(&self, line: Line, place: Place) {
-        let parsed = match line {
-            Line::Text(text) => {
-                parse_command(&text).map_err(|error| (refusal::code(&error), error.to_string()))
-            }
-            Line::Malformed(error) | Line::Unreadable(error) => Err((MALFORMED, error)),
-        };
-        match parsed {
-            Ok(mut request) => {
-                let handler = &self.service.handler;
-                let id = request.id.unwrap_or_else(|| handler.random_id());
-                let read_at = handler.now();
-                if request.correlation.is_none() {
-                    request.correlation.clone_from(&self.correlation);
-                }
-                let asked = Asked {
-                    request,
-                    id,
-                    read_at,
-                };
-                match self.not_permitted(&asked) {
-                    Some(rejection) => place.refused(&asked.request.call, id, rejection),
-                    None => self.intake.judge(place, asked),
-                }
-            }
+        match parsed(line) {
+            Ok(request) => self.ask(request, place),
             Err((code, error)) => {
                 let metrics = &self.service.metrics;
                 metrics.unjudged(UNKNOWN, Outcome::Malformed, code);
@@ -186,23 +194,49 @@ impl Reader {
         }
     }
 
-    /// Why this caller may not send that. Nothing is looked up before that is certain.
-    fn not_permitted(&self, asked: &Asked) -> Option<RejectionJson> {
-        let Asked {
-            request, read_at, ..
-        } = asked;
-        let (outcome, rejection) = if let Err(problem) = self.caller.may_send(&request.command) {
+    fn ask(&self, mut request: Request, place: Place) {
+        let handler = &self.service.handler;
+        if request.correlation.is_none() {
+            request.correlation.clone_from(&self.correlation);
+        }
+        let asked = Asked {
+            id: request.id.unwrap_or_else(|| handler.random_id()),
+            read_at: handler.now(),
+            request,
+        };
+        match self.permitted(&asked) {
+            Ok(()) => self.intake.judge(place, asked),
+            Err((outcome, rejection)) => {
+                let kind = asked.request.command.name();
+                let metrics = &self.service.metrics;
+                metrics.unjudged(kind, outcome, rejection.code);
+                place.refused(&asked.request.call, asked.id, rejection);
+            }
+        }
+    }
+
+    /// Whether this caller may send that. Nothing is looked up before that is certain.
+    fn permitted(&self, asked: &Asked) -> Result<(), (Outcome, RejectionJson)> {
+        let request = &asked.request;
+        self.caller.may_send(&request.command).map_err(|problem| {
             let denied = by_no_rule(problem.code(), problem.detail().to_owned());
             (Outcome::Denied, denied)
-        } else {
-            let max_ahead_ms = self.service.settings.max_ahead_ms;
-            let error = must_have_happened(request, *read_at, max_ahead_ms).err()?;
+        })?;
+        let max_ahead_ms = self.service.settings.max_ahead_ms;
+        must_have_happened(request, asked.read_at, max_ahead_ms).map_err(|error| {
             let refused = by_no_rule(TooFarAhead::CODE, error.to_string());
             (Outcome::Malformed, refused)
-        };
-        let kind = request.command.name();
-        self.service.metrics.unjudged(kind, outcome, rejection.code);
-        Some(rejection)
+        })
+    }
+}
+
+/// The command on that line, or what is wrong with it, for programs and for people.
+fn parsed(line: Line) -> Result<Request, (&'static str, String)> {
+    match line {
+        Line::Text(text) => {
+            parse_command(&text).map_err(|error| (refusal::code(&error), error.to_string()))
+        }
+        Line::Malformed(error) | Line::Unreadable(error) => Err((MALFORMED, error)),
     }
 }
 

@@ -96,9 +96,9 @@ impl Following {
 
     async fn step(&self, follower: &mut Follower) -> Step {
         let mut next = pin!(follower.next());
-        let followed = loop {
+        let came = loop {
             tokio::select! {
-                followed = &mut next => break followed,
+                came = &mut next => break came,
                 () = self.live.contradicted() => return Step::Contradicted,
                 () = sleep(LOOK_AGAIN) => match self.look_again().await {
                     Step::Went => {}
@@ -106,7 +106,7 @@ impl Following {
                 }
             }
         };
-        match followed {
+        match came {
             Ok(Followed::Events(events)) => self.publish(events),
             Ok(Followed::CaughtUp(_)) => self.live.caught_up(),
             Err(error) => return Step::Failed(error),

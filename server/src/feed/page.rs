@@ -9,7 +9,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use domain::envelope::Hash;
 use domain::json::Text;
-use domain::{Position, StoreId};
+use domain::{Position, StoreId, StoredEvent};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -114,8 +114,8 @@ impl Page {
         }
     }
 
+    /// Reads on until it is full or there is no more.
     async fn fill(&mut self, asked: &Asked, service: &Service) -> Result<(), Problem> {
-        self.caught_up = false;
         while !asked.is_full(self) {
             let wanted = asked.wanted(self);
             let read = service.feed.reading.read_on(self.place, wanted).await?;
@@ -124,17 +124,8 @@ impl Page {
                 return Ok(());
             }
             for (event, up_to) in read {
-                self.place.reached = up_to;
-                self.looked_through += 1;
-                if asked.filter.lets_through(&event.recorded) {
-                    self.separate(asked.layout);
-                    asked
-                        .form
-                        .write(&mut self.body, &event, up_to, service.store.id());
-                    self.events += 1;
-                    if self.events == asked.limit {
-                        break;
-                    }
+                if !asked.is_full(self) {
+                    self.take(asked, &event, up_to, service.store.id());
                 }
             }
         }
@@ -143,12 +134,22 @@ impl Page {
         Ok(())
     }
 
+    fn take(&mut self, asked: &Asked, event: &StoredEvent, up_to: Prefix, store: StoreId) {
+        self.place.reached = up_to;
+        self.looked_through += 1;
+        if asked.filter.lets_through(&event.recorded) {
+            self.separate(asked.layout);
+            asked.form.write(&mut self.body, event, up_to, store);
+            self.events += 1;
+        }
+    }
+
     fn separate(&mut self, layout: Layout) {
-        match layout {
-            Layout::Json if self.events == 0 => {}
-            Layout::Json => self.body.push(b','),
-            Layout::Ndjson if self.events == 0 => {}
-            Layout::Ndjson => self.body.push(b'\n'),
+        if self.events > 0 {
+            self.body.push(match layout {
+                Layout::Json => b',',
+                Layout::Ndjson => b'\n',
+            });
         }
     }
 

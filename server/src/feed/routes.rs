@@ -236,55 +236,63 @@ fn position() -> Route {
 async fn answer_events(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Extension(route): Extension<Arc<Route>>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let filter = filter(&params)?;
     let form = params.get("form")?.unwrap_or(Form::Plain);
-    if sse::is_asked_for(&headers) || params.get("stream")?.unwrap_or(false) {
-        return follow(service, caller, &params, &headers, filter, form).await;
+    if !sse::is_asked_for(&headers) && !params.get("stream")?.unwrap_or(false) {
+        let asked = asked_page(&params, &headers, &service, filter, form)?;
+        return asked.answer(&service).await;
     }
-    let asked = Asked {
-        after: after(&params)?.unwrap_or(Position::START),
-        limit: limit(&params)?,
-        filter,
-        form,
-        layout: layout(&headers),
-        wait: wait(&params, &service)?,
-    };
-    asked.answer(&service).await
-}
-
-async fn follow(
-    service: Arc<Service>,
-    caller: Caller,
-    params: &Params,
-    headers: &HeaderMap,
-    filter: Filter,
-    form: Form,
-) -> Result<Response, Problem> {
-    for name in ["limit", "wait"] {
-        if params.text(name).is_some() {
-            return Err(Problem::bad_value(
-                name,
-                "is for pages; a stream has no end, so leave it out",
-            ));
-        }
-    }
-    let last_event = sse::last_event_id::<u64>(headers)?.map(Position);
-    let reading = &service.feed.reading;
-    let from = match last_event.or(after(params)?) {
-        Some(position) => reading.at(position).await?,
-        None => reading.all().await?,
-    };
+    let from = beginning(&params, &headers, &service).await?;
     let subscription = Subscription {
         service,
         caller,
+        route,
         from,
         filter,
         form,
     };
     Ok(sse::answer(subscription.frames()))
+}
+
+fn asked_page(
+    params: &Params,
+    headers: &HeaderMap,
+    service: &Service,
+    filter: Filter,
+    form: Form,
+) -> Result<Asked, Problem> {
+    Ok(Asked {
+        after: after(params)?.unwrap_or(Position::START),
+        limit: limit(params)?,
+        filter,
+        form,
+        layout: layout(headers),
+        wait: wait(params, service)?,
+    })
+}
+
+/// Where a stream begins: after the last event that the client was sent, after the one it names, or with what comes.
+async fn beginning(
+    params: &Params,
+    headers: &HeaderMap,
+    service: &Service,
+) -> Result<Place, Problem> {
+    for name in ["limit", "wait"] {
+        if params.text(name).is_some() {
+            let what = "is for pages; a stream has no end, so leave it out";
+            return Err(Problem::bad_value(name, what));
+        }
+    }
+    let last_event = sse::last_event_id(headers)?.map(Position);
+    let reading = &service.feed.reading;
+    match last_event.or(after(params)?) {
+        Some(position) => reading.at(position).await,
+        None => reading.all().await,
+    }
 }
 
 fn filter(params: &Params) -> Result<Filter, Problem> {

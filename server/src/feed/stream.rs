@@ -7,6 +7,7 @@ use super::live::{Onwards, PAGE, Place};
 use super::mailboxes::{Reason, Registration};
 use super::prefix::Prefix;
 use crate::access::Caller;
+use crate::route::Route;
 use crate::{Service, sse};
 use bytes::Bytes;
 use domain::StoreId;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct Subscription {
     pub(super) service: Arc<Service>,
     pub(super) caller: Caller,
+    pub(super) route: Arc<Route>,
     pub(super) from: Place,
     pub(super) filter: Filter,
     pub(super) form: Form,
@@ -33,7 +35,9 @@ pub(super) struct Subscription {
 /// A stream under way. All that is ready was looked through up to its place.
 struct Streaming {
     service: Arc<Service>,
+    /// Asked with every heartbeat whether the key may still have it.
     caller: Caller,
+    route: Arc<Route>,
     filter: Filter,
     form: Form,
     place: Place,
@@ -82,6 +86,7 @@ impl Streaming {
         let Subscription {
             service,
             caller,
+            route,
             from,
             filter,
             form,
@@ -91,6 +96,7 @@ impl Streaming {
             _counted: service.feed.counted(&filter),
             service,
             caller,
+            route,
             filter,
             form,
             place: from,
@@ -183,6 +189,10 @@ impl Streaming {
             self.tell(&told);
             self.place.reached = told.up_to;
         }
+        // Whoever is always told something is asked for its key, too.
+        if Instant::now() >= self.next_heartbeat {
+            self.beat();
+        }
     }
 
     /// Those come next; nothing between them was left out. If they do not follow, this is another store's order.
@@ -214,7 +224,7 @@ impl Streaming {
 
     /// Says how far everything was looked through, unless something waits that says so itself.
     fn beat(&mut self) {
-        if !still_admitted(&self.service, &self.caller) {
+        if !self.service.guards.still_admits(&self.caller, &self.route) {
             return self.end(Reason::KeyRevoked);
         }
         if let Phase::Live(registration) = &self.phase {
@@ -273,9 +283,4 @@ impl Streaming {
 
 async fn stopped(service: Arc<Service>) {
     service.stopped().await;
-}
-
-/// Whether the key that opened the stream may still have it; asked with every heartbeat.
-fn still_admitted(_service: &Service, _caller: &Caller) -> bool {
-    true
 }

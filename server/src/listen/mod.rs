@@ -1,7 +1,8 @@
 //! How bytes come in: connections, their limits, and an end in which nothing is cut off that ends in time.
 //!
 //! What cannot be read as HTTP at all, and headers far beyond the limit, are answered below the routes: a bare status
-//! (400, 414 or 431) without a problem's body. All else that is refused has one.
+//! (400, 414 or 431) without a problem's body. All else that is refused has one. Over HTTP/2 an answer that nobody takes
+//! ends its connection, with all the requests that share it.
 
 mod body;
 mod connection;

@@ -99,10 +99,10 @@ impl Certificate {
             let looked = tokio::task::spawn_blocking(move || certificate.look()).await;
             match looked {
                 Ok(Some(Ok(()))) => {
-                    tell("the certificate has changed; new connections get the new one")
+                    tell("the certificate has changed; new connections get the new one");
                 }
                 Ok(Some(Err(error))) => {
-                    tell(&format!("the certificate before stays in use: {error}"))
+                    tell(&format!("the certificate before stays in use: {error}"));
                 }
                 Ok(None) | Err(_) => {}
             }

@@ -109,6 +109,7 @@ pub(crate) fn routes() -> Vec<Handled> {
                 about: "Text exposition format",
                 content: vec![("application/openmetrics-text", json!({"type": "string"}))],
             }],
+            problems: &[422],
             ..Operation::default()
         },
     };

@@ -223,6 +223,9 @@ impl Reader {
                 let known = store.info().await?.last;
                 if known > position {
                     self.shared.is_behind(known);
+                } else {
+                    // A follower says so once; after an outage nobody would hear it again.
+                    self.shared.is_at_the_end();
                 }
                 self.trusted = Trust::Asked;
             }

@@ -163,7 +163,7 @@ macro_rules! changes {
             State(service): State<Arc<Service>>,
             asked: Asked,
         ) -> Result<Response, Problem> {
-            stream::answer(&service, $kind, &asked.params, &asked.headers)
+            stream::answer(&service, $kind, &asked)
         }
     };
 }
@@ -183,7 +183,7 @@ async fn handle_times_changes(
             return Err(Problem::bad_value("by", what));
         }
     };
-    stream::answer(&service, kind, &asked.params, &asked.headers)
+    stream::answer(&service, kind, &asked)
 }
 
 /// How the read models are doing.
@@ -237,11 +237,7 @@ fn told(status: StatusCode, service: &Service) -> Response {
 }
 
 fn upkeep_routes() -> Vec<Handled> {
-    let told = |status, about| Answer {
-        status,
-        about,
-        content: vec![("application/json", upkeep_schema())],
-    };
+    let told = |status, about| Answer::of(status, about, "application/json", upkeep_schema());
     vec![
         Route {
             method: Method::GET,
@@ -303,7 +299,7 @@ fn active_calls_operation() -> Operation {
         "The calls that go on",
         "The longest-running first.",
         parameters,
-        &["ActiveCall"],
+        ("ActiveCalls", &["ActiveCall"]),
         "answered_at, call, revision, queue, phase, phase_since or primary",
     )
 }
@@ -314,7 +310,7 @@ fn wrap_up_queue_operation() -> Operation {
         "The wrap-ups that agents owe",
         "The oldest first.",
         vec![agent_parameter(), queue(), call()],
-        &["OwedWrapUp"],
+        ("WrapUpQueue", &["OwedWrapUp"]),
         "since, call, agent, queue or why",
     )
 }
@@ -325,7 +321,7 @@ fn monitoring_operation() -> Operation {
         "Where supervisors listen and speak, and where they may",
         "The longest-running calls first.",
         vec![call(), supervisor(), may_start()],
-        &["MonitoredCall"],
+        ("Monitoring", &["MonitoredCall"]),
         "answered_at (which rows do not show), call, may_start or rule",
     )
 }
@@ -357,7 +353,7 @@ fn handle_times_operation() -> Operation {
         "How long calls and agents' parts in them took",
         "Of calls that ended. With `from` and `to`, windows that overlap are shown whole.",
         parameters,
-        &["CallTimes", "AgentTimes", "WindowRow", "ExplainedWindowRow"],
+        ("HandleTimes", &["CallTimes", "AgentTimes", "WindowTimes"]),
         "any column with one value; by ended_at, and in windows by from, unless said otherwise",
     )
 }
@@ -367,7 +363,7 @@ fn live_list(
     summary: &'static str,
     about: &'static str,
     mut parameters: Vec<Parameter>,
-    rows: &[&str],
+    (whole, rows): (&str, &[&str]),
     sorts: &'static str,
 ) -> Operation {
     parameters.extend(paging_parameters(sorts));
@@ -389,7 +385,7 @@ fn live_list(
         about,
         parameters,
         body: None,
-        answers: list_answers(rows),
+        answers: list_answers(whole, rows),
         problems: &[406, 422, 503],
     }
 }
@@ -415,43 +411,29 @@ pub(crate) fn paging_parameters(sorts: &'static str) -> Vec<Parameter> {
     ]
 }
 
-/// The three forms of a list.
-pub(crate) fn list_answers(rows: &[&str]) -> Vec<Answer> {
-    let refs: Vec<_> = rows
-        .iter()
-        .map(|row| json!({"$ref": format!("#/components/schemas/{row}")}))
-        .collect();
-    let row = match refs.as_slice() {
+/// The three forms of a list: the schema of all of it, and those that its rows may have.
+pub(crate) fn list_answers(whole: &str, rows: &[&str]) -> Vec<Answer> {
+    let row: Vec<_> = rows.iter().map(|row| schema(row)).collect();
+    let row = match row.as_slice() {
         [row] => row.clone(),
         rows => json!({"anyOf": rows}),
     };
-    let whole = json!({
-        "type": "object",
-        "required": ["as_of", "position", "rows", "next"],
-        "properties": {
-            "as_of": {"type": "string", "format": "date-time"},
-            "position": {"type": "integer", "minimum": 0},
-            "rows": {"type": "array", "items": row},
-            "next": {"type": ["string", "null"], "description": "The cursor of the next page; null if this is the last"},
-        },
-    });
-    vec![
-        Answer {
-            status: 200,
-            about: "The rows. `Kaigi-Position` and `Kaigi-As-Of` say as of what; `Link` leads to the next page. The path \
-                    with .json, .ndjson or .csv behind it chooses the form without a header",
-            content: vec![
-                ("application/json", whole),
-                ("application/x-ndjson", json!({"type": "string"})),
-                ("text/csv", json!({"type": "string"})),
-            ],
-        },
-        Answer {
-            status: 304,
-            about: "Nothing has happened since the answer that `If-None-Match` names",
-            content: Vec::new(),
-        },
-    ]
+    let rows = Answer {
+        status: 200,
+        about: "The rows. `Kaigi-Position` and `Kaigi-As-Of` say as of what; `Link` leads to the next page. The path \
+                with .json, .ndjson or .csv behind it chooses the form without a header",
+        content: vec![
+            ("application/json", schema(whole)),
+            ("application/x-ndjson", row),
+            ("text/csv", json!({"type": "string"})),
+        ],
+    };
+    let unchanged = "Nothing has happened since the answer that `If-None-Match` names";
+    vec![rows, Answer::empty(304, unchanged)]
+}
+
+fn schema(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 fn changes_routes() -> Vec<Handled> {

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tests::arbitrary::{everything_anybody_can_ask, what_is_asked_of_a_call};
 use tests::service::{Held, one_of_each};
+#[cfg(unix)]
+use tests::skip::skip;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -27,7 +29,7 @@ struct Served {
     service: Arc<Service>,
     log: Lines,
     client: Client,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<usize>,
 }
 
 /// What a service wrote to its log.
@@ -110,7 +112,7 @@ impl Served {
 
     async fn stop(self) {
         self.service.stop();
-        self.serving.await.unwrap().unwrap();
+        self.serving.await.unwrap();
         self.service.close().await;
     }
 }
@@ -130,7 +132,7 @@ async fn status(request: RequestBuilder) -> u16 {
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !holds().await {
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+        assert!(began.elapsed() < Duration::from_mins(1), "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -149,6 +151,9 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/calls/{call}/commands", SENDERS),
     ("POST", "/v1/commands", SENDERS),
     ("GET", "/v1/calls", HISTORIANS),
+    ("GET", "/v1/calls.json", HISTORIANS),
+    ("GET", "/v1/calls.csv", HISTORIANS),
+    ("GET", "/v1/calls.ndjson", HISTORIANS),
     ("GET", "/v1/calls/{call}", HISTORIANS),
     ("GET", "/v1/calls/{call}/events", HISTORIANS),
     ("GET", "/v1/events", HISTORIANS),
@@ -173,6 +178,8 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/monitoring.csv", VIEWERS),
     ("GET", "/v1/monitoring.ndjson", VIEWERS),
     ("GET", "/v1/monitoring/changes", VIEWERS),
+    ("GET", "/v1/read-models", &["reader", "operator"]),
+    ("POST", "/v1/read-models/rebuild", &["operator"]),
     ("GET", "/v1/store", HISTORIANS),
     (
         "POST",
@@ -261,8 +268,59 @@ async fn refusal(response: Response) -> (u16, String) {
     if media.is_none_or(|media| media != "application/problem+json") {
         return (status, String::new());
     }
-    let problem: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-    (status, problem["code"].as_str().unwrap().to_owned())
+    // An answer to HEAD has none.
+    let problem: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
+    let code = problem["code"].as_str().unwrap_or_default();
+    (status, code.to_owned())
+}
+
+/// A question at a route, by one of its methods: GET is also asked as HEAD.
+struct Asked<'a> {
+    service: &'a Served,
+    method: Method,
+    path: String,
+}
+
+impl Asked<'_> {
+    async fn without_a_key(&self) -> (u16, String) {
+        let request = self.service.request(self.method.clone(), &self.path);
+        refusal(request.send().await.unwrap()).await
+    }
+
+    async fn with(&self, key: &str) -> (u16, String) {
+        let request = self.service.request(self.method.clone(), &self.path);
+        refusal(request.bearer_auth(key).send().await.unwrap()).await
+    }
+
+    async fn is_open(&self) {
+        let (status, _) = self.without_a_key().await;
+        let Asked { method, path, .. } = self;
+        assert!(![401, 403].contains(&status), "{method} {path}: {status}");
+    }
+
+    async fn is_open_only_to(&self, who: &[&str], held: &Held, useless: &[(&str, String)]) {
+        let Asked { method, path, .. } = self;
+        let (status, _) = self.without_a_key().await;
+        assert_eq!(status, 401, "{method} {path} without a key");
+        for (what, key) in useless {
+            let (status, _) = self.with(key).await;
+            assert_eq!(status, 401, "{method} {path} with a key: {what}");
+        }
+        for (name, key) in by_name(held) {
+            let (status, code) = self.with(key).await;
+            let told = format!("{method} {path} as {name}: {status} {code}");
+            if who.contains(&name) {
+                assert!(![401, 403].contains(&status), "{told}");
+            } else {
+                assert_eq!(status, 403, "{told}");
+                assert!(self.has_no_body() || code == "role_missing", "{told}");
+            }
+        }
+    }
+
+    fn has_no_body(&self) -> bool {
+        self.method == Method::HEAD
+    }
 }
 
 #[tokio::test]
@@ -271,50 +329,23 @@ async fn every_route_is_taken_by_those_roles_that_may_and_by_nobody_else() {
     let useless = useless_keys(&mut keys);
     let service = Served::with_keys(keys).await;
     for route in table() {
-        let (who, path) = (may_take(&route), path(&route));
-        let mut methods = vec![route.method.clone()];
-        if route.method == Method::GET {
-            methods.push(Method::HEAD);
-        }
-        for method in methods {
-            let ask = || service.request(method.clone(), &path);
-            let told = format!("{method} {path}");
+        let who = may_take(&route);
+        let also_head = (route.method == Method::GET).then_some(Method::HEAD);
+        for method in [route.method.clone()].into_iter().chain(also_head) {
+            let asked = Asked {
+                service: &service,
+                method,
+                path: path(&route),
+            };
             if who == EVERYONE {
-                assert_eq!(route.access, Access::Everyone, "{told}");
-                let (status, _) = refusal(ask().send().await.unwrap()).await;
-                assert!(![401, 403].contains(&status), "{told} without a key");
-                continue;
-            }
-            assert_eq!(status(ask()).await, 401, "{told} without a key");
-            for (what, key) in &useless {
-                let denied = ask().bearer_auth(key).send().await.unwrap();
-                assert_eq!(denied.status(), 401, "{told} with a key: {what}");
-                assert!(denied.headers().contains_key("www-authenticate"));
-            }
-            for (name, key) in by_name(&held) {
-                let response = ask().bearer_auth(key).send().await.unwrap();
-                let head = method == Method::HEAD;
-                let (status, code) = refusal_unless(head, response).await;
-                if who.contains(&name) {
-                    let admitted = ![401, 403].contains(&status);
-                    assert!(admitted, "{told} as {name}: {status} {code}");
-                } else {
-                    let expected = if head { "" } else { "role_missing" };
-                    assert_eq!((status, code.as_str()), (403, expected), "{told} as {name}");
-                }
+                assert_eq!(route.access, Access::Everyone, "{}", route.path);
+                asked.is_open().await;
+            } else {
+                asked.is_open_only_to(who, &held, &useless).await;
             }
         }
     }
     service.stop().await;
-}
-
-/// An answer to HEAD has no body to look into.
-async fn refusal_unless(head: bool, response: Response) -> (u16, String) {
-    if head {
-        (response.status().as_u16(), String::new())
-    } else {
-        refusal(response).await
-    }
 }
 
 #[tokio::test]
@@ -957,6 +988,33 @@ fn only_its_owner_reads_a_new_file_and_a_changed_one_keeps_its_rights_and_its_li
     assert_eq!(mode(&real), 0o640);
     assert!(path.is_symlink());
     assert_eq!(file.keys().unwrap().len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_changed_file_stays_its_owners_whoever_changes_it() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let file = KeyFile::at(&path);
+    if chown(folder.path(), Some(4711), Some(4712)).is_err() {
+        return skip("keys stay their owner's", "only root can give files away");
+    }
+    let is_theirs = |path: &Path| {
+        let about = std::fs::metadata(path).unwrap();
+        assert_eq!(
+            (about.uid(), about.gid()),
+            (4711, 4712),
+            "{}",
+            path.display()
+        );
+    };
+    file.add(operator().0).unwrap();
+    is_theirs(&path);
+    is_theirs(&folder.path().join("keys.json.lock"));
+    chown(folder.path(), Some(0), Some(0)).unwrap();
+    file.add(operator().0).unwrap();
+    is_theirs(&path);
 }
 
 /// The streams that there are.

@@ -4,13 +4,16 @@ use async_trait::async_trait;
 use domain::envelope::Hash;
 use domain::json::parse_line;
 use domain::{
-    AppendError, Batch, CallId, Command, EventStore, MemoryStore, Position, Revision, StoreError,
-    StoreId, StoreInfo, StoredEvent,
+    AppendError, Batch, CallId, Command, EventStore, Handler, MemoryStore, Position, Revision,
+    StoreError, StoreId, StoreInfo, StoredEvent,
 };
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use serde_json::Value;
-use server::Settings;
+use server::access::{Grant, Guards, Key, KeyFile, Keys};
 use server::feed::{INTERVAL, Subscribers};
+use server::log::Log;
+use server::service::Parts;
+use server::{Service, Settings};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::Path;
@@ -22,7 +25,7 @@ use tests::scenario::{ANA, BEN, connect_call, start_consult};
 use tests::service::{Running, Setup};
 use tests::sse::{Events, Sent};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 /// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event. It can fail,
@@ -568,17 +571,12 @@ async fn the_feed_outlives_a_store_that_is_away_and_tells_of_damage() {
     service.stop().await;
 }
 
-/// A client that asked and reads nothing, with as little room for an answer as there can be.
-async fn who_does_not_read(service: &Running) -> tokio::net::TcpStream {
+/// A client that asks, with as little room for an answer as there can be.
+async fn a_narrow_client(service: &Running) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
-    let address = service
-        .url
-        .strip_prefix("http://")
-        .unwrap()
-        .parse()
-        .unwrap();
-    let mut stream = socket.connect(address).await.unwrap();
+    let address = service.url.strip_prefix("http://").unwrap();
+    let mut stream = socket.connect(address.parse().unwrap()).await.unwrap();
     let request = format!(
         "GET /v1/events?after=0&stream=true HTTP/1.1\r\nhost: kaigi\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
         service.keys.auditor
@@ -587,9 +585,17 @@ async fn who_does_not_read(service: &Running) -> tokio::net::TcpStream {
     stream
 }
 
-/// What a client gets of an answer in chunks, once it reads.
-async fn everything(mut stream: tokio::net::TcpStream) -> Vec<Sent> {
+/// The answer so far, once it has that text.
+async fn read_until(stream: &mut TcpStream, text: &str) -> Vec<u8> {
     let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains(text) {
+        in_time(stream.read_buf(&mut answer)).await.unwrap();
+    }
+    answer
+}
+
+/// What a client gets of an answer in chunks that it has begun to read.
+async fn everything(mut stream: TcpStream, mut answer: Vec<u8>) -> Vec<Sent> {
     in_time(stream.read_to_end(&mut answer)).await.unwrap();
     let head = answer
         .windows(4)
@@ -618,18 +624,16 @@ async fn who_does_not_read_is_cut_off_and_can_resume_while_others_are_told_every
     };
     let service = service(&store, settings).await;
     let mut quick = subscribe(&service, "after=0", None).await;
-    let slow = who_does_not_read(&service).await;
+    let mut slow = a_narrow_client(&service).await;
+    store.fill("first", 1).await;
+    let mut seen = next_events(&mut quick, 1).await;
+    // Once it was told of an event as it came, it is not catching up any more, which it may do as slowly as it likes.
+    let begun = read_until(&mut slow, "call_connected").await;
     let both = Subscribers {
         unfiltered: 2,
         filtered: 0,
     };
-    in_time(async {
-        while service.service.feed.subscribers() != both {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let mut seen = Vec::new();
+    assert_eq!(service.service.feed.subscribers(), both);
     for round in 0..40 {
         store.fill(&format!("c-{round}"), 200).await;
         seen.extend(next_events(&mut quick, 200).await);
@@ -637,7 +641,7 @@ async fn who_does_not_read_is_cut_off_and_can_resume_while_others_are_told_every
     let all: Vec<_> = store.all().await.iter().map(as_json).collect();
     let position = |event: &Value| event["position"].as_u64();
     assert!(seen.iter().map(position).eq(all.iter().map(position)));
-    let slow = everything(slow).await;
+    let slow = everything(slow, begun).await;
     let (end, before) = slow.split_last().unwrap();
     assert_eq!(end.event, "cut_off");
     assert_eq!(end.json()["reason"], "too_slow");
@@ -940,4 +944,45 @@ async fn the_feed_is_for_auditors_and_operators() {
         }
     }
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_once_its_key_is_revoked() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let file = KeyFile::at(&path);
+    let (auditor, text) = Key::create("auditor", vec![Grant::Auditor]);
+    let id = auditor.id.clone();
+    file.add(auditor).unwrap();
+    let (operator, operators_text) = Key::create("operator", vec![Grant::Operator]);
+    file.add(operator).unwrap();
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let service = Service::start(Parts {
+        handler: Handler::new(Arc::clone(&store)),
+        store,
+        settings: Settings {
+            heartbeat_ms: 5,
+            ..Settings::default()
+        },
+        guards: Guards::new(Keys::open(&path).unwrap()),
+        folder: None,
+        log: Log::silent(),
+    });
+    let service = service.await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(server::listen::serve(listener, Arc::clone(&service)));
+    let client = Client::new();
+    let request = client.get(format!("{url}/v1/events?stream=true"));
+    let mut events = Events::of(request.bearer_auth(text).send().await.unwrap());
+    assert_eq!(next(&mut events).await.event, "begin");
+    let revoke = client.delete(format!("{url}/v1/keys/{id}"));
+    let revoked = revoke.bearer_auth(operators_text).send().await.unwrap();
+    assert_eq!(revoked.status(), 200);
+    let end = in_time(events.next_named("cut_off")).await.unwrap();
+    assert_eq!(end.json()["reason"], "key_revoked");
+    assert_eq!(in_time(events.next()).await, None);
+    service.stop();
+    serving.await.unwrap();
+    service.close().await;
 }

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 /// How long something that is waited for may take, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A limit of time that a test waits out.
 const SHORT_MS: u64 = 200;
@@ -161,6 +161,18 @@ fn settings() -> Settings {
     Settings::default()
 }
 
+/// Nothing but one limit of time ends a connection.
+fn endless() -> Settings {
+    let hour = 3_600_000;
+    Settings {
+        header_timeout_ms: hour,
+        idle_timeout_ms: hour,
+        keep_alive_ms: hour,
+        heartbeat_ms: hour,
+        ..Settings::default()
+    }
+}
+
 /// HTTP/2, as little of it as asking once takes.
 mod http2 {
     use std::io::Read;
@@ -255,7 +267,7 @@ fn what_is_no_http_is_answered_and_the_connection_ends() {
 fn who_dawdles_with_the_headers_is_cut_off() {
     let here = Here::with(Settings {
         header_timeout_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     for begin in [
         "",
@@ -276,7 +288,7 @@ fn who_dawdles_with_the_headers_is_cut_off() {
 fn who_dawdles_with_a_second_request_is_cut_off_too() {
     let here = Here::with(Settings {
         header_timeout_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     let mut client = here.connect();
     assert!(client.is_healthy());
@@ -288,7 +300,7 @@ fn who_dawdles_with_a_second_request_is_cut_off_too() {
 fn a_connection_without_a_request_is_closed_in_the_end() {
     let here = Here::with(Settings {
         keep_alive_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     let mut client = here.connect();
     assert!(client.is_healthy());
@@ -300,7 +312,7 @@ fn a_connection_without_a_request_is_closed_in_the_end() {
 fn who_falls_silent_within_a_body_is_told_and_cut_off() {
     let here = Here::with(Settings {
         idle_timeout_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     let mut client = here.asking(100);
     client.send("{\"type\":");
@@ -313,7 +325,7 @@ fn who_falls_silent_within_a_body_is_told_and_cut_off() {
 fn who_takes_nothing_of_the_answers_is_cut_off() {
     let here = Here::with(Settings {
         idle_timeout_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     let mut greedy = here.connect();
     let many = HEALTH.repeat(1000);
@@ -333,7 +345,7 @@ fn who_takes_nothing_of_the_answers_is_cut_off() {
 fn who_leaves_no_room_for_an_answer_over_http2_is_cut_off() {
     let here = Here::with(Settings {
         idle_timeout_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     let mut client = here.connect();
     client.send(http2::begin(0)).send(http2::get("/nowhere"));
@@ -427,7 +439,7 @@ fn the_end_answers_what_is_under_way_and_closes_the_rest() {
 fn what_takes_longer_than_the_grace_is_cut_off_and_counted() {
     let here = Here::with(Settings {
         grace_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     });
     let mut asking = [here.asking(100), here.asking(100)];
     here.service.stop();
@@ -532,7 +544,7 @@ fn who_dawdles_with_the_handshake_or_does_not_speak_tls_is_cut_off() {
     let certificate = Arc::new(files.open().unwrap());
     let short = Settings {
         header_timeout_ms: SHORT_MS,
-        ..settings()
+        ..endless()
     };
     let here = Here::listening(short, |tcp| Listener::tls(tcp, certificate));
     assert_eq!(here.connect().rest(), b"");

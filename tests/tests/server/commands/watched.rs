@@ -7,8 +7,13 @@ use domain::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tests::service::{Running, Setup};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long what must come is waited for.
+const BOUND: Duration = Duration::from_secs(60);
 
 pub(crate) struct Watched {
     inner: MemoryStore,
@@ -66,8 +71,9 @@ impl Watched {
     /// Until so many wait to be let in.
     pub(crate) async fn until_waiting(&self, wanted: usize) {
         let mut waiting = self.waiting.subscribe();
-        let reached = waiting.wait_for(|waiting| waiting.now == wanted).await;
-        reached.expect("the store lives");
+        let reached = waiting.wait_for(|waiting| waiting.now == wanted);
+        let reached = timeout(BOUND, reached).await;
+        reached.expect("they come").expect("the store lives");
     }
 
     /// How many were being written at once at most.
@@ -77,13 +83,9 @@ impl Watched {
 
     /// Until it holds so many events.
     pub(crate) async fn until_holding(&self, events: u64) {
-        loop {
-            let last = Position(self.events().await);
-            if last.0 >= events {
-                return;
-            }
-            self.inner.wait_past(last).await.expect("it answers");
-        }
+        let before = Position(events - 1);
+        let reached = timeout(BOUND, self.inner.wait_past(before)).await;
+        reached.expect("they come").expect("it answers");
     }
 
     pub(crate) async fn events(&self) -> u64 {
