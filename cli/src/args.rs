@@ -47,8 +47,14 @@ pub struct Cli {
     )]
     pub server: Option<ServiceUrl>,
 
-    /// A file with the key for the service [default: what KAIGI_KEY holds]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    /// A file with the key for the service.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "A file with the key for the service [default: what KAIGI_KEY holds]",
+        help_heading = "Everywhere"
+    )]
     pub key_file: Option<PathBuf>,
 
     /// Certificates of authorities that the service's is issued by and this machine does not know, as PEM

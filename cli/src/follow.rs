@@ -59,13 +59,18 @@ pub async fn follow(client: &Client, args: &Follow, console: &mut Console) -> an
     following.until_ended(client).await
 }
 
+/// A question about the feed.
+fn feed(what: &str) -> Question {
+    Question::new(["v1", what]).for_roles("auditor or operator")
+}
+
 /// Where the store ends now.
 async fn end(client: &Client) -> anyhow::Result<Position> {
     #[derive(Deserialize)]
     struct Stands {
         position: Position,
     }
-    let answer = client.ask(&Question::new(["v1", "position"])).await?;
+    let answer = client.ask(&feed("position")).await?;
     let Stands { position } = answer.json()?;
     Ok(position)
 }
@@ -111,8 +116,8 @@ impl Following<'_> {
     }
 
     async fn take_all(&mut self, client: &Client) -> anyhow::Result<Ended> {
-        let feed = Question::new(["v1", "events"]).with("after", &self.after);
-        let mut feed = Subscription::new(client.clone(), feed);
+        let events = feed("events").with("after", &self.after);
+        let mut feed = Subscription::new(client.clone(), events);
         let mut told_to_end = std::pin::pin!(told_to_end());
         let mut ticks = interval(BETWEEN_CHECKPOINTS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,7 +202,7 @@ impl Following<'_> {
     /// The service is asked once more, apart from the stream, and its answer compared.
     async fn prove(&mut self, client: &Client) -> anyhow::Result<()> {
         let seen = self.seen.context(NO_BEGINNING)?;
-        let question = Question::new(["v1", "proof"]).with("position", &seen.position);
+        let question = feed("proof").with("position", &seen.position);
         let answer = client.ask(&question).await;
         let answer = answer.map_err(|error| self.refused(error))?;
         let theirs: Prefix = answer.json()?;

@@ -56,6 +56,7 @@ pub struct Question {
     path: Vec<String>,
     parameters: Vec<(&'static str, String)>,
     accept: &'static str,
+    roles: Option<&'static str>,
 }
 
 /// What a service answered, whole.
@@ -120,6 +121,7 @@ impl Question {
             path: path.into_iter().map(Into::into).collect(),
             parameters: Vec::new(),
             accept: "application/json",
+            roles: None,
         }
     }
 
@@ -137,6 +139,13 @@ impl Question {
             Some(value) => self.with(name, &value),
             None => self,
         }
+    }
+
+    /// Which roles may ask it, such as `auditor or operator`: said to whoever has another.
+    #[must_use]
+    pub fn for_roles(self, roles: &'static str) -> Self {
+        let roles = Some(roles);
+        Self { roles, ..self }
     }
 
     /// Answered one JSON value a line.
@@ -220,7 +229,10 @@ impl Client {
         loop {
             let request = self.request(Method::GET, self.url_of(question));
             match self.answered(request.header(ACCEPT, question.accept)).await {
-                Err(error) => self.again(&mut waits, error).await?,
+                Err(error) => {
+                    let error = error.needing(question.roles);
+                    self.again(&mut waits, error).await?;
+                }
                 answer => return answer,
             }
         }
@@ -274,7 +286,8 @@ impl Client {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
-        let response = self.sent(request).await?;
+        let response = self.sent(request).await;
+        let response = response.map_err(|error| error.needing(question.roles))?;
         Ok(Events::new(response.url().clone(), response))
     }
 

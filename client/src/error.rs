@@ -90,6 +90,17 @@ impl ClientError {
         self.problem().and_then(|problem| problem.retry_after)
     }
 
+    /// The same; where a role is missing, it is said which.
+    pub(crate) fn needing(mut self, roles: Option<&str>) -> Self {
+        if let (ClientError::Refused { problem, .. }, Some(roles)) = (&mut self, roles)
+            && problem.status == 403
+        {
+            problem.detail += "; it needs the role ";
+            problem.detail += roles;
+        }
+        self
+    }
+
     /// What was met on the way to the service or back.
     pub(crate) fn on_the_way(url: &impl fmt::Display, error: &reqwest::Error) -> Self {
         let url = url.to_string();

@@ -39,6 +39,9 @@ struct Told {
     remarks: BTreeMap<String, String>,
 }
 
+/// Who may read all that a store holds.
+const READERS: &str = "auditor or operator";
+
 /// How long the service is asked to wait for the next event before it answers that there is none.
 const WAITING: Duration = Duration::from_secs(25);
 
@@ -62,7 +65,7 @@ impl RemoteStore {
 
     /// Asks for events; what they are, only whoever wrote this service's dumps could say better.
     async fn events(&self, question: Question) -> Result<Vec<StoredEvent>, ClientError> {
-        let question = question.with("form", &"whole").by_line();
+        let question = question.with("form", &"whole").by_line().for_roles(READERS);
         let answer = self.client.ask(&question).await?;
         let lines = answer.text()?.lines();
         let events = lines.map(|line| {
@@ -86,7 +89,7 @@ impl RemoteStore {
 }
 
 fn position() -> Question {
-    Question::new(["v1", "position"])
+    Question::new(["v1", "position"]).for_roles(READERS)
 }
 
 #[async_trait]
@@ -110,7 +113,7 @@ impl EventStore for RemoteStore {
         let question = Question::new(["v1", "calls", call.as_str(), "events"]);
         match self.events(question.with("after", &after)).await {
             Err(error) if is_no_such_call(&error) => Ok(Vec::new()),
-            events => events.map_err(|error| of_reading(&error, "auditor")),
+            events => events.map_err(|error| of_reading(&error)),
         }
     }
 
@@ -119,7 +122,7 @@ impl EventStore for RemoteStore {
             .with("after", &after)
             .with("limit", &max.clamp(1, LARGEST_PAGE));
         let events = self.events(question).await;
-        events.map_err(|error| of_reading(&error, "auditor"))
+        events.map_err(|error| of_reading(&error))
     }
 
     async fn wait_past(&self, past: Position) -> Result<Position, StoreError> {
@@ -129,7 +132,7 @@ impl EventStore for RemoteStore {
                 .with("wait", &WAITING.as_secs());
             let asked = self.client.ask(&question).await;
             let stands: Result<Stands, _> = asked.and_then(|answer| answer.json());
-            let stands = stands.map_err(|error| of_reading(&error, "auditor"))?;
+            let stands = stands.map_err(|error| of_reading(&error))?;
             self.same(stands.store)?;
             if stands.position > past {
                 return Ok(stands.position);
@@ -138,9 +141,12 @@ impl EventStore for RemoteStore {
     }
 
     async fn info(&self) -> Result<StoreInfo, StoreError> {
-        let asked = self.client.ask(&Question::new(["v1", "store"])).await;
+        let asked = self
+            .client
+            .ask(&Question::new(["v1", "store"]).for_roles(READERS))
+            .await;
         let told: Result<Told, _> = asked.and_then(|answer| answer.json());
-        let told = told.map_err(|error| of_reading(&error, "operator or auditor"))?;
+        let told = told.map_err(|error| of_reading(&error))?;
         self.same(told.id)?;
         Ok(StoreInfo {
             id: told.id,
@@ -168,13 +174,11 @@ fn is_no_such_call(error: &ClientError) -> bool {
     problem.is_some_and(|problem| problem.code == "call_not_found")
 }
 
-/// A store's error of the service's, for who needs a key with that role.
-fn of_reading(error: &ClientError, role: &str) -> StoreError {
-    match error.problem() {
-        _ if error.is_passing() => StoreError::Unavailable(error.to_string()),
-        Some(problem) if problem.is_of_the_key() => {
-            StoreError::Refused(format!("{error}; this needs the role {role}"))
-        }
-        _ => StoreError::Refused(error.to_string()),
+/// A service that cannot be reached is a store that cannot.
+fn of_reading(error: &ClientError) -> StoreError {
+    if error.is_passing() {
+        StoreError::Unavailable(error.to_string())
+    } else {
+        StoreError::Refused(error.to_string())
     }
 }

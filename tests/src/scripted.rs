@@ -147,13 +147,19 @@ pub fn answer(status: u16, media_type: &str, body: &str) -> Vec<u8> {
 
 /// A whole answer with those headers.
 pub fn with_headers(status: u16, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let length = body.len();
-    format!("HTTP/1.1 {status} -\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
-        .into_bytes()
+    let mut answer = format!("HTTP/1.1 {status} -\r\n");
+    for (name, value) in headers {
+        answer += &[name, ": ", value, "\r\n"].concat();
+    }
+    let length = body.len().to_string();
+    answer += &[
+        "content-length: ",
+        &length,
+        "\r\nconnection: close\r\n\r\n",
+        body,
+    ]
+    .concat();
+    answer.into_bytes()
 }
 
 /// An answer that goes on, of which only that came before the connection broke.

@@ -21,6 +21,9 @@ struct Page {
     next: Option<String>,
 }
 
+/// Who may read the read models.
+pub(super) const VIEWERS: &str = "reader, desk or supervisor";
+
 /// How many rows are asked for at once.
 const ROWS: usize = 5000;
 
@@ -35,6 +38,7 @@ pub async fn show(client: &Client, what: &Show, console: &mut Console) -> anyhow
 /// Prints the calls that fit.
 pub async fn calls(client: &Client, args: Calls, console: &mut Console) -> anyhow::Result<Exit> {
     let question = Question::new(["v1", "calls"])
+        .for_roles("auditor or operator")
         .with_some("agent", args.agent.map(|agent| format!("agent:{agent}")))
         .with_some("customer", args.customer)
         .with_some("queue", args.queue)
@@ -51,7 +55,7 @@ pub async fn calls(client: &Client, args: Calls, console: &mut Console) -> anyho
 pub(super) fn question(what: &Show, below: &'static str) -> anyhow::Result<Question> {
     let of = |name| {
         let path = ["v1", name, below];
-        Question::new(path.into_iter().filter(|part| !part.is_empty()))
+        Question::new(path.into_iter().filter(|part| !part.is_empty())).for_roles(VIEWERS)
     };
     Ok(match what {
         Show::ActiveCalls { idle, queue } => of("active-calls")

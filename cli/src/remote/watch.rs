@@ -1,6 +1,6 @@
 //! `kaigi show --watch`: a read model again whenever it changes.
 
-use super::show::{listing, print, question};
+use super::show::{VIEWERS, listing, print, question};
 use super::subscription::{Subscription, Told};
 use crate::args::{Output, Show};
 use crate::exit::{Exit, usage};
@@ -44,7 +44,7 @@ fn of_changes(what: &Show) -> anyhow::Result<client::Question> {
         Show::Monitoring => "monitoring",
         Show::Call { .. } => unreachable!("one call is no read model"),
     };
-    let changes = client::Question::new(["v1", name, "changes"]);
+    let changes = client::Question::new(["v1", name, "changes"]).for_roles(VIEWERS);
     Ok(match what {
         Show::ActiveCalls { queue, .. } => changes.with_some("queue", queue.as_ref()),
         Show::WrapUpQueue { agent, queue } => changes

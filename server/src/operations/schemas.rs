@@ -633,7 +633,11 @@ fn rest() -> Value {
             "properties": {
                 "type": text(), "title": text(), "status": {"type": "integer"},
                 "code": {"type": "string", "description": "For programs; of a rejection, the rules' code.", "examples": codes},
-                "rule": or_null(of("Rule")), "detail": text(), "revision": of("Revision"),
+                "rule": or_null(of("Rule")), "detail": text(),
+                "call": of("CallId"), "id": of("Uuid"),
+                "revision": {"type": "integer", "minimum": 0, "description": "Where the call is."},
+                "position": {"type": "integer", "minimum": 0, "description": "How far was read instead."},
+                "count": {"type": "integer", "minimum": 0, "description": "How many events there are."},
             },
             "required": ["type", "title", "status", "code", "rule", "detail"],
         },

@@ -373,7 +373,7 @@ fn what_is_followed_is_what_the_store_holds() {
     let proof: Value = serde_json::from_str(proof).unwrap();
     assert_eq!(proof["count"], events.lines().len());
     let quiet = through(&service.url, "follow --until-caught-up --quiet");
-    assert_eq!(quiet.run().ended_with(0).lines(), [proof.clone()]);
+    assert_eq!(quiet.run().ended_with(0).json(), proof);
     let last = proof["position"].as_u64().unwrap();
     let from_there = format!("follow --until-caught-up --after {}", last - 1);
     let from_there = through(&service.url, &from_there).run().ended_with(0);
