@@ -108,6 +108,12 @@ impl Subscriber {
 
     async fn go_on(&mut self) {
         self.progress.mark_unchanged();
+        if self.standing == Standing::CatchingUp && self.service.views.changes().is_blind(self.kind)
+        {
+            // The sender is the service's own, so this ends when that fold does.
+            let _ = self.progress.changed().await;
+            return;
+        }
         let Some(last) = self.last else {
             return self.begin().await;
         };
