@@ -757,7 +757,15 @@ async fn no_reader_goes_back_when_a_rebuilt_model_takes_the_place_of_the_old_one
         let (service, done) = (Arc::clone(&service), Arc::clone(&done));
         tokio::spawn(async move {
             for number in 0.. {
-                sent(&service, &format!("w{writer}-{number}"), connect_call(ANA)).await;
+                let call = format!("w{writer}-{number}");
+                let position = sent(&service, &call, connect_call(ANA)).await;
+                let soon = std::time::Duration::from_mins(1);
+                service
+                    .service
+                    .views
+                    .wait_for(position, soon)
+                    .await
+                    .unwrap();
                 if done.load(Ordering::SeqCst) {
                     return;
                 }
@@ -773,10 +781,11 @@ async fn no_reader_goes_back_when_a_rebuilt_model_takes_the_place_of_the_old_one
                 let position = service.service.views.position();
                 assert!(position >= seen, "{position} after {seen}");
                 seen = position;
+                std::thread::yield_now();
             }
         })
     };
-    for _ in 0..10 {
+    for _ in 0..4 {
         service.service.views.rebuild();
         changes.next_named("reset").await.unwrap();
     }
