@@ -134,6 +134,10 @@ async fn caught_up(
     while let Followed::Events(events) = follower.next().await? {
         list.list.fold(&events);
         list.position = follower.position();
+        if events.len() < PAGE {
+            // There were no more when these were read; while many write, there always are.
+            break;
+        }
         // A store that has all in memory never makes this wait, and others want their turn, too.
         yield_now().await;
     }

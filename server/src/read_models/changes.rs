@@ -93,6 +93,8 @@ struct Logs {
 struct Log {
     subscribers: usize,
     wanted: Wanted,
+    /// A fold is under way that began before anybody wanted to know: what it changes is not noted.
+    is_blind: bool,
     /// Everything after this is there.
     floor: Place,
     /// How far the model was when something was noted last.
@@ -222,13 +224,16 @@ impl Changes {
 
     /// What is to be compared of a fold of those events.
     pub(crate) fn watching(&self, events: &[StoredEvent]) -> Watching {
-        let logs = self.logs();
+        let mut logs = self.logs();
+        for log in &mut logs.logs {
+            log.is_blind = !log.is_wanted();
+        }
         let kinds = Kind::ALL.into_iter();
         let wanted = kinds.filter(|kind| logs.logs[*kind as usize].is_wanted());
         Watching::new(wanted.collect(), events)
     }
 
-    /// Notes what is not as before. Whoever came while the fold was under way was not reckoned with, and is told so.
+    /// Notes what is not as before.
     pub(crate) fn note(&self, watched: &Watching, position: Position, before: Rows, after: Rows) {
         let noted = before.into_iter().zip(after);
         let noted: Vec<_> = noted
@@ -237,6 +242,7 @@ impl Changes {
         let mut logs = self.logs();
         for log in &mut logs.logs {
             log.end = Place::end_of(position);
+            log.is_blind = false;
         }
         for kind in Kind::ALL {
             let log = &mut logs.logs[kind as usize];
@@ -265,6 +271,11 @@ impl Changes {
         let log = &mut logs.logs[kind as usize];
         log.subscribers += 1;
         log.wanted = Wanted::Now;
+    }
+
+    /// Whether one who just came has to wait for a fold to end before all that follows is noted.
+    pub(crate) fn is_blind(&self, kind: Kind) -> bool {
+        self.logs().logs[kind as usize].is_blind
     }
 
     /// Somebody does not follow any more.
@@ -323,6 +334,7 @@ impl Log {
         Self {
             subscribers: 0,
             wanted: Wanted::No,
+            is_blind: false,
             floor: Place::end_of(position),
             end: Place::end_of(position),
             changes: VecDeque::new(),

@@ -124,8 +124,12 @@ impl Following {
             Ok(Step::Events(events)) => {
                 let last = events.last().map(|last| last.position);
                 self.shared.is_behind(last.unwrap_or_default());
+                let were_last = are_last(&events);
                 let shared = Arc::clone(&self.shared);
                 blocking(move || shared.fold(&events)).await;
+                if were_last {
+                    self.shared.is_at_the_end();
+                }
             }
             Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
             Ok(Step::Restored) => self.begin_to_rebuild(),
@@ -256,6 +260,11 @@ impl Pause {
     }
 }
 
+/// Whether there were no more when these were read. While many write, no reader ever comes to where nothing is new.
+fn are_last(events: &[StoredEvent]) -> bool {
+    events.len() < PAGE
+}
+
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Who gives orders being gone is an order, too.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -285,9 +294,13 @@ async fn build(shared: Arc<Shared>, mut model: Checkpointed<AllFour>) -> Checkpo
         let error = loop {
             match follower.next().await {
                 Ok(Followed::Events(events)) => {
+                    let were_last = are_last(&events);
                     model = folded(model, events).await;
                     shared.is_rebuilding(model.position());
                     pause = Pause::default();
+                    if were_last {
+                        return model;
+                    }
                 }
                 Ok(Followed::CaughtUp(_)) => return model,
                 Err(error) => break error,

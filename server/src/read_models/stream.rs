@@ -118,6 +118,12 @@ impl Subscriber {
             return self.cut_off("key_revoked", "this key is not admitted any more");
         }
         self.progress.mark_unchanged();
+        if self.standing == Standing::CatchingUp && self.service.views.changes().is_blind(self.kind)
+        {
+            // The sender is the service's own, so this ends when that fold does.
+            let _ = self.progress.changed().await;
+            return;
+        }
         let Some(last) = self.last else {
             return self.begin().await;
         };

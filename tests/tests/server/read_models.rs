@@ -745,6 +745,59 @@ async fn a_rebuild_disturbs_neither_who_writes_nor_who_reads() {
     Arc::into_inner(service).unwrap().stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reader_goes_back_when_a_rebuilt_model_takes_the_place_of_the_old_one() {
+    let (service, _) = in_the_middle_of_a_day().await;
+    let service = Arc::new(service);
+    let reader = &service.keys.reader;
+    let changes = service.get(reader, "/v1/monitoring/changes");
+    let mut changes = Events::of(changes.send().await.unwrap());
+    let done = Arc::new(AtomicBool::new(false));
+    let writers = (0..4).map(|writer| {
+        let (service, done) = (Arc::clone(&service), Arc::clone(&done));
+        tokio::spawn(async move {
+            for number in 0.. {
+                let call = format!("w{writer}-{number}");
+                let position = sent(&service, &call, connect_call(ANA)).await;
+                let soon = std::time::Duration::from_mins(1);
+                service
+                    .service
+                    .views
+                    .wait_for(position, soon)
+                    .await
+                    .unwrap();
+                if done.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let watching = {
+        let (service, done) = (Arc::clone(&service), Arc::clone(&done));
+        std::thread::spawn(move || {
+            let mut seen = Position::START;
+            while !done.load(Ordering::SeqCst) {
+                let position = service.service.views.position();
+                assert!(position >= seen, "{position} after {seen}");
+                seen = position;
+                std::thread::yield_now();
+            }
+        })
+    };
+    for _ in 0..4 {
+        service.service.views.rebuild();
+        changes.next_named("reset").await.unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    watching.join().unwrap();
+    drop(changes);
+    Arc::into_inner(service).unwrap().stop().await;
+}
+
 /// Asks until the answer is so; a service that never comes to it never ends.
 async fn until(service: &Running, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
     loop {
