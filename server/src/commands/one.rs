@@ -27,8 +27,6 @@ pub(crate) async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    // One whose body still comes is under way: it is answered.
-    must_run(&service)?;
     must_be("application/json", &headers)?;
     let text = body::text(body, &service.settings).await?;
     let request = parsed(&service, &call, &text)?;

@@ -356,14 +356,15 @@ fn events() -> Value {
             ],
         ),
         "CloudEvent": with_optional(
-            "An event as CloudEvents 1.0 has it.",
+            "An event as CloudEvents 1.0 has it, whose integers have 32 bits: `position` and `count` are text.",
             [
                 ("specversion", json!({"const": "1.0", "type": "string"})), ("id", of("Uuid")), ("source", text()),
                 ("type", text()), ("subject", text()), ("time", of("Time")), ("datacontenttype", text()),
-                ("data", json!({"type": "object"})), ("position", number()), ("revision", number()),
+                ("store", of("Uuid")), ("position", text()), ("revision", number()), ("hash", of("Sha256")),
+                ("recordedat", of("Time")), ("command", of("Uuid")), ("data", json!({"type": "object"})),
             ],
             [
-                ("count", number()), ("rollinghash", of("Sha256")), ("recordedat", of("Time")),
+                ("count", text()), ("rollinghash", of("Sha256")), ("reportedat", of("Time")),
                 ("correlation", text()), ("actor", text()),
             ],
         ),
