@@ -3,11 +3,13 @@
 use domain::json::{EventJson, parse_command, write_command};
 use domain::{EventStore, Handler, MemoryStore, Position, Request, StoredEvent};
 use kaigi::simulate::{Day, simulate};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use tests::api::{Answered, Api};
 use tests::arbitrary::everything_anybody_can_ask;
+use tests::clients::{Client, client};
 use tests::service::{Running, Setup};
 
 async fn document(service: &Running) -> Value {
@@ -425,5 +427,33 @@ async fn every_route_answers_as_the_document_says() {
         .cloned()
         .collect();
     assert_eq!(missing, Vec::<String>::new(), "nobody asked for these");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_backend_team_needs_nothing_but_the_document() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let check = "a client generated of the OpenAPI document";
+    let install = || client(Client::OpenApiInPython, folder, check);
+    let Some(python) = tokio::task::spawn_blocking(install).await.unwrap() else {
+        return;
+    };
+    let service = Running::start().await;
+    let before = json!({"type": "connect_call", "agent": "agent:cleo"});
+    assert_eq!(service.send("before", &before).await.status(), 200);
+    let (url, keys) = (service.url.clone(), service.keys.clone());
+    let run = move || {
+        python.run(
+            "backend_team.py",
+            &[&url, &keys.telephony, &keys.reader, &keys.auditor],
+        )
+    };
+    let ran = tokio::task::spawn_blocking(run).await.unwrap();
+    let complained = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{complained}");
+    let proof: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let last = service.service.feed.state().prefix;
+    assert_eq!(proof["events"], last.count);
+    assert_eq!(proof["rolling_hash"], last.rolling_hash.to_string());
     service.stop().await;
 }
