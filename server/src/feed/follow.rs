@@ -45,12 +45,10 @@ impl Following {
             match self.until_trouble(&mut pause).await {
                 Step::Went => {}
                 Step::Contradicted => self.begin_anew(),
-                Step::Failed(error) => {
-                    self.live.failed(error.to_string());
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Step::Failed(error) => self.live.failed(error.to_string()),
             }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

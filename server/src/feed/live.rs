@@ -136,6 +136,8 @@ impl Live {
         self.state.send_modify(|state| {
             state.prefix = Prefix::NONE;
             state.caught_up = false;
+            // It was read just now, and what it said is why everything begins anew.
+            state.error = None;
             state.rebuilt = true;
             state.generation += 1;
         });
@@ -329,5 +331,85 @@ impl Inner {
                 .is_none_or(|told| told.up_to.count == count + 1)
         );
         Some(past)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::Filter;
+    use super::super::form::Told;
+    use super::super::mailboxes::{Reason, Registration};
+    use super::{Live, Onwards, Place, Prefix};
+    use domain::json::parse_command;
+    use domain::{Handler, MemoryStore, StoredEvent};
+    use std::sync::Arc;
+
+    /// Two events of a call.
+    async fn events() -> Vec<StoredEvent> {
+        let handler = Handler::new(Arc::new(MemoryStore::new()));
+        let mut events = Vec::new();
+        for command in [
+            r#"{"call":"c","type":"connect_call","agent":"agent:ana"}"#,
+            r#"{"call":"c","type":"start_consult","by":"agent:ana","target":"agent:ben"}"#,
+        ] {
+            let request = parse_command(command).unwrap();
+            let answer = handler.handle(&request, handler.random_id(), handler.now());
+            events.extend(answer.await.unwrap().events);
+        }
+        events.truncate(2);
+        events
+    }
+
+    fn publish(live: &Live, event: &StoredEvent) -> Prefix {
+        let up_to = live.end().reached.plus(event);
+        live.publish(vec![Told::new(event.clone(), up_to)]);
+        up_to
+    }
+
+    fn joined(live: &Arc<Live>, from: Place, room: usize) -> (usize, Registration) {
+        match live.onwards(from, &Filter::default(), room) {
+            Onwards::Joined(events, registration) => (events.len(), registration),
+            Onwards::These(_) | Onwards::InStore(_) | Onwards::Gone => panic!("it is at hand"),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_joins_is_told_what_there_was_and_what_comes_each_once() {
+        let live = Arc::new(Live::default());
+        let (start, events) = (live.end(), events().await);
+        let first = publish(&live, &events[0]);
+        let (there, mut registration) = joined(&live, start, 1);
+        assert_eq!(there, 1);
+        let second = publish(&live, &events[1]);
+        assert_eq!(registration.next_now().unwrap().up_to, second);
+        assert_eq!(second, first.plus(&events[1]));
+        assert!(registration.next_now().is_none());
+    }
+
+    #[tokio::test]
+    async fn nothing_was_looked_through_past_what_still_waits_or_was_not_put_in() {
+        let live = Arc::new(Live::default());
+        let events = events().await;
+        let (_, mut registration) = joined(&live, live.end(), 1);
+        assert_eq!(registration.looked_through(), Some(Prefix::NONE));
+        let first = publish(&live, &events[0]);
+        assert_eq!(registration.looked_through(), None);
+        assert!(registration.next_now().is_some());
+        assert_eq!(registration.looked_through(), Some(first));
+        publish(&live, &events[1]);
+        publish(&live, &events[1]);
+        assert_eq!(registration.why(), Reason::TooSlow);
+        assert!(registration.next_now().is_some());
+        assert_eq!(registration.looked_through(), None);
+    }
+
+    #[tokio::test]
+    async fn nobody_goes_on_from_a_place_of_another_beginning() {
+        let live = Arc::new(Live::default());
+        publish(&live, &events().await[0]);
+        let place = live.end();
+        live.begin_anew();
+        let gone = live.onwards(place, &Filter::default(), 1);
+        assert!(matches!(gone, Onwards::Gone));
     }
 }

@@ -1,9 +1,9 @@
 //! The events as they come, to any number of subscribers, and the proof that none is missing.
 //!
-//! One task ([`follow`]) reads the store for all and counts: r(n) is SHA-256 of r(n-1) and the hash of the n-th event in
-//! the store's order, and r(0) is zeros ([`prefix`]). The last events are at hand, and each subscriber has a mailbox
-//! that is filled with what it asked for ([`live`], [`mailboxes`]). Who is further back reads the store at its own pace
-//! until it meets the events at hand ([`stream`]).
+//! One task (`follow`) reads the store for all and counts: r(n) is SHA-256 of r(n-1) and the hash of the n-th event in
+//! the store's order, and r(0) is zeros (`prefix`). The last events are at hand, and each subscriber has a mailbox
+//! that is filled with what it asked for (`live`, `mailboxes`). Who is further back reads the store at its own pace
+//! until it meets the events at hand (`stream`).
 
 mod file;
 mod filter;

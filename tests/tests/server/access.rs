@@ -158,6 +158,7 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/calls/{call}/events", HISTORIANS),
     ("GET", "/v1/events", HISTORIANS),
     ("GET", "/v1/proof", HISTORIANS),
+    ("GET", "/v1/position", HISTORIANS),
     ("GET", "/v1/active-calls", VIEWERS),
     ("GET", "/v1/active-calls.json", VIEWERS),
     ("GET", "/v1/active-calls.csv", VIEWERS),

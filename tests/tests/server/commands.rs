@@ -380,7 +380,7 @@ async fn a_body_without_an_announced_length_is_limited_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_command_whose_body_still_comes_when_the_service_stops_is_answered() {
+async fn a_command_that_was_under_way_when_the_service_was_told_to_stop_is_answered() {
     let (store, service) = Watched::open().served().await;
     let length = format!("content-length: {}", CONNECT.len());
     let headers = [

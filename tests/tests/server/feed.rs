@@ -137,7 +137,7 @@ impl EventStore for Cluster {
         self.read_from.fetch_min(after.0, Ordering::SeqCst);
         let (store, gap) = self.held();
         let last = store.info().await?.last.0;
-        if after.0 % gap != 0 || after.0 / gap > last {
+        if !after.0.is_multiple_of(gap) || after.0 / gap > last {
             return Err(StoreError::Refused(format!("{after} is no place here")));
         }
         let events = store.read_all(Position(after.0 / gap), max).await?;
@@ -319,7 +319,7 @@ async fn in_pieces(
         let mut events = subscribe(service, query, Some(&last)).await;
         let begin = next(&mut events).await;
         assert_eq!((begin.event.as_str(), &begin.id), ("begin", &last));
-        for _ in 0..1 + chance.below(40) {
+        for _ in 0..=chance.below(40) {
             let sent = next(&mut events).await;
             assert_ne!(sent.event, "cut_off", "{}", sent.data);
             if is_event(&sent) {
@@ -358,9 +358,9 @@ async fn whatever_is_cut_off_and_resumed_all_pieces_together_are_the_stores_orde
         }
         let mut chance = Chance(seed);
         for number in 0..30 {
-            let story = [a_whole_call(), chatter(1 + chance.below(60))];
+            let commands = [a_whole_call(), chatter(1 + chance.below(60))];
             store
-                .keep(&format!("c-{number}"), story[chance.below(2)].clone())
+                .keep(&format!("c-{number}"), commands[chance.below(2)].clone())
                 .await;
         }
         let all = store.all().await;
