@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::keys::Keys;
+use crate::remote::ServiceUrl;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -11,7 +13,9 @@ use domain::{
     Timestamp,
 };
 use std::ffi::OsStr;
+use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -23,13 +27,39 @@ pub struct Cli {
     #[arg(
         long,
         global = true,
-        value_parser = AStore,
+        value_parser = Unrepeated::<StoreUrl>::new(),
         env = "KAIGI_STORE",
         value_name = "URL",
         help_heading = "Everywhere",
         hide_env_values = true
     )]
     pub store: Option<StoreUrl>,
+
+    /// A running service to go through instead, by URL: https://HOST:PORT
+    #[arg(
+        long,
+        global = true,
+        value_parser = Unrepeated::<ServiceUrl>::new(),
+        env = "KAIGI_SERVER",
+        value_name = "URL",
+        help_heading = "Everywhere",
+        hide_env_values = true
+    )]
+    pub server: Option<ServiceUrl>,
+
+    /// A file with the key for the service.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "A file with the key for the service [default: what KAIGI_KEY holds]",
+        help_heading = "Everywhere"
+    )]
+    pub key_file: Option<PathBuf>,
+
+    /// Certificates of authorities that the service's is issued by and this machine does not know, as PEM
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub ca_file: Option<PathBuf>,
 
     /// How rows are printed, where there are rows [default: table on a terminal, otherwise json]
     #[arg(long, short, global = true, value_enum, help_heading = "Everywhere")]
@@ -48,6 +78,7 @@ Examples:
   kaigi show active-calls
   kaigi replay c1                                     how a call went, step by step
   kaigi simulate --calls 1000 --seed 1 | kaigi run -  try it with a made-up day
+  kaigi --server https://kaigi.example:7400 calls     through a running service, with the key in KAIGI_KEY
 
 Exit codes:
   0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected
@@ -77,7 +108,11 @@ pub enum Verb {
     #[command(after_help = CALL_EXAMPLES)]
     Call(OneCall),
     /// Print a read model, or one call
+    #[command(after_help = SHOW_EXAMPLES)]
     Show {
+        /// Show it again whenever it changes, until interrupted; with json and ndjson, a line a change. Needs --server
+        #[arg(long, global = true)]
+        watch: bool,
         /// Which.
         #[command(subcommand)]
         what: Show,
@@ -88,6 +123,9 @@ pub enum Verb {
     Replay(Replay),
     /// Print the events, one JSON object a line
     Events(Events),
+    /// Follow a service's events, and prove that none was missed
+    #[command(after_help = FOLLOW_HELP)]
+    Follow(Follow),
     /// Write a realistic, made-up day of commands, one a line; the same bytes for the same seed
     Simulate(Simulate),
     /// Turn what telephone systems recorded into commands
@@ -107,6 +145,10 @@ pub enum Verb {
         #[command(subcommand)]
         what: StoreVerb,
     },
+    /// Serve the store to programs on other machines, over HTTP
+    Serve(crate::serve::args::Serve),
+    /// Make, list and revoke the keys that a service admits
+    Keys(Keys),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  kaigi completions bash > ~/.local/share/bash-completion/completions/kaigi"
@@ -116,6 +158,28 @@ pub enum Verb {
         shell: Shell,
     },
 }
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  kaigi show active-calls
+  kaigi show handle-times --window 1h --by queue
+  kaigi --server https://kaigi.example:7400 show wrap-up-queue --watch";
+
+const FOLLOW_HELP: &str = "\
+A service counts its events, and rolls their hashes into one: r(n) = SHA-256(r(n-1), hash of event n).
+Both come with every event. This command computes them itself from what it receives, and compares them
+at every event and whenever it connects again. With a checkpoint that holds over restarts of both: the
+file has the store, the position, the count and the hash, and is written after the events were printed.
+What was printed last before a crash may be printed again then; nothing is ever left out.
+
+If a count or a hash does not agree it ends with exit code 6 and says where: events are missing, came
+twice or were altered, or the store was restored from an older copy.
+
+Examples:
+  kaigi --server https://kaigi.example:7400 follow > events.ndjson
+  kaigi follow --checkpoint seen.json >> events.ndjson       go on where it ended
+  kaigi follow --checkpoint seen.json --until-caught-up      what came since the last time, and the proof
+  kaigi follow --after now --quiet                           no events, a line of status now and then";
 
 const COMMANDS: &str = "\
 Every command is a JSON object with `call` and `type`, and if you like `id` (a UUID: the same
@@ -459,9 +523,38 @@ pub struct Events {
     /// Only this call's events
     #[arg(long)]
     pub call: Option<CallId>,
-    /// Go on with the events to come, until interrupted; meanwhile no other process can use an embedded store
+    /// Go on with the events to come, until interrupted; meanwhile no other process can use an embedded store, unless a
+    /// service has it
     #[arg(long)]
     pub follow: bool,
+}
+
+/// `kaigi follow`.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// Where to begin: after a position, at the start, or with what comes now; a checkpoint goes before it
+    #[arg(long, value_name = "POSITION|start|now", default_value = "start", value_parser = beginning)]
+    pub after: Beginning,
+    /// Keep in this file what was seen, and go on from there the next time
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// End once all is seen that was there when it began, with a proof that nothing is missing
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// Print no events, only how far it is: once all was seen, and whenever the service says that nothing came
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Where following begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// With the first event, so that the proof covers them all.
+    Start,
+    /// With the first event that comes.
+    Now,
+    /// With the event after that position.
+    After(Position),
 }
 
 /// `kaigi simulate`.
@@ -512,10 +605,10 @@ pub struct Demo {
 #[command(after_help = COPY_HELP)]
 pub struct Copy {
     /// The store to copy, by URL [default: as for other commands]
-    #[arg(long, value_name = "URL", value_parser = AStore, required_unless_present = "to")]
+    #[arg(long, value_name = "URL", value_parser = Unrepeated::<StoreUrl>::new(), required_unless_present = "to")]
     pub from: Option<StoreUrl>,
     /// The store to copy into, by URL; an embedded one that is not there yet is made [default: as for other commands]
-    #[arg(long, value_name = "URL", value_parser = AStore)]
+    #[arg(long, value_name = "URL", value_parser = Unrepeated::<StoreUrl>::new())]
     pub to: Option<StoreUrl>,
 }
 
@@ -525,13 +618,15 @@ own. In the end both are read again, and their digests must be the same. What is
 not sent again: interrupt a copy and start it again, or run it every night. A call that the
 destination holds otherwise ends it with exit code 5, and nothing is overwritten.
 
-An embedded store that is copied must not be in use; a cluster may be. A cluster's password is for
+An embedded store that is copied must not be in use, but by a service that is named as --from; a
+cluster may be. A cluster's password is for
 nobody's eyes, so name the cluster in KAIGI_STORE and only the other end on the command line.
 
 Examples:
   kaigi copy --from sled:./calls --to sled:./calls-moved
   kaigi copy --from sled:./calls      into the cluster that KAIGI_STORE names
-  kaigi copy --to sled:./calls        what that cluster holds, into an embedded store";
+  kaigi copy --to sled:./calls        what that cluster holds, into an embedded store
+  kaigi copy --from https://kaigi.example:7400 --to sled:./calls      what a running service has";
 
 const STORE_EXAMPLES: &str = "\
 Examples:
@@ -662,19 +757,28 @@ exit code 6, and says where.
 Example:
   kaigi --store sled:./calls store digest";
 
-/// Reads the name of a store, and does not repeat one that is none: it may hold a password.
+/// Reads the name of a store or a service, and does not repeat one that is none: it may hold a password.
 #[derive(Debug, Clone)]
-struct AStore;
+struct Unrepeated<T>(PhantomData<T>);
 
-impl TypedValueParser for AStore {
-    type Value = StoreUrl;
+impl<T> Unrepeated<T> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> TypedValueParser for Unrepeated<T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    type Value = T;
 
     fn parse_ref(
         &self,
         command: &clap::Command,
         arg: Option<&clap::Arg>,
         value: &OsStr,
-    ) -> Result<StoreUrl, clap::Error> {
+    ) -> Result<T, clap::Error> {
         let parsed = match value.to_str() {
             Some(url) => url.parse(),
             None => Err("it is not UTF-8".to_owned()),
@@ -702,6 +806,16 @@ fn position(text: &str) -> Result<Position, std::num::ParseIntError> {
     text.parse().map(Position)
 }
 
+fn beginning(text: &str) -> Result<Beginning, String> {
+    match text {
+        "start" => Ok(Beginning::Start),
+        "now" => Ok(Beginning::Now),
+        text => position(text)
+            .map(Beginning::After)
+            .map_err(|_| "must be a position, start or now".to_owned()),
+    }
+}
+
 /// A time, or the day that begins it.
 fn day_or_time(text: &str) -> Result<Timestamp, String> {
     let midnight = format!("{text}T00:00:00Z");
@@ -713,7 +827,7 @@ fn day_or_time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// An agent, with or without `agent:` before the ID.
-fn agent(text: &str) -> Result<AgentId, String> {
+pub(crate) fn agent(text: &str) -> Result<AgentId, String> {
     let id = text.strip_prefix("agent:").unwrap_or(text);
     id.parse()
         .map_err(|error: domain::InvalidText| error.to_string())
@@ -728,7 +842,7 @@ fn phase(text: &str) -> Result<domain::call::Phase, String> {
 }
 
 /// Whole units, as in 90s, 30m, 4h or 2d.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = |unit| match unit {
         "s" => Some(1),
         "m" => Some(60),

@@ -105,7 +105,7 @@ fn summary(tally: &Tally, took: std::time::Duration) -> String {
 fn next_steps(url: &StoreUrl, call: Option<&CallId>) -> String {
     let call = call.map_or("CALL", CallId::as_str);
     let url = match url {
-        StoreUrl::Sled(_) | StoreUrl::Memory => url.to_string(),
+        StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Service(_) => url.to_string(),
         StoreUrl::Cluster(_) => format!("'{url}'   # with its password, if it has one"),
     };
     format!(

@@ -1,9 +1,11 @@
 //! How the program ends, for whoever called it.
 
+use client::{ClientError, Disagreement};
 use copies::CopyError;
 use copies::backup::BackupFault;
 use domain::envelope::Altered;
 use domain::{AppendError, HandleError, StoreError};
+use std::path::Path;
 use std::process::ExitCode;
 use store_sled::OpenError;
 use store_sled::archive::ArchiveError;
@@ -52,7 +54,7 @@ impl Exit {
     /// What a command by hand ends the program with.
     pub fn of_command(error: &HandleError) -> Exit {
         match error {
-            HandleError::Rejected(_) | HandleError::CommandIdReused(_) => Exit::Rejected,
+            HandleError::Rejected { .. } | HandleError::CommandIdReused(_) => Exit::Rejected,
             HandleError::Expected { .. } => Exit::Conflict,
             HandleError::Unsettled { .. } => Exit::TryAgain,
             HandleError::Store(error) => Exit::of_store(error),
@@ -137,6 +139,19 @@ impl Exit {
         }
     }
 
+    /// What a service that did not do what it was asked ends the program with.
+    pub fn of_client(error: &ClientError) -> Exit {
+        if error.is_passing() {
+            return Exit::TryAgain;
+        }
+        match error.problem().map(|problem| problem.status) {
+            Some(404) => Exit::NotFound,
+            Some(412) => Exit::Conflict,
+            None if matches!(error, ClientError::Misnamed(_)) => Exit::Usage,
+            Some(_) | None => Exit::Failed,
+        }
+    }
+
     /// What a failure ends the program with.
     pub fn of(error: &anyhow::Error) -> Exit {
         error.chain().find_map(of_cause).unwrap_or(Exit::Failed)
@@ -171,14 +186,39 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref() {
         return Some(Exit::of_archive(error));
     }
-    let altered = cause.downcast_ref::<Altered>();
-    altered.map(|_| Exit::Altered)
+    if let Some(error) = cause.downcast_ref() {
+        return Some(Exit::of_client(error));
+    }
+    let unverified = cause.is::<Altered>() || cause.is::<Disagreement>();
+    unverified.then_some(Exit::Altered)
 }
 
 /// Whether reading showed that the store is damaged.
 pub fn is_damage(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(store_error);
     causes.any(|error| matches!(error, StoreError::Corrupt(_)))
+}
+
+/// The folder of the embedded store that another process has, if that is why it failed.
+pub fn busy_folder(error: &anyhow::Error) -> Option<&Path> {
+    match error.chain().find_map(open_error)? {
+        OpenError::Busy { path } => Some(path),
+        _ => None,
+    }
+}
+
+/// Why an embedded store cannot be opened, also within the errors that pass it on as theirs.
+fn open_error<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e OpenError> {
+    if let Some(CheckError::Open(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(RepairError::Open(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(ArchiveError::Folder(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    cause.downcast_ref()
 }
 
 /// The store's own error, also within those that pass it on as theirs.
@@ -215,6 +255,12 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 /// Something that is not there.
 pub fn not_found(message: impl Into<String>) -> anyhow::Error {
     let (exit, message) = (Exit::NotFound, message.into());
+    Ended { exit, message }.into()
+}
+
+/// A history that is not the one that was seen before.
+pub fn altered(message: impl Into<String>) -> anyhow::Error {
+    let (exit, message) = (Exit::Altered, message.into());
     Ended { exit, message }.into()
 }
 

@@ -1,44 +1,26 @@
-//! Lines of an input that may be anything: never more of one in memory than a command can need.
+//! The lines of an input that is read by whoever waits for it.
 
+use server::commands::lines::{Cutter, Line};
 use std::io::{self, BufRead};
-
-/// The longest line that can be a command, with room to spare: the longest texts, every character escaped.
-const LONGEST: usize = 64 * 1024;
-
-/// A line of the input.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Line {
-    /// A text, without its end.
-    Text(String),
-    /// Not a text that could be a command.
-    Malformed(String),
-    /// The input failed here; nothing follows.
-    Unreadable(String),
-}
 
 /// The lines of an input.
 pub struct Lines<R> {
     input: R,
-    begun: bool,
+    cutter: Cutter,
     ended: bool,
 }
-
-/// What some editors put before a text; it says nothing that UTF-8 does not.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: BufRead> Lines<R> {
     /// The lines of that input.
     pub fn new(input: R) -> Self {
         Self {
             input,
-            begun: false,
+            cutter: Cutter::default(),
             ended: false,
         }
     }
 
-    /// The next line's bytes, at most one more than the longest, and how many there really were.
-    fn next_bytes(&mut self) -> io::Result<Option<(Vec<u8>, usize)>> {
-        let (mut kept, mut total) = (Vec::new(), 0);
+    fn next_line(&mut self) -> io::Result<Option<Line>> {
         loop {
             let available = match self.input.fill_buf() {
                 Ok(available) => available,
@@ -46,17 +28,14 @@ impl<R: BufRead> Lines<R> {
                 Err(error) => return Err(error),
             };
             if available.is_empty() {
-                return Ok((total > 0).then_some((kept, total)));
+                return Ok(self.cutter.rest());
             }
-            let end = available.iter().position(|byte| *byte == b'\n');
-            let part = &available[..end.unwrap_or(available.len())];
-            let room = (LONGEST + 1).saturating_sub(kept.len());
-            kept.extend_from_slice(&part[..part.len().min(room)]);
-            total += part.len();
-            let used = part.len() + usize::from(end.is_some());
+            let mut left = available;
+            let line = self.cutter.cut(&mut left);
+            let used = available.len() - left.len();
             self.input.consume(used);
-            if end.is_some() {
-                return Ok(Some((kept, total)));
+            if line.is_some() {
+                return Ok(line);
             }
         }
     }
@@ -69,40 +48,17 @@ impl<R: BufRead> Iterator for Lines<R> {
         if self.ended {
             return None;
         }
-        match self.next_bytes() {
-            Ok(Some((mut bytes, total))) => {
-                if !std::mem::replace(&mut self.begun, true) && bytes.starts_with(BYTE_ORDER_MARK) {
-                    bytes.drain(..BYTE_ORDER_MARK.len());
-                }
-                Some(line(bytes, total))
-            }
-            Ok(None) => None,
-            Err(error) => {
-                self.ended = true;
-                Some(Line::Unreadable(error.to_string()))
-            }
-        }
-    }
-}
-
-fn line(bytes: Vec<u8>, total: usize) -> Line {
-    if total > LONGEST {
-        return Line::Malformed(format!(
-            "the line is {total} bytes long; a command has at most {LONGEST}"
-        ));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Line::Text(text),
-        Err(error) => Line::Malformed(format!(
-            "invalid UTF-8 at byte {}",
-            error.utf8_error().valid_up_to() + 1
-        )),
+        self.next_line().unwrap_or_else(|error| {
+            self.ended = true;
+            Some(Line::Unreadable(error.to_string()))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use server::commands::lines::LONGEST;
 
     fn lines(input: &[u8]) -> Vec<Line> {
         // A tiny buffer makes every line cross its end.

@@ -1,14 +1,15 @@
 //! The program `kaigi`.
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
 use kaigi::exit::{self, Exit, usage};
 use kaigi::output::{Console, NobodyReads};
+use kaigi::remote::ServiceUrl;
 use kaigi::run::{Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, embedded, events, find, import, one_call, progress, replay, run, show, simulate,
-    store_verbs,
+    copy, demo, embedded, events, find, follow, import, keys, one_call, place, progress, remote,
+    replay, run, serve, show, simulate, store_verbs,
 };
 
 use domain::json::write_command;
@@ -20,13 +21,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let when_damaged = when_damaged(&cli);
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let place = match place::named(&mut cli, &matches) {
+        Ok(place) => place,
+        Err(error) => {
+            eprintln!("kaigi: {error:#}");
+            return Exit::of(&error).into();
+        }
+    };
+    let when_damaged = when_damaged(&cli.command, place.as_ref());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("threads can be started");
-    let ended = runtime.block_on(carry_out(cli));
+    let ended = runtime.block_on(carry_out(cli, place));
     // A thread that waits for its input must not keep the program.
     runtime.shutdown_background();
     match ended {
@@ -37,23 +46,24 @@ fn main() -> ExitCode {
             if exit::is_damage(&error) {
                 eprintln!("kaigi: {when_damaged}");
             }
+            if let Some(url) = exit::busy_folder(&error).and_then(serve::address_of) {
+                eprintln!("kaigi: kaigi serve has it; use --server {url}");
+            }
             Exit::of(&error).into()
         }
     }
 }
 
 /// Where to look on if the store turns out to be damaged.
-fn when_damaged(cli: &Cli) -> &'static str {
-    if let Verb::Copy(_) = &cli.command {
+fn when_damaged(verb: &Verb, place: Option<&StoreUrl>) -> &'static str {
+    if let Verb::Copy(_) = verb {
         return copy::WHEN_DAMAGED;
     }
     // Unless one is named, it is an embedded store.
-    cli.store
-        .as_ref()
-        .map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
+    place.map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
 }
 
-async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
+async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
     let mut console = Console::new(cli.output);
     match cli.command {
         Verb::Simulate(args) => {
@@ -78,8 +88,10 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
             console.flush()?;
             Ok(Exit::Done)
         }
+        Verb::Serve(args) => serve::serve(&args, &mut console).await,
+        Verb::Keys(args) => keys::keys(args, place, &mut console),
         Verb::Copy(args) => {
-            let ends = copy::Ends::new(args, cli.store)?;
+            let ends = copy::Ends::new(args, place)?;
             copy::copy(&ends, &mut console).await
         }
         Verb::Store {
@@ -87,18 +99,45 @@ async fn carry_out(cli: Cli) -> anyhow::Result<Exit> {
         } => store_verbs::verify(&from, &mut console),
         Verb::Store {
             what: StoreVerb::Restore { from },
-        } => store_verbs::restore(&named(cli.store)?, &from, &mut console).await,
+        } => store_verbs::restore(&named(place)?, &from, &mut console).await,
         Verb::Store {
             what: StoreVerb::Check,
-        } => embedded::check(&named(cli.store)?, &mut console),
+        } => embedded::check(&named(place)?, &mut console),
         Verb::Store {
             what: StoreVerb::Repair { into, stranded },
-        } => embedded::repair(&named(cli.store)?, &into, stranded, &mut console).await,
+        } => embedded::repair(&named(place)?, &into, stranded, &mut console).await,
         Verb::Store {
             what: StoreVerb::Archive(args),
-        } => embedded::archive(&named(cli.store)?, &args, &mut console).await,
-        verb => with_store(cli.store, verb, console).await,
+        } => embedded::archive(&named(place)?, &args, &mut console).await,
+        verb => match place {
+            Some(StoreUrl::Service(url)) => with_service(url, verb, console).await,
+            store => with_store(store, verb, console).await,
+        },
     }
+}
+
+/// What a running service does itself; all else reads its store as if it were at hand.
+async fn with_service(url: ServiceUrl, verb: Verb, mut console: Console) -> anyhow::Result<Exit> {
+    let exit = match verb {
+        Verb::Run(args) => run_through(&url, &args, &mut console).await,
+        Verb::Call(args) => remote::call::call(&url.client()?, args, &mut console).await,
+        Verb::Calls(args) => remote::show::calls(&url.client()?, args, &mut console).await,
+        Verb::Follow(args) => follow::follow(&url.client()?, &args, &mut console).await,
+        Verb::Show { what, watch } if !matches!(what, Show::Call { .. }) => {
+            let client = url.client()?;
+            if watch {
+                remote::watch::watch(&client, &what, &mut console).await
+            } else {
+                remote::show::show(&client, &what, &mut console).await
+            }
+        }
+        Verb::Show { watch: true, .. } => Err(usage(
+            "one call is followed with `kaigi events --call CALL --follow`; --watch is for the read models",
+        )),
+        verb => return with_store(Some(StoreUrl::Service(url)), verb, console).await,
+    }?;
+    console.flush()?;
+    Ok(exit)
 }
 
 /// The store that was named, or the default one.
@@ -158,8 +197,9 @@ async fn on_store(
         Verb::Call(args) => one_call::call(&Handler::new(store), args, console).await,
         Verb::Show {
             what: Show::Call { call },
+            ..
         } => replay::show_call(&*store, &call, console).await,
-        Verb::Show { what } => show::show(url, store, what, console).await,
+        Verb::Show { what, .. } => show::show(url, store, what, console).await,
         Verb::Calls(args) => find::calls(store, args, console).await,
         Verb::Replay(args) => replay::replay(&*store, &args, console).await,
         Verb::Events(args) => events::events(store, &args, console).await,
@@ -169,9 +209,13 @@ async fn on_store(
             demo::demo(url, store, &args, console).await
         }
         Verb::Store { what } => store_verbs::store_verb(url, store, what, console).await,
-        Verb::Simulate(_) | Verb::Import { .. } | Verb::Completions { .. } | Verb::Copy(_) => {
-            unreachable!("carried out without the store")
-        }
+        Verb::Simulate(_)
+        | Verb::Import { .. }
+        | Verb::Completions { .. }
+        | Verb::Copy(_)
+        | Verb::Follow(_)
+        | Verb::Keys(_)
+        | Verb::Serve(_) => unreachable!("carried out without the store"),
     }
 }
 
@@ -195,12 +239,28 @@ async fn run_lines(
     let progress = |tally: &Tally| bar.at(tally.lines);
     let (exit, tally) = run::run(handler, input, console.writer(), progress).await;
     bar.done();
-    report(&tally);
-    Ok(if args.strict && tally.refused > 0 {
+    Ok(ended(exit, &tally, args))
+}
+
+/// The same through a service.
+async fn run_through(url: &ServiceUrl, args: &Run, console: &mut Console) -> anyhow::Result<Exit> {
+    let client = url.client()?;
+    let input = open_input(&args.file)?;
+    let mut bar = progress::lines();
+    let progress = |tally: &Tally| bar.at(tally.lines);
+    let ran = remote::run::run(client, input, console.writer(), progress).await;
+    bar.done();
+    let (exit, tally) = ran?;
+    Ok(ended(exit, &tally, args))
+}
+
+fn ended(exit: Exit, tally: &Tally, args: &Run) -> Exit {
+    report(tally);
+    if args.strict && tally.refused > 0 {
         exit.and(Exit::Rejected)
     } else {
         exit
-    })
+    }
 }
 
 /// What the answers do not say by themselves.

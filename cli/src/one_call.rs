@@ -60,7 +60,7 @@ fn refused(
     Ok(Exit::of_command(&error))
 }
 
-fn request(args: OneCall) -> Request {
+pub(crate) fn request(args: OneCall) -> Request {
     Request {
         call: args.call,
         id: args.id.map(CommandId),

@@ -3,8 +3,9 @@
 use crate::args::Output;
 use anyhow::Context;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
-use projections::{Listing, Row};
+use projections::Listing;
 use serde::Serialize;
+use serde_json::Value;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 /// Where the program prints, and how.
@@ -22,6 +23,16 @@ pub struct Column<R> {
     kind: Kind,
     /// The lines of a row's cell; none for nothing.
     cell: Box<dyn Fn(&R) -> Lines>,
+}
+
+/// How rows of a kind are printed.
+pub struct Sheet {
+    /// The fields of a row, in the order of CSV.
+    pub fields: &'static [&'static str],
+    /// What people see of it.
+    pub columns: Vec<Column<Value>>,
+    /// What they are told when there is no row.
+    pub none: &'static str,
 }
 
 /// How a column takes part in the width of its table.
@@ -106,20 +117,22 @@ impl Console {
     }
 
     /// Prints rows the way that was chosen; people see the columns, or what is said in place of an empty table.
-    pub fn listing<R: Row>(
+    pub fn listing<R: Serialize>(
         &mut self,
         listing: &Listing<R>,
-        columns: &[Column<R>],
-        none: &str,
+        sheet: &Sheet,
     ) -> anyhow::Result<()> {
         match self.output {
-            Output::Table => self.table(&listing.rows, columns, none),
+            Output::Table => {
+                let rows = values(&listing.rows)?;
+                self.table(&rows, &sheet.columns, sheet.none)
+            }
             Output::Json => self.json(listing),
             Output::Ndjson => {
                 let mut rows = listing.rows.iter();
                 rows.try_for_each(|row| self.json(row))
             }
-            Output::Csv => self.print(&server::read_models::csv(&listing.rows)),
+            Output::Csv => self.print(&server::read_models::csv_of(sheet.fields, &listing.rows)),
         }
     }
 
@@ -240,6 +253,11 @@ fn steers_writing(c: char) -> bool {
         c,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     )
+}
+
+fn values<R: Serialize>(rows: &[R]) -> anyhow::Result<Vec<Value>> {
+    let values = rows.iter().map(serde_json::to_value);
+    values.collect::<Result<_, _>>().context("a row is no JSON")
 }
 
 #[cfg(test)]

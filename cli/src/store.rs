@@ -1,6 +1,8 @@
 //! Which store: the one place where the program chooses.
 
 use crate::exit::usage;
+use crate::remote::{Access, ServiceUrl};
+use crate::serve::forget_address;
 use anyhow::Context;
 use domain::{EventStore, MemoryStore, StoreId};
 use std::fmt;
@@ -19,6 +21,8 @@ pub enum StoreUrl {
     Memory,
     /// A cluster's store, which other processes use at the same time.
     Cluster(ClusterUrl),
+    /// The store of a running service, for reading.
+    Service(ServiceUrl),
 }
 
 /// The connection string of a cluster, as its vendor's tools take it. Nobody is shown the password in it.
@@ -36,15 +40,14 @@ impl StoreUrl {
     /// Opens it, creating an embedded one that is not there yet. A cluster is asked whether it is there, and lets us in.
     pub async fn open(&self) -> anyhow::Result<Arc<dyn EventStore>> {
         Ok(match self {
-            StoreUrl::Sled(path) => {
-                Arc::new(SledStore::open(path).with_context(|| format!("cannot open {self}"))?)
-            }
+            StoreUrl::Sled(path) => Arc::new(self.open_sled(path)?),
             StoreUrl::Memory => Arc::new(MemoryStore::new()),
             StoreUrl::Cluster(url) => {
                 // Boxed, because connecting takes room that no other store needs.
                 let opened = Box::pin(ClusterStore::open(&url.0)).await;
                 Arc::new(opened.with_context(|| format!("cannot open {self}"))?)
             }
+            StoreUrl::Service(url) => url.open().await?,
         })
     }
 
@@ -52,7 +55,21 @@ impl StoreUrl {
     pub fn open_embedded(&self) -> anyhow::Result<SledStore> {
         let path = self.folder()?;
         self.must_exist()?;
-        SledStore::open(path).with_context(|| format!("cannot open {self}"))
+        self.open_sled(path)
+    }
+
+    fn open_sled(&self, path: &Path) -> anyhow::Result<SledStore> {
+        let store = SledStore::open(path).with_context(|| format!("cannot open {self}"))?;
+        forget_address(path);
+        Ok(store)
+    }
+
+    /// Whether what is shown of it is all there is to it, and no password is left out.
+    pub fn is_shown_whole(&self) -> bool {
+        match self {
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Service(_) => true,
+            StoreUrl::Cluster(url) => url.to_string() == url.0,
+        }
     }
 
     /// The folder of an embedded store, also of one that is too damaged to be known for a store.
@@ -70,6 +87,11 @@ impl StoreUrl {
                      verifies every hash, `kaigi store backup` keeps a copy, and this works on --store sled:PATH only"
                 )));
             }
+            StoreUrl::Service(_) => {
+                return Err(usage(format!(
+                    "{self} has its files where the service runs; name the store there with --store sled:PATH"
+                )));
+            }
         };
         if !path.join("log").is_dir() {
             self.must_exist()?;
@@ -83,7 +105,20 @@ impl StoreUrl {
             StoreUrl::Sled(path) if SledStore::is_archive(path) => Err(usage(format!(
                 "{self} is an archive, which nobody writes to; name the store it belongs to"
             ))),
+            StoreUrl::Service(_) => Err(usage(format!(
+                "{self} takes commands, not events; stop the service and name its store, or send it commands with \
+                 `kaigi run`"
+            ))),
             StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) => Ok(()),
+        }
+    }
+
+    /// A service is approached like that; for stores it makes no difference.
+    #[must_use]
+    pub fn approached(self, access: &Access) -> Self {
+        match self {
+            StoreUrl::Service(url) => StoreUrl::Service(url.with(access)),
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) => self,
         }
     }
 
@@ -96,16 +131,20 @@ impl StoreUrl {
                 one == other || real(one).is_some_and(|one| Some(one) == real(other))
             }
             (StoreUrl::Cluster(one), StoreUrl::Cluster(other)) => one == other,
-            (StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_), _) => false,
+            (StoreUrl::Service(one), StoreUrl::Service(other)) => one.is_same(other),
+            (
+                StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) | StoreUrl::Service(_),
+                _,
+            ) => false,
         }
     }
 
     /// The folder where read models keep their checkpoints: beside the events, or for a cluster in the user's data
-    /// folder, by the store's id. A store in memory has none.
+    /// folder, by the store's id. A store in memory has none, and a service keeps its own.
     pub fn read_models(&self, id: StoreId) -> Option<PathBuf> {
         match self {
             StoreUrl::Sled(path) => Some(path.join("read-models")),
-            StoreUrl::Memory => None,
+            StoreUrl::Memory | StoreUrl::Service(_) => None,
             StoreUrl::Cluster(_) => {
                 let of_store = data_folder()?.join("kaigi-clusters").join(id.to_string());
                 Some(of_store.join("read-models"))
@@ -122,6 +161,9 @@ impl StoreUrl {
             StoreUrl::Cluster(_) => {
                 "`kaigi store digest` tells which call is damaged first; a backup may hold it whole"
             }
+            StoreUrl::Service(_) => {
+                "`kaigi store digest` tells which call is damaged first; `kaigi store check` more, where the service runs"
+            }
         }
     }
 
@@ -134,7 +176,9 @@ impl StoreUrl {
                     path.display()
                 )))
             }
-            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) => Ok(()),
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) | StoreUrl::Service(_) => {
+                Ok(())
+            }
         }
     }
 }
@@ -157,6 +201,9 @@ impl FromStr for StoreUrl {
     fn from_str(url: &str) -> Result<Self, String> {
         if ClusterStore::is_url(url) {
             return url.parse().map(StoreUrl::Cluster);
+        }
+        if ServiceUrl::is_url(url) {
+            return url.parse().map(StoreUrl::Service);
         }
         match url.split_once(':') {
             Some(("sled", "")) => Err("sled: needs a folder, as in sled:./calls".to_owned()),
@@ -212,6 +259,7 @@ impl fmt::Display for StoreUrl {
             StoreUrl::Sled(path) => write!(f, "sled:{}", path.display()),
             StoreUrl::Memory => f.write_str("memory:"),
             StoreUrl::Cluster(url) => write!(f, "{url}"),
+            StoreUrl::Service(url) => write!(f, "{url}"),
         }
     }
 }

@@ -77,8 +77,13 @@ impl Answer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
     /// A rule refuses it; nothing changed.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
+    #[error("{rejection}")]
+    Rejected {
+        /// Which rule, and what to do instead.
+        rejection: Rejection,
+        /// Where the call was when it was judged.
+        revision: Revision,
+    },
     /// The call is not at the revision the command expects; nothing changed.
     #[error(
         "the call is at revision {actual}, and the command expects {expected}; look at the call again and decide anew"
@@ -237,8 +242,13 @@ impl Handler {
         id: CommandId,
         read_at: Timestamp,
     ) -> Result<Batch, HandleError> {
-        expected_holds(request, known.call.revision())?;
-        let events = decide(&known.call, &request.command)?;
+        let revision = known.call.revision();
+        expected_holds(request, revision)?;
+        let events =
+            decide(&known.call, &request.command).map_err(|rejection| HandleError::Rejected {
+                rejection,
+                revision,
+            })?;
         let personal = self.personal_part(request, known.key);
         let cause = self.cause(known, request, id, read_at, personal.as_ref());
         let batch = Batch::finish(known.head(), cause, events, personal);

@@ -31,5 +31,5 @@ pub use handle::{Answer, HandleError, Handler};
 pub use ids::*;
 pub use memory::MemoryStore;
 pub use rejection::{Rejection, RejectionCode, Rule};
-pub use store::{AppendError, EventStore, StoreError, StoreInfo};
+pub use store::{AppendError, CommitFigures, EventStore, Spread, StoreError, StoreInfo};
 pub use time::{InvalidTime, Timestamp};

@@ -35,6 +35,11 @@ pub trait EventStore: Send + Sync {
     /// What the store is and holds.
     async fn info(&self) -> Result<StoreInfo, StoreError>;
 
+    /// How its commits went since it was opened, if it commits by itself and knows.
+    fn commits(&self) -> Option<CommitFigures> {
+        None
+    }
+
     /// Finishes what is under way and lets go of the store; nothing acknowledged depends on it.
     async fn close(&self) -> Result<(), StoreError>;
 }
@@ -56,6 +61,26 @@ pub struct StoreInfo {
     pub last: Position,
     /// What else a store of its kind has to say, by a word each.
     pub remarks: Vec<(&'static str, String)>,
+}
+
+/// How a store's commits went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitFigures {
+    /// How many events each of them kept.
+    pub events: Spread,
+    /// How long the disk took to make each of them durable, in microseconds.
+    pub sync_us: Spread,
+}
+
+/// How many values are how large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spread {
+    /// The largest value of each group, ascending.
+    pub bounds: &'static [u64],
+    /// How many values are in each group, and last, how many are larger than all bounds.
+    pub counts: Vec<u64>,
+    /// All values together.
+    pub sum: u64,
 }
 
 /// Why a batch was not kept.

@@ -20,7 +20,6 @@ mod request;
 pub mod route;
 pub mod service;
 mod settings;
-#[allow(dead_code, reason = "its users come next")]
 mod sse;
 
 pub use problem::Problem;

@@ -2,13 +2,37 @@
 
 use crate::problem::Refused;
 use axum::http::{Method, StatusCode};
-use serde_json::json;
+use domain::Timestamp;
+use domain::json::Text;
+use serde::Serialize;
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-/// Where lines go; none to keep silent.
-pub struct Log(Option<Mutex<Box<dyn Write + Send>>>);
+/// How many lines wait to be written. What comes when they wait for a writer that takes no more is dropped: a log that
+/// cannot be written must not stop the calls.
+const WAITING: usize = 8192;
+
+/// About how many bytes are written at once.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long the last lines have for being written, in milliseconds.
+const LAST_LINES_MS: u64 = 1000;
+
+/// Where lines go; none to keep silent. They are written by a thread of their own, and the last ones before this is
+/// dropped, if they are taken.
+pub struct Log(Option<Queue>);
+
+struct Queue {
+    /// None only while it is dropped.
+    lines: Option<SyncSender<String>>,
+    dropped: AtomicU64,
+    /// Tells nothing, and ends when everything is written.
+    written: Mutex<Receiver<()>>,
+}
 
 /// What is told of a request.
 #[derive(Debug, Clone)]
@@ -19,6 +43,24 @@ pub struct Line {
     pub(crate) key: Option<String>,
     pub(crate) refused: Option<Refused>,
     pub(crate) took: Duration,
+    /// The trace it is part of.
+    pub(crate) trace: Option<String>,
+    /// The bytes of the answer's body, if that is not a stream.
+    pub(crate) bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    at: Text<Timestamp>,
+    method: &'a str,
+    route: &'a str,
+    status: u16,
+    key: Option<&'a str>,
+    code: Option<&'a str>,
+    rule: Option<&'a str>,
+    us: u64,
+    trace: Option<&'a str>,
+    bytes: Option<u64>,
 }
 
 impl Log {
@@ -29,23 +71,137 @@ impl Log {
 
     /// Writes there.
     pub fn to(writer: impl Write + Send + 'static) -> Self {
-        Self(Some(Mutex::new(Box::new(writer))))
+        let (lines, waiting) = sync_channel(WAITING);
+        let (done, written) = sync_channel(0);
+        thread::spawn(move || {
+            write(&waiting, writer);
+            drop::<SyncSender<()>>(done);
+        });
+        Self(Some(Queue {
+            lines: Some(lines),
+            dropped: AtomicU64::new(0),
+            written: Mutex::new(written),
+        }))
+    }
+
+    /// How many lines were not written because the writer took no more.
+    pub fn dropped(&self) -> u64 {
+        let queue = self.0.as_ref();
+        queue.map_or(0, |queue| queue.dropped.load(Ordering::Relaxed))
     }
 
     pub(crate) fn request(&self, line: &Line) {
-        let Some(writer) = &self.0 else { return };
-        let text = json!({
-            "at": domain::Timestamp::now().to_string(),
-            "method": line.method.as_str(), "route": line.route, "status": line.status.as_u16(),
-            "key": line.key,
-            "code": line.refused.as_ref().map(|refused| refused.code),
-            "rule": line.refused.as_ref().and_then(|refused| refused.rule.clone()),
-            "us": u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX),
-        });
-        let mut writer = writer
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A log that cannot be written must not stop the calls.
-        let _ = writeln!(writer, "{text}");
+        if let Some(queue) = &self.0 {
+            queue.put(line.text());
+        }
+    }
+}
+
+impl Queue {
+    fn put(&self, line: String) {
+        let lines = self.lines.as_ref().expect("only dropping takes it");
+        if lines.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.lines = None;
+        let written = self.written.get_mut();
+        let written = written.unwrap_or_else(PoisonError::into_inner);
+        // A writer that takes nothing must not keep the process.
+        let _ = written.recv_timeout(Duration::from_millis(LAST_LINES_MS));
+    }
+}
+
+/// Writes what waits, together, until nobody has anything more to tell.
+fn write(waiting: &Receiver<String>, mut writer: impl Write) {
+    while let Ok(mut text) = waiting.recv() {
+        while text.len() < WRITE_BYTES
+            && let Ok(line) = waiting.try_recv()
+        {
+            text.push_str(&line);
+        }
+        // There is nobody to tell that the log cannot be written.
+        let _ = writer.write_all(text.as_bytes());
+        let _ = writer.flush();
+    }
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let refused = self.refused.as_ref();
+        let written = Written {
+            at: Text(Timestamp::now()),
+            method: self.method.as_str(),
+            route: self.route,
+            status: self.status.as_u16(),
+            key: self.key.as_deref(),
+            code: refused.map(|refused| refused.code),
+            rule: refused.and_then(|refused| refused.rule.as_deref()),
+            us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
+            trace: self.trace.as_deref(),
+            bytes: self.bytes,
+        };
+        let mut text = serde_json::to_string(&written).expect("texts and numbers are JSON");
+        text.push('\n');
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::Arc;
+
+    /// A writer that takes nothing until it is let.
+    struct Stuck(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("nobody panics")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn a_line() -> Line {
+        Line {
+            method: Method::GET,
+            route: "/healthz",
+            status: StatusCode::NO_CONTENT,
+            key: None,
+            refused: None,
+            took: Duration::from_micros(5),
+            trace: None,
+            bytes: Some(0),
+        }
+    }
+
+    #[test]
+    fn a_writer_that_takes_nothing_holds_nobody_up_and_what_is_dropped_is_counted() {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let log = Log::to(Stuck(Arc::clone(&taken)));
+        let told = WAITING as u64 * 2;
+        let stuck = taken.lock().expect("nobody panics");
+        for _ in 0..told {
+            log.request(&a_line());
+        }
+        drop(stuck);
+        let dropped = log.dropped();
+        assert!(dropped > 0);
+        drop(log);
+        let taken = taken.lock().expect("nobody panics");
+        let lines = taken.split(|byte| *byte == b'\n').count() as u64 - 1;
+        assert_eq!(lines + dropped, told, "the others are all written");
     }
 }

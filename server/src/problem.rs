@@ -14,7 +14,8 @@ pub struct Problem {
     rule: Option<String>,
     revision: Option<Revision>,
     retry_after_s: Option<u64>,
-    more: Map<String, Value>,
+    /// Boxed, for it is mostly empty, and every answer has room for a problem.
+    more: Box<Map<String, Value>>,
 }
 
 /// What a log line and the counters tell of a problem; put beside the answer.
@@ -34,7 +35,7 @@ impl Problem {
             rule: None,
             revision: None,
             retry_after_s: None,
-            more: Map::new(),
+            more: Box::default(),
         }
     }
 
@@ -97,6 +98,11 @@ impl Problem {
         self.code
     }
 
+    /// For people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     fn body(&self) -> Value {
         let mut body = json!({
             "type": format!("urn:kaigi:problem:{}", self.code),
@@ -110,7 +116,7 @@ impl Problem {
         if let Some(revision) = self.revision {
             fields.insert("revision".to_owned(), revision.0.into());
         }
-        fields.extend(self.more.clone());
+        fields.extend((*self.more).clone());
         body
     }
 }

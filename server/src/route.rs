@@ -4,15 +4,16 @@
 use crate::access::{Access, Caller};
 use crate::log::Line;
 use crate::problem::Refused;
-use crate::{Problem, Service, calls, commands, feed, operations, read_models};
+use crate::{Problem, Service, access, calls, commands, feed, metrics, operations, read_models};
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use http_body::Body as _;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 /// What is asked for by one method at one path.
@@ -166,8 +167,18 @@ impl Parameter {
 
 /// Every route there is, in the order of the document.
 pub fn table() -> Vec<Arc<Route>> {
-    let handled = all().into_iter();
-    handled.map(|handled| handled.route).collect()
+    static TABLE: LazyLock<Vec<Arc<Route>>> = LazyLock::new(|| {
+        let handled = all().into_iter();
+        handled.map(|handled| handled.route).collect()
+    });
+    TABLE.clone()
+}
+
+/// The methods that a path takes.
+fn methods(path: &str) -> String {
+    let routes = table().into_iter().filter(|route| route.path == path);
+    let methods: Vec<_> = routes.map(|route| route.method.to_string()).collect();
+    methods.join(", ")
 }
 
 fn all() -> Vec<Handled> {
@@ -176,6 +187,8 @@ fn all() -> Vec<Handled> {
     all.extend(read_models::routes());
     all.extend(feed::routes());
     all.extend(operations::routes());
+    all.extend(access::routes());
+    all.extend(metrics::routes());
     all
 }
 
@@ -195,6 +208,13 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .with_state(Arc::clone(service))
 }
 
+/// What answers with a problem whatever is asked, and is counted and told like every other answer.
+pub(crate) fn refusing(service: &Arc<Service>, problem: Problem) -> Router {
+    Router::new()
+        .fallback(|| std::future::ready(problem))
+        .layer(from_fn_with_state(Arc::clone(service), told))
+}
+
 #[derive(Clone)]
 struct Guard {
     service: Arc<Service>,
@@ -203,7 +223,7 @@ struct Guard {
 
 /// Nobody reaches a handler but by way of this.
 async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let caller = match guard.service.guards.admit(&request, &guard.route) {
+    let caller = match guard.service.guards.admit(&mut request, &guard.route) {
         Ok(caller) => caller,
         Err(denied) => {
             let mut response = denied.into_response();
@@ -225,7 +245,11 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
     let begun = Instant::now();
     let method = request.method().clone();
     let origin = request.headers().get("origin").cloned();
-    let mut response = next.run(request).await;
+    let trace = commands::trace(request.headers()).map(str::to_owned);
+    let mut response = match service.guards.admit_page(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     service
         .guards
         .answer_origin(origin.as_ref(), response.headers_mut());
@@ -242,6 +266,8 @@ async fn told(State(service): State<Arc<Service>>, request: Request, next: Next)
             .map(|caller| caller.key().to_owned()),
         refused: extensions.get::<Refused>().cloned(),
         took: begun.elapsed(),
+        trace,
+        bytes: response.body().size_hint().exact(),
     };
     service.metrics.request(&line);
     service.log.request(&line);
@@ -255,10 +281,15 @@ async fn no_such_route() -> Problem {
     )
 }
 
-async fn no_such_method() -> Problem {
-    Problem::new(
+async fn no_such_method(path: MatchedPath, request: Request) -> Response {
+    let allow = [(header::ALLOW, methods(path.as_str()))];
+    if access::is_preflight(&request) {
+        return (StatusCode::NO_CONTENT, allow).into_response();
+    }
+    let problem = Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "no_such_method",
-        "this path takes other methods; /openapi.json lists them",
-    )
+        "this path takes other methods; `Allow` names them",
+    );
+    (allow, problem).into_response()
 }

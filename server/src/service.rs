@@ -60,6 +60,7 @@ impl Service {
             folder,
             log,
         } = parts;
+        let guards = guards.within(&settings);
         let metrics = Metrics::new();
         let feed = Feed::start(Arc::clone(&store), folder.clone(), &settings).await?;
         let views = Views::start(Arc::clone(&store), folder).await?;

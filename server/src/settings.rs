@@ -12,10 +12,12 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// The most bytes of a request's line and headers together.
     pub max_header_bytes: usize,
-    /// How long a client may take to send its headers, in milliseconds.
+    /// How long a client may take to send its headers, in milliseconds; and for the handshake before them.
     pub header_timeout_ms: u64,
     /// How long a client may send nothing of a body, or take nothing of an answer, in milliseconds.
     pub idle_timeout_ms: u64,
+    /// How long a connection without a request is kept, in milliseconds.
+    pub keep_alive_ms: u64,
     /// How many connections are served at once.
     pub max_connections: usize,
     /// How many requests a second a key may make; 0 for as many as it likes.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub max_wait_ms: u64,
     /// The origins whose pages may ask from a browser, beside the service's own.
     pub allowed_origins: Vec<String>,
+    /// How long a token for a stream lets a browser connect, in milliseconds; a stream that began may go on.
+    pub token_ttl_ms: u64,
 }
 
 impl Default for Settings {
@@ -40,6 +44,9 @@ impl Default for Settings {
             max_header_bytes: 16 * 1024,
             header_timeout_ms: 10_000,
             idle_timeout_ms: 30_000,
+            // Longer than the usual clients and balancers keep theirs, so that it is they who close an idle connection,
+            // and none is closed under a request just sent.
+            keep_alive_ms: 120_000,
             max_connections: 4096,
             rate_per_key: 0,
             grace_ms: 20_000,
@@ -47,6 +54,7 @@ impl Default for Settings {
             max_waiting_events: 8192,
             max_wait_ms: 30_000,
             allowed_origins: Vec::new(),
+            token_ttl_ms: 300_000,
         }
     }
 }

@@ -265,12 +265,15 @@ impl Committer {
 
     fn commit(&mut self, blocks: Blocks, accepted: Vec<Accepted>, known: Known) {
         let Sealed { bytes, last } = blocks.finish();
-        if let Err(why) = self.make_durable(&bytes, last) {
-            refuse(accepted.into_iter().map(|accepted| accepted.append), &why);
-            self.stopped = Some(why);
-            return;
-        }
-        self.shared.counts.commits.fetch_add(1, Relaxed);
+        let synced = match self.make_durable(&bytes, last) {
+            Ok(synced) => synced,
+            Err(why) => {
+                refuse(accepted.into_iter().map(|accepted| accepted.append), &why);
+                self.stopped = Some(why);
+                return;
+            }
+        };
+        self.shared.counts.committed(last - self.last, synced);
         self.publish(&accepted, known, last);
         self.answered = accepted.len();
         for Accepted { append, first } in accepted {
@@ -283,14 +286,17 @@ impl Committer {
         self.tell_indexer();
     }
 
-    /// One write, one sync, and a note of how far that was.
-    fn make_durable(&mut self, frames: &[u8], last: u64) -> Result<(), String> {
+    /// One write, one sync, and a note of how far that was. Answers how long the sync took.
+    fn make_durable(&mut self, frames: &[u8], last: u64) -> Result<Duration, String> {
         if let Some(why) = self.shared.index_failed() {
             return Err(why);
         }
         self.shared.counts.syncs.fetch_add(1, Relaxed);
         let written = self.log.append(self.last + 1, frames);
-        let noted = written.and_then(|()| self.acknowledged.write(last));
+        let noted = written.and_then(|synced| {
+            self.acknowledged.write(last)?;
+            Ok(synced)
+        });
         noted.map_err(|error| failed_write(&error))
     }
 

@@ -30,8 +30,9 @@ const LOG: &str = "log";
 const INDEX: &str = "index";
 const COPY: &str = "index.copy";
 
-/// What may stand in the folder of a store that is not finished being made: a process that died left it.
-const HARMLESS: [&str; 8] = [
+/// What may stand in the folder of a store that is not finished being made: a process that died left it, or the keys of
+/// a service were made before its store.
+const HARMLESS: [&str; 11] = [
     LOCK,
     ACKNOWLEDGED,
     LOG,
@@ -40,6 +41,9 @@ const HARMLESS: [&str; 8] = [
     "kaigi-store.new",
     "read-models",
     "lost+found",
+    "keys.json",
+    "keys.json.lock",
+    "keys.json.new",
 ];
 
 /// How long sled may take to let go of its files after it was dropped.

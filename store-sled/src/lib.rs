@@ -16,6 +16,7 @@ mod bytes;
 mod calls;
 pub mod check;
 mod commit;
+mod counts;
 mod damage;
 mod error;
 mod folder;
@@ -40,8 +41,8 @@ pub use error::OpenError;
 use async_trait::async_trait;
 use commit::{Append, Committer, Job, Kept, Work};
 use domain::{
-    AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
-    StoredEvent,
+    AppendError, Batch, CallId, CommitFigures, EventStore, Position, Revision, StoreError, StoreId,
+    StoreInfo, StoredEvent,
 };
 use error::closed;
 use folder::Folder;
@@ -300,6 +301,10 @@ impl EventStore for SledStore {
             last: Position(last),
             remarks: Vec::new(),
         })
+    }
+
+    fn commits(&self) -> Option<CommitFigures> {
+        Some(self.shared.counts.figures())
     }
 
     /// Commits what waits, brings the index into the store, and lets go of the folder: it can be opened again when this

@@ -1,6 +1,7 @@
 //! What readers share with the committing thread, and how they read.
 
 use crate::block::Groups;
+use crate::counts::Counts;
 use crate::damage::Damage;
 use crate::error::closed;
 use crate::history::{History, gather};
@@ -38,14 +39,6 @@ pub(crate) struct Progress {
     /// The last durable position: nothing behind it is ever shown.
     pub(crate) last: u64,
     pub(crate) closed: bool,
-}
-
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) commits: AtomicU64,
-    pub(crate) syncs: AtomicU64,
-    pub(crate) index_rows: AtomicU64,
-    pub(crate) replayed: AtomicU64,
 }
 
 impl Shared {

@@ -102,9 +102,13 @@ impl Api {
     pub fn fits(&self, schema: &Value, text: &str) -> Result<(), String> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| format!("{error}: {text}"))?;
-        self.validator(schema)?
-            .validate(&value)
-            .map_err(|error| format!("{error} at {}: {text}", error.instance_path()))
+        self.validator(schema)?.validate(&value).map_err(|error| {
+            format!(
+                "at {}: {}",
+                error.instance_path(),
+                begin(&error.to_string())
+            )
+        })
     }
 
     /// Made once for each schema, because it takes longer than judging.
@@ -126,6 +130,11 @@ impl Api {
     pub fn schema(name: &str) -> Value {
         json!({"$ref": format!("#/components/schemas/{name}")})
     }
+}
+
+/// Some answers are long, and what is wrong with one stands near its beginning.
+fn begin(text: &str) -> String {
+    text.chars().take(2000).collect()
 }
 
 fn name(operation: &Value) -> &str {

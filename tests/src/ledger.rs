@@ -92,7 +92,7 @@ pub fn history(call: &str, asked: &[Asked]) -> Vec<StoredEvent> {
     let ledger = Ledger::new();
     for asked in asked {
         match ledger.offer(call, asked) {
-            Ok(()) | Err(HandleError::Rejected(_)) => {}
+            Ok(()) | Err(HandleError::Rejected { .. }) => {}
             Err(error) => panic!("{asked:?}: {error}"),
         }
     }

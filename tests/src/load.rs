@@ -130,7 +130,7 @@ async fn send(handler: &Handler, load: &Load, outcome: &Mutex<Outcome>) {
                     .extend(answer.events.iter().map(acknowledged));
                 return;
             }
-            Err(HandleError::Rejected(_)) => {
+            Err(HandleError::Rejected { .. }) => {
                 outcome.refused += 1;
                 return;
             }

@@ -69,7 +69,10 @@ pub fn on<S: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> 
 /// The program with those arguments and no store named.
 pub fn bare<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     let mut command = Command::new(kaigi());
-    command.args(args).env_remove("KAIGI_STORE");
+    command.args(args);
+    for name in ["KAIGI_STORE", "KAIGI_SERVER", "KAIGI_KEY", "KAIGI_KEYS"] {
+        command.env_remove(name);
+    }
     Run {
         command,
         input: Vec::new(),

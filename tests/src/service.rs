@@ -3,11 +3,11 @@
 use domain::{EventStore, Handler, MemoryStore};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use server::access::{Grant, Guards, Key, Keys};
+use server::access::{Grant, Guards, Key, KeyFile, Keys};
 use server::log::Log;
 use server::service::Parts;
 use server::{Service, Settings};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ pub struct Running {
     /// The keys it knows.
     pub keys: Held,
     client: Client,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<usize>,
 }
 
 /// The texts of keys that a service knows, one of each role.
@@ -51,6 +51,8 @@ pub struct Setup {
     pub settings: Settings,
     /// Where it keeps read models.
     pub folder: Option<PathBuf>,
+    /// The file of its keys; without one they are in memory.
+    pub keys: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -59,6 +61,7 @@ impl Default for Setup {
             store: Arc::new(MemoryStore::new()),
             settings: Settings::default(),
             folder: None,
+            keys: None,
         }
     }
 }
@@ -87,6 +90,14 @@ pub fn one_of_each() -> (Vec<Key>, Held) {
     (keys, held)
 }
 
+fn kept(file: &Path, keys: Vec<Key>) -> Keys {
+    let kept = KeyFile::at(file);
+    for key in keys {
+        kept.add(key).expect("a key can be kept");
+    }
+    Keys::open(file).expect("what was kept can be read")
+}
+
 impl Running {
     /// On an empty store in memory, with the default settings.
     pub async fn start() -> Self {
@@ -96,11 +107,15 @@ impl Running {
     /// Made like that.
     pub async fn with(setup: Setup) -> Self {
         let (keys, held) = one_of_each();
+        let keys = match setup.keys {
+            Some(file) => kept(&file, keys),
+            None => Keys::of(keys),
+        };
         let service = Service::start(Parts {
             handler: Handler::new(Arc::clone(&setup.store)),
             store: setup.store,
             settings: setup.settings,
-            guards: Guards::new(Keys::of(keys)),
+            guards: Guards::new(keys),
             folder: setup.folder,
             log: Log::silent(),
         })
@@ -150,10 +165,7 @@ impl Running {
     /// Stops it as a signal would, and waits for its end.
     pub async fn stop(self) {
         self.service.stop();
-        self.serving
-            .await
-            .expect("serving does not panic")
-            .expect("serving does not fail");
+        self.serving.await.expect("serving does not panic");
         self.service.close().await;
     }
 }

@@ -85,7 +85,7 @@ impl Accused {
         let one = self.open().await;
         match self.url {
             StoreUrl::Cluster(_) => [one, opened(&self.url).await],
-            StoreUrl::Sled(_) | StoreUrl::Memory => [Arc::clone(&one), one],
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Service(_) => [Arc::clone(&one), one],
         }
     }
 
@@ -118,7 +118,7 @@ impl Opener for Accused {
     fn longest_batch(&self) -> usize {
         match self.url {
             StoreUrl::Cluster(_) => 400,
-            StoreUrl::Sled(_) | StoreUrl::Memory => 2000,
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Service(_) => 2000,
         }
     }
 
@@ -223,7 +223,7 @@ async fn aftermath(accused: &Arc<Accused>, load: Load, outcome: Outcome, tell: T
 async fn looked(accused: Arc<Accused>, load: Load, outcome: Outcome) -> Found {
     let store = match accused.url {
         StoreUrl::Memory => accused.remember(None).expect("it was loaded"),
-        StoreUrl::Sled(_) | StoreUrl::Cluster(_) => accused.open().await,
+        StoreUrl::Sled(_) | StoreUrl::Cluster(_) | StoreUrl::Service(_) => accused.open().await,
     };
     let found: Result<_, StoreError> = look(&*store, &load, &outcome).await;
     found.unwrap_or_else(|error| panic!("{error}"))

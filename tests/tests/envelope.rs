@@ -214,7 +214,7 @@ async fn a_command_without_an_id_gets_a_random_one_and_is_never_taken_for_a_retr
 
 fn code(error: &HandleError) -> Option<RejectionCode> {
     match error {
-        HandleError::Rejected(rejection) => Some(rejection.code),
+        HandleError::Rejected { rejection, .. } => Some(rejection.code),
         _ => None,
     }
 }

@@ -149,7 +149,7 @@ async fn told(handler: &Handler, line: &str) -> u64 {
 /// The code of the rule that refuses the command.
 async fn refused(handler: &Handler, line: &str) -> RejectionCode {
     match ask(handler, line).await {
-        Err(HandleError::Rejected(rejection)) => rejection.code,
+        Err(HandleError::Rejected { rejection, .. }) => rejection.code,
         other => panic!("no rule refuses it: {other:?}"),
     }
 }
@@ -184,6 +184,25 @@ async fn a_command_expects_the_revision_that_another_handler_brought_about() {
         actual: Revision(3),
     };
     assert_eq!(ask(&other, RESUME_AT_2).await, Err(late));
+}
+
+#[tokio::test]
+async fn a_refusal_says_at_which_revision_even_where_another_handler_wrote_last() {
+    let store = Watched::new();
+    let (one, other) = (store.handler(), store.handler());
+    told(&one, CONNECT).await;
+    told(&other, HOLD).await;
+    let refused = ask(&one, HOLD).await;
+    assert!(
+        matches!(
+            refused,
+            Err(HandleError::Rejected {
+                revision: Revision(2),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@
 use domain::command::{HoldScope, Origin};
 use domain::event::EventType;
 use domain::json::{
-    AnswerJson, CallJson, EventJson, InvalidCommand, RejectionJson, parse_command, write_command,
+    AnswerJson, CallJson, EventJson, InvalidCommand, RejectionJson, parse_command,
+    parse_command_for, write_command,
 };
 use domain::{
     Actor, AgentId, Answer, Command, CommandId, DialNumber, HandleError, Handler, MemoryStore,
@@ -456,6 +457,28 @@ fn r60_who_never_fits_a_field_is_malformed() {
     for agent in ["customer", "dial:1"] {
         accepted("agent", agent);
     }
+}
+
+#[test]
+fn a_command_sent_to_a_call_need_not_name_it_and_may_name_no_other() {
+    let sent_to = read("c1");
+    let sent = |call: Option<&str>| {
+        let mut command = with("reason", "billing");
+        command["call"] = json!(call);
+        parse_command_for(&sent_to, &command.to_string())
+    };
+    for call in [None, Some("c1")] {
+        assert_eq!(sent(call).unwrap().call, sent_to);
+    }
+    let other = InvalidCommand::OtherCall {
+        named: read("c2"),
+        sent_to: read("c1"),
+    };
+    assert_eq!(sent(Some("c2")), Err(other));
+    assert!(matches!(
+        sent(Some("c/2")),
+        Err(InvalidCommand::BadValue { field: "call", .. })
+    ));
 }
 
 /// Characters of four bytes each, so that bytes taken for characters would show.

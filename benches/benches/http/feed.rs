@@ -25,7 +25,7 @@ const SENDERS: usize = 16;
 type Seen = Vec<(u64, Instant)>;
 
 /// Measures, and prints what it came to.
-pub async fn latencies(commands_per_s: u64, seconds: u64) {
+pub(crate) async fn latencies(commands_per_s: u64, seconds: u64) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let service = Service::start(&folder.path().join("feed"));
     let mut subscribers = Vec::new();
@@ -37,12 +37,12 @@ pub async fn latencies(commands_per_s: u64, seconds: u64) {
             }
             number => format!("/v1/events?agent=agent:a{}", number % CALLS),
         };
-        let subscribed = Chunks::subscribe(&service.address, &service.auditor, &path).await;
+        let subscribed = Chunks::subscribe(&service.address, &service.key, &path).await;
         subscribers.push(tokio::spawn(follow(subscribed.expect("the feed answers"))));
     }
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
-            let (address, key) = (service.address.clone(), service.telephony.clone());
+            let (address, key) = (service.address.clone(), service.key.clone());
             tokio::spawn(send(sender, address, key, commands_per_s, seconds))
         })
         .collect();

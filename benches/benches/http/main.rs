@@ -158,7 +158,7 @@ async fn over_http(folder: &Path, scripts: &[Script], kind: Kind) -> Measured {
         .collect();
     let (started, own, its) = (Instant::now(), service::own_cpu(), service.cpu());
     let connections = prepared.into_iter().map(|script| {
-        let (address, key) = (service.address.clone(), service.telephony.clone());
+        let (address, key) = (service.address.clone(), service.key.clone());
         tokio::spawn(async move {
             match kind {
                 Kind::Single => posted(&address, &key, script).await,

@@ -3,44 +3,62 @@
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use tests::service_program::{Started, started};
+use tests::program::on;
+use tests::service_program::Serving;
 
 /// A running service on a new embedded store.
-pub struct Service {
+pub(crate) struct Service {
     /// Host and port.
-    pub address: String,
-    /// The telephone system's key.
-    pub telephony: String,
-    /// An auditor's key.
-    pub auditor: String,
-    program: Started,
+    pub(crate) address: String,
+    /// A key that may do everything.
+    pub(crate) key: String,
+    program: Serving,
 }
 
 impl Service {
     /// On a new store in that folder.
-    pub fn start(folder: &Path) -> Self {
-        let program = started(folder);
+    pub(crate) fn start(folder: &Path) -> Self {
+        fs::create_dir_all(folder).expect("a folder can be made");
+        let keys = folder.with_extension("keys.json");
+        let keys = keys.to_str().expect("the folder has a plain name");
+        let roles = [
+            "--role",
+            "telephony",
+            "--role",
+            "auditor",
+            "--role",
+            "reader",
+        ];
+        let create = [
+            "keys", "create", "--name", "load", "--keys", keys, "--output", "json",
+        ];
+        let created = on(folder, create.iter().chain(&roles)).run().ended_with(0);
+        let key = created.json()["key"]
+            .as_str()
+            .expect("its text is told")
+            .to_owned();
+        let program = Serving::with(folder, ["--keys", keys, "--log", "none"]);
+        let address = program.address().to_owned();
         Self {
-            address: program.address.clone(),
-            telephony: program.key("telephony"),
-            auditor: program.key("auditor"),
+            address,
+            key,
             program,
         }
     }
 
     /// The processor time it has taken so far.
-    pub fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         cpu_of(&self.program.pid().to_string())
     }
 
     /// Stops it as an operator would.
-    pub fn stop(self) {
-        self.program.stop();
+    pub(crate) fn stop(self) {
+        let _ = self.program.stop().ended_with(0);
     }
 }
 
 /// The processor time this process has taken so far.
-pub fn own_cpu() -> Duration {
+pub(crate) fn own_cpu() -> Duration {
     cpu_of("self")
 }
 

@@ -6,21 +6,21 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// A kept-alive connection that asks one thing after the other.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     head: String,
 }
 
 /// A request whose body and answer flow at the same time.
-pub struct Duplex {
+pub(crate) struct Duplex {
     /// Where lines are sent.
-    pub lines: OwnedWriteHalf,
+    pub(crate) lines: OwnedWriteHalf,
     /// Where answers come from.
-    pub answers: Chunks,
+    pub(crate) answers: Chunks,
 }
 
 /// The lines of a chunked body.
-pub struct Chunks {
+pub(crate) struct Chunks {
     stream: BufReader<OwnedReadHalf>,
     left_in_chunk: usize,
     line: Vec<u8>,
@@ -34,14 +34,14 @@ async fn connected(address: &str) -> io::Result<TcpStream> {
 
 impl Connection {
     /// To that address, with that key.
-    pub async fn open(address: &str, key: &str) -> io::Result<Self> {
+    pub(crate) async fn open(address: &str, key: &str) -> io::Result<Self> {
         let head = format!("Host: {address}\r\nAuthorization: Bearer {key}\r\n");
         let stream = BufReader::with_capacity(32 * 1024, connected(address).await?);
         Ok(Self { stream, head })
     }
 
     /// Posts a JSON body and reads the answer: its status and body.
-    pub async fn post(&mut self, path: &str, body: &str) -> io::Result<(u16, Vec<u8>)> {
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> io::Result<(u16, Vec<u8>)> {
         let request = format!(
             "POST {path} HTTP/1.1\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.head,
@@ -58,7 +58,7 @@ impl Connection {
 
 impl Duplex {
     /// Begins a stream of commands.
-    pub async fn open(address: &str, key: &str) -> io::Result<Self> {
+    pub(crate) async fn open(address: &str, key: &str) -> io::Result<Self> {
         let mut stream = connected(address).await?;
         let request = format!(
             "POST /v1/commands HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n\
@@ -73,12 +73,12 @@ impl Duplex {
 }
 
 /// Lines as one chunk.
-pub fn chunk(lines: &str) -> String {
+pub(crate) fn chunk(lines: &str) -> String {
     format!("{:x}\r\n{lines}\r\n", lines.len())
 }
 
 /// What ends a chunked body.
-pub const END: &str = "0\r\n\r\n";
+pub(crate) const END: &str = "0\r\n\r\n";
 
 impl Chunks {
     fn new(stream: BufReader<OwnedReadHalf>) -> Self {
@@ -90,7 +90,7 @@ impl Chunks {
     }
 
     /// A stream of server-sent events after that position, or from now on.
-    pub async fn subscribe(address: &str, key: &str, path: &str) -> io::Result<Self> {
+    pub(crate) async fn subscribe(address: &str, key: &str, path: &str) -> io::Result<Self> {
         let mut stream = connected(address).await?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\r\n"
@@ -105,7 +105,7 @@ impl Chunks {
     }
 
     /// Reads the head of the answer.
-    pub async fn head(&mut self) -> io::Result<()> {
+    pub(crate) async fn head(&mut self) -> io::Result<()> {
         match head(&mut self.stream).await? {
             (200, _) => Ok(()),
             (status, _) => Err(io::Error::other(format!("the service answered {status}"))),
@@ -113,7 +113,7 @@ impl Chunks {
     }
 
     /// The next line without its end; none at the end of the body.
-    pub async fn line(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(crate) async fn line(&mut self) -> io::Result<Option<&[u8]>> {
         self.line.clear();
         loop {
             if self.left_in_chunk == 0 && !self.next_chunk().await? {

@@ -65,7 +65,7 @@ impl RejectionJson {
     /// The refusal, if the error is one: an answer, and no failure of ours.
     pub fn of(error: &HandleError) -> Option<Self> {
         let (code, rule) = match error {
-            HandleError::Rejected(rejection) => {
+            HandleError::Rejected { rejection, .. } => {
                 (rejection.code.name(), Some(rejection.rule.to_string()))
             }
             HandleError::Expected { .. } => ("conflict", None),

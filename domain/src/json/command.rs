@@ -2,7 +2,7 @@
 
 use super::Text;
 use crate::command::{Command, HoldScope, Origin, Request};
-use crate::ids::{Actor, CommandId, Revision};
+use crate::ids::{Actor, CallId, CommandId, Revision};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -34,6 +34,16 @@ pub enum InvalidCommand {
         kind: String,
         /// The field.
         field: &'static str,
+    },
+    /// A call that is not the one the command was sent to.
+    #[error(
+        "`call`: it names {named}, but the command was sent to {sent_to}; leave `call` out, or send it there"
+    )]
+    OtherCall {
+        /// The call that the command names.
+        named: CallId,
+        /// The call that it was sent to.
+        sent_to: CallId,
     },
     /// A field with a value it cannot have.
     #[error("`{field}`: {what}")]
@@ -84,13 +94,33 @@ struct Fields<'a> {
 
 /// Reads one command from a line of JSON. A field that is null is absent.
 pub fn parse_command(line: &str) -> Result<Request, InvalidCommand> {
-    let mut fields = Fields::read(line)?;
+    request(line, |fields, kind| fields.take(kind, "call"))
+}
+
+/// Reads one command for that call, which it need not name again.
+pub fn parse_command_for(call: &CallId, text: &str) -> Result<Request, InvalidCommand> {
+    request(text, |fields, _| {
+        match fields.optional::<CallId>("call")? {
+            Some(named) if named != *call => Err(InvalidCommand::OtherCall {
+                named,
+                sent_to: call.clone(),
+            }),
+            Some(_) | None => Ok(call.clone()),
+        }
+    })
+}
+
+fn request<'a>(
+    text: &'a str,
+    call: impl FnOnce(&mut Fields<'a>, &str) -> Result<CallId, InvalidCommand>,
+) -> Result<Request, InvalidCommand> {
+    let mut fields = Fields::read(text)?;
     let kind = fields
         .kind
         .take()
         .ok_or_else(|| missing("command", "type"))?;
     let request = Request {
-        call: fields.take(&kind, "call")?,
+        call: call(&mut fields, &kind)?,
         id: fields.optional("id")?.map(|Id(id)| id),
         at: fields.optional("at")?,
         correlation: fields.optional("correlation")?,

@@ -17,7 +17,12 @@ impl Serialize for EventJson<'_> {
     }
 }
 
-impl EventJson<'_> {
+impl<'a> EventJson<'a> {
+    /// What happened alone, as it stands under `data`.
+    pub fn data(self) -> impl Serialize + 'a {
+        Data(&self.0.recorded.event)
+    }
+
     /// All its fields, into an object that may have more.
     pub(super) fn entries<M: SerializeMap>(self, map: &mut M) -> Result<(), M::Error> {
         let StoredEvent { position, recorded } = self.0;

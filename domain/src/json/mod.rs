@@ -10,7 +10,7 @@ mod whole;
 
 pub use answer::{AnswerJson, RejectionJson};
 pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
-pub use command::{InvalidCommand, parse_command, write_command};
+pub use command::{InvalidCommand, parse_command, parse_command_for, write_command};
 pub use event::EventJson;
 pub use hex::{NotHex, Sha256Text};
 pub use whole::{InvalidEvent, Parts, parse_line, parse_parts, write_line, write_parts};

@@ -1,15 +1,33 @@
 //! Who may do what: keys, their roles, and the guard of every route.
+//!
+//! Read top-down: roles and what they open (here), what stands in front of every route ([`Guards`]), the keys and the
+//! file they are kept in ([`Keys`], [`KeyFile`]), then tokens for streams, origins of pages and rates.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a refusal is a whole problem, made once and answered at once"
+)]
+
+mod guards;
+mod key_file;
 mod keys;
+mod origins;
+mod rates;
+mod routes;
+mod tokens;
 
-pub use keys::{Key, Keys};
+pub use guards::Guards;
+pub use key_file::{KeyFile, KeyFileError};
+pub use keys::{BadKey, Key, KeyRow, Keys, Standing, Wanted};
+pub(crate) use origins::is_preflight;
+pub(crate) use routes::routes;
 
 use crate::Problem;
-use crate::route::Route;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use domain::{Actor, AgentId, Command, Party, SupervisorId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// What a key is for. It may have several roles.
@@ -59,14 +77,32 @@ pub enum Access {
 /// Who sends commands; which ones, says [`Caller::may_send`].
 pub const COMMANDS: Access = Access::Roles(&[Role::Telephony, Role::Desk, Role::Supervisor]);
 
+/// The code of a command that a key may not send.
+pub(crate) const NOT_YOURS: &str = "not_yours";
+
 /// Who reads the read models.
 pub const READ_MODELS: Access = Access::Roles(&[Role::Reader, Role::Desk, Role::Supervisor]);
 
-/// Who reads calls and events.
-pub const HISTORY: Access = Access::Roles(&[Role::Auditor]);
+/// Who reads calls and events: auditors, and operators, whose backups and copies are made of nothing else.
+pub const HISTORY: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
 
 /// Who looks after the service.
 pub const OPERATION: Access = Access::Roles(&[Role::Operator]);
+
+/// Who reads what the store is: whoever reads all that is in it.
+pub const STORE: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
+
+/// Who reads what is counted and timed: a scraper needs no key that could make keys.
+pub const METRICS: Access = Access::Roles(&[Role::Reader, Role::Operator]);
+
+/// Who may ask for a token: whoever may take any stream. Whether it is that stream, is looked at then.
+pub const STREAMS: Access = Access::Roles(&[
+    Role::Reader,
+    Role::Desk,
+    Role::Supervisor,
+    Role::Auditor,
+    Role::Operator,
+]);
 
 /// Who asks, once admitted.
 #[derive(Debug, Clone)]
@@ -75,9 +111,45 @@ pub struct Caller {
     grants: Arc<[Grant]>,
 }
 
-/// What stands in front of every route.
-pub struct Guards {
-    keys: Option<Keys>,
+impl Role {
+    /// All of them.
+    pub const ALL: [Role; 6] = [
+        Role::Telephony,
+        Role::Desk,
+        Role::Supervisor,
+        Role::Reader,
+        Role::Auditor,
+        Role::Operator,
+    ];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Telephony => "telephony",
+            Role::Desk => "desk",
+            Role::Supervisor => "supervisor",
+            Role::Reader => "reader",
+            Role::Auditor => "auditor",
+            Role::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|role| role.name() == text).ok_or_else(|| {
+            "must be telephony, desk, supervisor, reader, auditor or operator".to_owned()
+        })
+    }
 }
 
 impl Grant {
@@ -96,18 +168,17 @@ impl Grant {
     fn lets_send(&self, command: &Command) -> bool {
         match self {
             Grant::Telephony => true,
-            Grant::Desk(agent) => is_by(command, |by| {
-                *by == Actor::Party(Party::Agent(agent.clone()))
-            }),
-            Grant::Supervisor(own) => is_by(command, |by| *by == Actor::Supervisor(own.clone())),
+            Grant::Desk(agent) => {
+                let own = Actor::Party(Party::Agent(agent.clone()));
+                by(command) == Some(&own)
+            }
+            Grant::Supervisor(supervisor) => {
+                let own = Actor::Supervisor(supervisor.clone());
+                is_monitoring(command) && by(command) == Some(&own)
+            }
             Grant::Reader | Grant::Auditor | Grant::Operator => false,
         }
     }
-}
-
-/// Whether somebody asks for it, and it is them.
-fn is_by(command: &Command, them: impl Fn(&Actor) -> bool) -> bool {
-    by(command).is_some_and(them)
 }
 
 /// Who asks for the command; nobody for what the telephone system reports.
@@ -136,7 +207,44 @@ fn by(command: &Command) -> Option<&Actor> {
     }
 }
 
+/// Whether it is what supervisors do.
+fn is_monitoring(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::StartMonitoring { .. } | Command::BargeIn { .. } | Command::StopMonitoring { .. }
+    )
+}
+
 impl Caller {
+    /// Whoever asks while nobody needs a key.
+    fn anybody() -> Self {
+        Self {
+            key: "-".into(),
+            grants: [
+                Grant::Telephony,
+                Grant::Reader,
+                Grant::Auditor,
+                Grant::Operator,
+            ]
+            .into(),
+        }
+    }
+
+    /// Whoever takes a route that is open to everyone.
+    fn nobody() -> Self {
+        Self {
+            key: "-".into(),
+            grants: [].into(),
+        }
+    }
+
+    fn with(key: &Key) -> Self {
+        Self {
+            key: key.id.as_str().into(),
+            grants: key.grants.as_slice().into(),
+        }
+    }
+
     /// The key's name in logs.
     pub fn key(&self) -> &str {
         &self.key
@@ -144,13 +252,7 @@ impl Caller {
 
     /// Whether the key has one of the roles that a route is open to.
     pub fn may(&self, access: Access) -> bool {
-        match access {
-            Access::Everyone => true,
-            Access::Roles(roles) => {
-                let mut granted = self.grants.iter();
-                granted.any(|grant| roles.contains(&grant.role()))
-            }
-        }
+        access.admits(&self.grants)
     }
 
     /// Whether the key may send that command: nobody acts for another, and only the telephone system reports facts.
@@ -160,83 +262,21 @@ impl Caller {
         }
         Err(Problem::new(
             StatusCode::FORBIDDEN,
-            "not_yours",
+            NOT_YOURS,
             format!(
                 "this key may not send `{}` in that name; a desk key sends its own agent's commands, a supervisor key \
-                 its own supervisor's, and facts come from a telephony key",
+                 monitors as its own supervisor, and facts come from a telephony key",
                 command.name()
             ),
         ))
     }
 }
 
-impl Guards {
-    /// Admits keys from that file or set.
-    pub fn new(keys: Keys) -> Self {
-        Self { keys: Some(keys) }
-    }
-
-    /// Admits everybody to everything; whoever starts the service so listens on the loopback alone.
-    pub fn open() -> Self {
-        Self { keys: None }
-    }
-
-    pub(crate) fn admit(&self, request: &Request, route: &Route) -> Result<Caller, Problem> {
-        let Some(keys) = &self.keys else {
-            return Ok(anybody());
-        };
-        if route.access == Access::Everyone {
-            return Ok(nobody());
-        }
-        let presented = bearer(request.headers()).ok_or_else(no_key)?;
-        let key = keys.find(presented).ok_or_else(no_key)?;
-        let caller = Caller {
-            key: key.id.as_str().into(),
-            grants: key.grants.into(),
-        };
-        if caller.may(route.access) {
-            Ok(caller)
-        } else {
-            Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "role_missing",
-                "this key has no role that may do that",
-            ))
+impl Access {
+    fn admits(self, grants: &[Grant]) -> bool {
+        match self {
+            Access::Everyone => true,
+            Access::Roles(roles) => grants.iter().any(|grant| roles.contains(&grant.role())),
         }
     }
-
-    pub(crate) fn answer_origin(&self, _origin: Option<&HeaderValue>, _headers: &mut HeaderMap) {}
-}
-
-fn anybody() -> Caller {
-    Caller {
-        key: "-".into(),
-        grants: [
-            Grant::Telephony,
-            Grant::Reader,
-            Grant::Auditor,
-            Grant::Operator,
-        ]
-        .into(),
-    }
-}
-
-fn nobody() -> Caller {
-    Caller {
-        key: "-".into(),
-        grants: [].into(),
-    }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix("Bearer ").map(str::trim)
-}
-
-fn no_key() -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "key_missing",
-        "send a key that is known here, as `Authorization: Bearer KEY`; `kaigi keys create` makes one",
-    )
 }

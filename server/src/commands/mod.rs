@@ -1,80 +1,149 @@
 //! Commands: one for a call, or many in a stream.
 
+mod body;
+mod headers;
+pub mod in_order;
+pub mod lines;
+mod one;
+mod refusal;
+mod stream;
+
+pub(crate) use headers::trace;
+
 use crate::access::COMMANDS;
-use crate::access::Caller;
-use crate::request::CallInPath;
+use crate::operations::schemas;
+use crate::problem::Problem;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
-use crate::{Problem, Service};
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use crate::service::Service;
+use axum::http::Method;
 use axum::routing::post;
-use domain::HandleError;
-use domain::json::{AnswerJson, parse_command};
+use domain::json::RejectionJson;
+use domain::{Request, Timestamp};
 use serde_json::json;
-use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
     vec![
-        Route {
-            method: Method::POST,
-            path: "/v1/calls/{call}/commands",
-            access: COMMANDS,
-            operation: Operation {
-                id: "sendCommand",
-                summary: "Send a command for a call",
-                about: "",
-                parameters: vec![Parameter::path(
-                    "call",
-                    json!({"type": "string"}),
-                    "The call",
-                )],
-                body: Some((
-                    "application/json",
-                    json!({"$ref": "#/components/schemas/Command"}),
-                )),
-                answers: vec![Answer {
-                    status: 200,
-                    about: "Accepted; its events are durable",
-                    content: vec![(
-                        "application/json",
-                        json!({"$ref": "#/components/schemas/Answer"}),
-                    )],
-                }],
-                problems: &[400, 404, 409, 412, 413, 415, 422],
-            },
-        }
-        .handled(post(send)),
+        route("/v1/calls/{call}/commands", send_command()).handled(post(one::send)),
+        route("/v1/commands", send_commands()).handled(post(stream::send)),
     ]
 }
 
-async fn send(
-    State(service): State<Arc<Service>>,
-    Extension(caller): Extension<Caller>,
-    CallInPath(_): CallInPath,
-    body: String,
-) -> Result<Response, Problem> {
-    let request = parse_command(&body)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))?;
-    caller.may_send(&request.command)?;
-    let handler = &service.handler;
-    let id = request.id.unwrap_or_else(|| handler.random_id());
-    match handler.handle(&request, id, handler.now()).await {
-        Ok(answer) => Ok(axum::response::Response::new(
-            serde_json::to_string(&AnswerJson::accepted(&answer))
-                .expect("an answer is JSON")
-                .into(),
-        )),
-        Err(error) => Err(refused(&error)),
+fn route(path: &'static str, operation: Operation) -> Route {
+    Route {
+        method: Method::POST,
+        path,
+        access: COMMANDS,
+        operation,
     }
 }
 
-fn refused(error: &HandleError) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "refused", error.to_string())
+fn send_command() -> Operation {
+    let text = |name, about| Parameter::header(name, json!({"type": "string"}), about);
+    Operation {
+        id: "sendCommand",
+        summary: "Send a command for a call",
+        about: "Accepted, its events are durable, `ETag` has the call's new revision and `Kaigi-Position` the position \
+                of the last event, which a read model can be asked to wait for. With an id, by `Idempotency-Key` or in \
+                the body, a command can be sent again until it is answered: it is never applied twice. A client that \
+                goes away does not undo its command. The body need not name the call.",
+        parameters: vec![
+            Parameter::path("call", json!({"type": "string"}), "The call"),
+            text(
+                "Idempotency-Key",
+                "The command's id, a UUID, plain or in quotes; the same as `id` in the body",
+            ),
+            text(
+                "If-Match",
+                "The revision that the call must be at, in quotes as `ETag` gives it; the same as `expect` in the body",
+            ),
+            traceparent(),
+        ],
+        body: Some(("application/json", schemas::of("Command"))),
+        answers: vec![Answer {
+            status: 200,
+            about: "Accepted; its events are durable",
+            content: vec![("application/json", schemas::of("Answer"))],
+        }],
+        problems: &[400, 404, 408, 409, 412, 413, 415, 422, 500, 503],
+    }
 }
 
-#[expect(dead_code, reason = "the skeleton")]
-fn unused(problem: Problem) -> Response {
-    problem.into_response()
+fn send_commands() -> Operation {
+    Operation {
+        id: "sendCommands",
+        summary: "Send many commands, and take their answers while sending",
+        about: "One command a line, each for the call it names; one answer a line, in the order of the lines, with the \
+                line's number. A line of white space is counted and not answered. Commands of one call are judged in \
+                their order, others side by side. A line that is no command, or may not be sent with this key, is \
+                answered so, and the rest goes on; behind a command that could not be decided, later ones of its call \
+                are not judged. No more lines are read while answers are not taken. The last line says so if the \
+                service reads no further, and from which line to send again.",
+        parameters: vec![traceparent()],
+        body: Some(("application/x-ndjson", schemas::of("Command"))),
+        answers: vec![Answer {
+            status: 200,
+            about: "The answers, while the commands still come",
+            content: vec![("application/x-ndjson", schemas::of("StreamedAnswer"))],
+        }],
+        problems: &[415, 422, 503],
+    }
+}
+
+fn traceparent() -> Parameter {
+    Parameter::header(
+        "traceparent",
+        json!({"type": "string"}),
+        "W3C Trace Context: its trace id becomes the correlation of a command that has none",
+    )
+}
+
+/// Whoever comes now finds another process, or this one after its restart.
+fn must_run(service: &Service) -> Result<(), Problem> {
+    if service.is_stopping() {
+        let detail = "the service is stopping; send it again, to a service that runs";
+        return Err(Problem::try_again("stopping", detail, 1));
+    }
+    Ok(())
+}
+
+/// What happened cannot have happened later than now, but clocks differ.
+fn must_have_happened(
+    request: &Request,
+    now: Timestamp,
+    max_ahead_ms: u64,
+) -> Result<(), TooFarAhead> {
+    let latest = now.as_millis().saturating_add(max_ahead_ms);
+    match request.at {
+        Some(at) if at.as_millis() > latest => Err(TooFarAhead {
+            at,
+            now,
+            max_ahead_ms,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`at` is {at} and the service's clock shows {now}; at most {max_ahead_ms} ms ahead is taken for a clock that runs \
+     fast: correct the sender's clock, or leave `at` out"
+)]
+struct TooFarAhead {
+    at: Timestamp,
+    now: Timestamp,
+    max_ahead_ms: u64,
+}
+
+impl TooFarAhead {
+    const CODE: &'static str = "at_in_the_future";
+}
+
+/// A refusal that no rule of the calls stands behind, as a line of answers has it.
+fn by_no_rule(code: &'static str, message: String) -> RejectionJson {
+    let rule = None;
+    RejectionJson {
+        code,
+        rule,
+        message,
+    }
 }

@@ -1,30 +1,162 @@
 //! The events as they come, to any number of subscribers, and the proof that none is missing.
+//!
+//! One task (`follow`) reads the store for all and counts: r(n) is SHA-256 of r(n-1) and the hash of the n-th event in
+//! the store's order, and r(0) is zeros (`prefix`). The last events are at hand, and each subscriber has a mailbox
+//! that is filled with what it asked for (`live`, `mailboxes`). Who is further back reads the store at its own pace
+//! until it meets the events at hand (`stream`).
+
+mod file;
+mod filter;
+mod follow;
+mod form;
+mod live;
+mod mailboxes;
+mod page;
+mod prefix;
+mod reading;
+mod routes;
+mod stream;
+
+pub use live::State;
+pub use prefix::{INTERVAL, Prefix};
+pub(crate) use routes::routes;
 
 use crate::Settings;
-use crate::route::Handled;
-use domain::{EventStore, StoreError};
+use domain::{EventStore, Position, StoreError};
+use file::Keeper;
+use filter::Filter;
+use follow::Following;
+use live::{Known, Live};
+use reading::Reading;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// The one reader of the store that all subscribers share.
-pub struct Feed {}
+pub struct Feed {
+    live: Arc<Live>,
+    reading: Reading,
+    counts: Arc<Counts>,
+    following: Mutex<Option<(JoinHandle<()>, Arc<Keeper>)>>,
+}
+
+/// How many streams there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Subscribers {
+    /// Of everything.
+    pub unfiltered: usize,
+    /// Of a call, an agent or a type.
+    pub filtered: usize,
+}
+
+#[derive(Default)]
+struct Counts {
+    unfiltered: AtomicUsize,
+    filtered: AtomicUsize,
+}
+
+/// Counts one stream while it is there.
+struct Counted {
+    counts: Arc<Counts>,
+    of_everything: bool,
+}
 
 impl Feed {
     /// Begins to follow the store, from where the proof that is kept in that folder ends.
-    #[expect(clippy::unused_async, reason = "the skeleton")]
+    #[expect(
+        clippy::unused_async,
+        reason = "starting is asynchronous elsewhere, and the store fails in its own time"
+    )]
     pub async fn start(
-        _store: Arc<dyn EventStore>,
-        _folder: Option<PathBuf>,
-        _settings: &Settings,
+        store: Arc<dyn EventStore>,
+        folder: Option<PathBuf>,
+        settings: &Settings,
     ) -> Result<Self, StoreError> {
-        Ok(Self {})
+        let live = Arc::new(Live::default());
+        let (found, keeper) = file::open(folder.as_deref(), store.id());
+        let keeper = Arc::new(keeper);
+        let following = Following {
+            store: Arc::clone(&store),
+            live: Arc::clone(&live),
+            keeper: Arc::clone(&keeper),
+        };
+        let task = tokio::spawn(following.run(found));
+        let reading = Reading {
+            store,
+            live: Arc::clone(&live),
+            max_wait: Duration::from_millis(settings.max_wait_ms),
+        };
+        Ok(Self {
+            live,
+            reading,
+            counts: Arc::default(),
+            following: Mutex::new(Some((task, keeper))),
+        })
     }
 
-    /// Stops following.
-    #[expect(clippy::unused_async, reason = "the skeleton")]
-    pub async fn close(&self) {}
+    /// How far it is, and whether it can go on.
+    pub fn state(&self) -> State {
+        self.live.state()
+    }
+
+    /// How many streams there are.
+    pub fn subscribers(&self) -> Subscribers {
+        Subscribers {
+            unfiltered: self.counts.unfiltered.load(Ordering::Relaxed),
+            filtered: self.counts.filtered.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many events stand behind that position, as far as the feed has read: exactly if they are at hand, otherwise
+    /// at most 1,024 too many.
+    pub fn events_after(&self, position: Position) -> u64 {
+        let end = self.live.end().reached.count;
+        match self.live.at_position(position) {
+            Known::Exactly(prefix) | Known::Between(prefix, _) => end.saturating_sub(prefix.count),
+            Known::Beyond => 0,
+        }
+    }
+
+    /// Stops following, and keeps what the next start need not read again.
+    pub async fn close(&self) {
+        self.live.close();
+        let following = self.following.lock();
+        let following = following.unwrap_or_else(PoisonError::into_inner).take();
+        let Some((task, keeper)) = following else {
+            return;
+        };
+        task.abort();
+        // It was told to end, and has nothing to say.
+        let _ = task.await;
+        if let Some(keeper) = Arc::into_inner(keeper) {
+            keeper.close().await;
+        }
+    }
+
+    fn counted(&self, filter: &Filter) -> Counted {
+        let counted = Counted {
+            counts: Arc::clone(&self.counts),
+            of_everything: filter.is_everything(),
+        };
+        counted.count().fetch_add(1, Ordering::Relaxed);
+        counted
+    }
 }
 
-pub(crate) fn routes() -> Vec<Handled> {
-    Vec::new()
+impl Counted {
+    fn count(&self) -> &AtomicUsize {
+        if self.of_everything {
+            &self.counts.unfiltered
+        } else {
+            &self.counts.filtered
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.count().fetch_sub(1, Ordering::Relaxed);
+    }
 }

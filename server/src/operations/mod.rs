@@ -2,7 +2,9 @@
 
 mod openapi;
 mod page;
+mod ready;
 pub(crate) mod schemas;
+mod store;
 
 use crate::access::Access;
 use crate::route::{self, Answer, Handled, Operation, Route};
@@ -15,7 +17,9 @@ use std::sync::OnceLock;
 pub use openapi::document;
 
 pub(crate) fn routes() -> Vec<Handled> {
-    vec![
+    let mut routes = store::routes();
+    routes.extend(ready::routes());
+    routes.extend([
         open(
             "/healthz",
             "health",
@@ -42,7 +46,8 @@ pub(crate) fn routes() -> Vec<Handled> {
             Answer::of(200, "The page", "text/html", json!({"type": "string"})),
         )
         .handled(get(document_as_page)),
-    ]
+    ]);
+    routes
 }
 
 fn open(path: &'static str, id: &'static str, summary: &'static str, answer: Answer) -> Route {

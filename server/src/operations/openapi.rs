@@ -1,10 +1,11 @@
 //! The OpenAPI 3.1 document, made of the table of routes.
 
 use super::schemas;
-use crate::access::{Access, Role};
+use crate::access::Access;
 use crate::route::{Answer, Operation, Parameter, Place, Route};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The document of those routes.
@@ -133,7 +134,7 @@ fn parameter(parameter: &Parameter) -> Value {
 }
 
 fn responses(answers: &[Answer], problems: &[u16], access: Access) -> Value {
-    let mut responses = Map::new();
+    let mut responses = BTreeMap::new();
     for answer in answers {
         let mut response = json!({"description": answer.about});
         if !answer.content.is_empty() {
@@ -147,7 +148,7 @@ fn responses(answers: &[Answer], problems: &[u16], access: Access) -> Value {
     for status in of_any_route(access).iter().chain(problems) {
         responses.insert(status.to_string(), problem(*status));
     }
-    responses.into()
+    responses.into_iter().collect()
 }
 
 /// What every route may answer with, whatever it is for.
@@ -172,20 +173,6 @@ fn security(access: Access) -> Value {
     match access {
         Access::Everyone => json!([]),
         Access::Roles(_) => json!([{"key": []}]),
-    }
-}
-
-impl Role {
-    /// The role's name in the interface.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Telephony => "telephony",
-            Role::Desk => "desk",
-            Role::Supervisor => "supervisor",
-            Role::Reader => "reader",
-            Role::Auditor => "auditor",
-            Role::Operator => "operator",
-        }
     }
 }
 

@@ -310,6 +310,16 @@ fn events() -> Value {
         optional.clone(),
     );
     event["allOf"] = data.collect();
+    let mut whole = with_optional(
+        "A line of a dump: what is stored stands beside the event, so that every hash can be verified.",
+        fields.clone(),
+        optional.clone(),
+    );
+    whole["properties"]["stored"] = stored();
+    whole["required"]
+        .as_array_mut()
+        .expect("it is a list")
+        .push(json!("stored"));
     let mut streamed = with_optional(
         "An event of the feed: how many events there are up to it, and their rolling hash.",
         fields,
@@ -329,26 +339,58 @@ fn events() -> Value {
              32 zero bytes. Who has rolled the same hash has missed nothing.",
             [("store", of("Uuid")), ("count", number()), ("position", of("Position")), ("rolling_hash", of("Sha256"))],
         ),
+        "End": object(
+            "Where the last event of the store stands.",
+            [("store", of("Uuid")), ("position", of("Position"))],
+        ),
+        "WholeEvent": whole,
+        "EventInForm": {
+            "description": "As `form` asks for it.",
+            "anyOf": [of("Event"), of("WholeEvent"), of("CloudEvent")],
+        },
         "EventPage": object(
             "Events in the order of the store, and how far was looked.",
             [
                 ("store", of("Uuid")), ("after", of("Position")), ("position", of("Position")), ("count", number()),
-                ("rolling_hash", of("Sha256")), ("caught_up", flag()), ("events", list(of("Event"))),
+                ("rolling_hash", of("Sha256")), ("caught_up", flag()), ("events", list(of("EventInForm"))),
             ],
         ),
         "CloudEvent": with_optional(
-            "An event as CloudEvents 1.0 has it.",
+            "An event as CloudEvents 1.0 has it, whose integers have 32 bits: `position` and `count` are text.",
             [
                 ("specversion", json!({"const": "1.0", "type": "string"})), ("id", of("Uuid")), ("source", text()),
                 ("type", text()), ("subject", text()), ("time", of("Time")), ("datacontenttype", text()),
-                ("data", json!({"type": "object"})), ("position", number()), ("revision", number()),
+                ("store", of("Uuid")), ("position", text()), ("revision", number()), ("hash", of("Sha256")),
+                ("recordedat", of("Time")), ("command", of("Uuid")), ("data", json!({"type": "object"})),
             ],
             [
-                ("count", number()), ("rollinghash", of("Sha256")), ("recordedat", of("Time")),
+                ("count", text()), ("rollinghash", of("Sha256")), ("reportedat", of("Time")),
                 ("correlation", text()), ("actor", text()),
             ],
         ),
     })
+}
+
+fn stored() -> Value {
+    let personal = object(
+        "What identifies a customer.",
+        [
+            ("key", of("Uuid")),
+            ("salt", of("Sha256")),
+            ("text", text()),
+        ],
+    );
+    object(
+        "What the hash covers.",
+        [
+            ("index", number()),
+            (
+                "payload",
+                json!({"type": "string", "pattern": "^([0-9a-f]{2})*$"}),
+            ),
+            ("personal", or_null(personal)),
+        ],
+    )
 }
 
 fn event_data(fields: &[&str]) -> Value {
@@ -592,7 +634,11 @@ fn rest() -> Value {
             "properties": {
                 "type": text(), "title": text(), "status": {"type": "integer"},
                 "code": {"type": "string", "description": "For programs; of a rejection, the rules' code.", "examples": codes},
-                "rule": or_null(of("Rule")), "detail": text(), "revision": of("Revision"),
+                "rule": or_null(of("Rule")), "detail": text(),
+                "call": of("CallId"), "id": of("Uuid"),
+                "revision": {"type": "integer", "minimum": 0, "description": "Where the call is."},
+                "position": {"type": "integer", "minimum": 0, "description": "How far was read instead."},
+                "count": {"type": "integer", "minimum": 0, "description": "How many events there are."},
             },
             "required": ["type", "title", "status", "code", "rule", "detail"],
         },

@@ -2,6 +2,7 @@
 
 use super::format::Format;
 use super::page::Page;
+use crate::access::Caller;
 use crate::request::Params;
 use crate::route::Route;
 use crate::{Problem, Service};
@@ -30,6 +31,7 @@ pub(crate) struct Asked {
     pub(crate) params: Params,
     pub(crate) headers: HeaderMap,
     pub(crate) route: Arc<Route>,
+    pub(crate) caller: Caller,
     path: String,
     query: String,
 }
@@ -41,8 +43,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
         let params = Params::from_request_parts(parts, state).await?;
         let route = parts.extensions.get::<Arc<Route>>();
         let route = route.expect("every request comes by way of a route");
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.expect("every request was let in by its guard");
         Ok(Self {
             params,
+            caller: caller.clone(),
             headers: parts.headers.clone(),
             route: Arc::clone(route),
             path: parts.uri.path().to_owned(),

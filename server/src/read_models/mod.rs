@@ -3,6 +3,7 @@
 mod asked;
 mod changes;
 mod csv;
+mod ended;
 mod filter;
 mod follow;
 mod format;
@@ -13,7 +14,7 @@ mod stream;
 mod views;
 
 pub(crate) use asked::{Asked, KAIGI_POSITION, has, not_modified, text};
-pub use csv::csv;
+pub use csv::{csv, csv_of};
 pub(crate) use filter::{agent, phase};
 pub(crate) use format::Format;
 pub(crate) use page::{HIGHEST_LIMIT, Paging, USUAL_LIMIT};
@@ -163,7 +164,7 @@ macro_rules! changes {
             State(service): State<Arc<Service>>,
             asked: Asked,
         ) -> Result<Response, Problem> {
-            stream::answer(&service, $kind, &asked.params, &asked.headers)
+            stream::answer(&service, $kind, &asked)
         }
     };
 }
@@ -183,7 +184,7 @@ async fn handle_times_changes(
             return Err(Problem::bad_value("by", what));
         }
     };
-    stream::answer(&service, kind, &asked.params, &asked.headers)
+    stream::answer(&service, kind, &asked)
 }
 
 /// How the read models are doing.

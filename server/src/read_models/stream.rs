@@ -3,13 +3,14 @@
 //! Nothing is put in a queue for a subscriber: each has a place in the one log of changes and reads on from there when
 //! its connection takes more. So a slow one costs nobody anything, and falls behind until it is cut off.
 
+use super::asked::Asked;
 use super::changes::{Change, Further, Id, Kind, Place, Rendered};
 use super::filter::Filter;
 use super::rows::Followed;
 use super::views::Progress;
-use crate::request::Params;
+use crate::access::Caller;
+use crate::route::Route;
 use crate::{Problem, Service, sse};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use domain::Position;
@@ -20,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How many changes are taken from the log at once.
 const AT_ONCE: usize = 256;
@@ -31,6 +32,10 @@ const PIECE: usize = 32 * 1024;
 /// One who follows.
 struct Subscriber {
     service: Arc<Service>,
+    caller: Caller,
+    route: Arc<Route>,
+    /// When it is seen to that the key is still admitted.
+    next_look: Instant,
     kind: Kind,
     filter: Arc<Filter>,
     progress: watch::Receiver<Progress>,
@@ -54,14 +59,16 @@ enum Standing {
 pub(super) fn answer(
     service: &Arc<Service>,
     kind: Kind,
-    params: &Params,
-    headers: &HeaderMap,
+    asked: &Asked,
 ) -> Result<Response, Problem> {
-    let last = sse::last_event_id::<Id>(headers)?;
-    let filter = Arc::new(Filter::of(params)?);
+    let last = sse::last_event_id::<Id>(&asked.headers)?;
+    let filter = Arc::new(Filter::of(&asked.params)?);
     service.views.changes().join(kind);
     let subscriber = Subscriber {
         service: Arc::clone(service),
+        caller: asked.caller.clone(),
+        route: Arc::clone(&asked.route),
+        next_look: Instant::now(),
         kind,
         filter,
         progress: service.views.progress(),
@@ -107,6 +114,9 @@ impl Subscriber {
     }
 
     async fn go_on(&mut self) {
+        if !self.is_admitted() {
+            return self.cut_off("key_revoked", "this key is not admitted any more");
+        }
         self.progress.mark_unchanged();
         if self.standing == Standing::CatchingUp && self.service.views.changes().is_blind(self.kind)
         {
@@ -119,10 +129,10 @@ impl Subscriber {
         };
         let changes = self.service.views.changes();
         match changes.after(self.kind, last, AT_ONCE) {
-            Further::Changes(_, waiting) if self.lags_by(waiting) => self.cut_off(),
+            Further::Changes(_, waiting) if self.lags_by(waiting) => self.too_slow(),
             Further::Changes(changes, _) => changes.iter().for_each(|change| self.tell(change)),
             Further::Nothing(place) => self.wait(place).await,
-            Further::Forgotten if self.standing == Standing::CaughtUp => self.cut_off(),
+            Further::Forgotten if self.standing == Standing::CaughtUp => self.too_slow(),
             Further::Forgotten => {
                 self.begin_anew("what changed since is not kept any more");
             }
@@ -187,7 +197,7 @@ impl Subscriber {
             self.standing = Standing::CaughtUp;
             return self.say("caught_up");
         }
-        let silence = Duration::from_millis(self.service.settings.heartbeat_ms);
+        let silence = self.silence();
         tokio::select! {
             () = self.service.stopped() => {
                 self.say("stopping");
@@ -208,15 +218,35 @@ impl Subscriber {
         self.ready.push_back(sse::event(Some(last), name, &data));
     }
 
-    fn cut_off(&mut self) {
+    /// Asked now and then, so that a key that was revoked reads no further.
+    fn is_admitted(&mut self) -> bool {
+        if Instant::now() < self.next_look {
+            return true;
+        }
+        self.next_look = Instant::now() + self.silence();
+        let guards = &self.service.guards;
+        guards.still_admits(&self.caller, &self.route)
+    }
+
+    fn too_slow(&mut self) {
+        self.cut_off(
+            "too_slow",
+            "changes came faster than they were read; come back with Last-Event-ID to go on",
+        );
+    }
+
+    fn cut_off(&mut self, reason: &str, detail: &str) {
         let data = json!({
-            "code": "too_slow",
-            "reason": "changes came faster than they were read; come back with Last-Event-ID to go on",
-            "max_waiting_events": self.service.settings.max_waiting_events,
+            "reason": reason,
+            "detail": detail,
         });
         let event = sse::event(None, "cut_off", &data.to_string());
         self.ready.push_back(event);
         self.standing = Standing::Over;
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.service.settings.heartbeat_ms)
     }
 }
 

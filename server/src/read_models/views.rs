@@ -5,10 +5,11 @@
 //! The fold waits for a place before further readers do, so that neither starves.
 
 use super::changes::Changes;
+use super::ended::Ended;
 use super::follow::{self, Orders};
 use crate::calls::Lists;
 use crate::checkpoints::{self, NotKept};
-use domain::{EventStore, Position, StoreError, StoredEvent};
+use domain::{EventStore, Position, Spread, StoreError, StoredEvent};
 use projections::{AllFour, Checkpointed};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) changes: Changes,
     pub(super) lists: Lists,
+    ended: Ended,
     folder: Option<PathBuf>,
     live: RwLock<Live>,
     progress: watch::Sender<Progress>,
@@ -147,6 +149,11 @@ impl Views {
     /// How many follow changes.
     pub fn subscribers(&self) -> usize {
         self.shared.changes.subscribers()
+    }
+
+    /// How long the calls took that ended since they had caught up, in milliseconds (R61).
+    pub fn handle_times(&self) -> Spread {
+        self.shared.ended.spread()
     }
 
     /// Waits until that position was taken in, but no longer than that.
@@ -247,6 +254,7 @@ impl Shared {
             store,
             changes: Changes::since(position, tag),
             lists: Lists::default(),
+            ended: Ended::default(),
             folder,
             live: RwLock::new(Live { model, tag }),
             progress: watch::Sender::new(Progress {
@@ -298,6 +306,9 @@ impl Shared {
         let live = self.live();
         let after = watching.rows(live.model.state());
         let position = live.model.position();
+        if self.progress.borrow().caught_up {
+            self.ended.count(events, live.model.state());
+        }
         drop(live);
         self.changes.note(&watching, position, before, after);
         self.progress

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The end of the log.
 pub(crate) struct Writer {
@@ -48,15 +49,16 @@ impl Writer {
         self.address
     }
 
-    /// Writes a commit and makes the disk keep it.
-    pub(crate) fn append(&mut self, first: u64, frames: &[u8]) -> io::Result<()> {
+    /// Writes a commit and makes the disk keep it. Answers how long the disk took for the latter.
+    pub(crate) fn append(&mut self, first: u64, frames: &[u8]) -> io::Result<Duration> {
         if self.address - self.segment.start >= self.segment_bytes {
             self.begin_segment(first)?;
         }
         at::write_all(&self.file, frames, self.segment.offset(self.address))?;
+        let begun = Instant::now();
         self.file.sync_data()?;
         self.address += frames.len() as u64;
-        Ok(())
+        Ok(begun.elapsed())
     }
 
     /// What is written from now on goes to a file of its own.

@@ -124,6 +124,9 @@ impl Options {
             StoreUrl::Sled(_) | StoreUrl::Memory if self.resign => Err(usage(format!(
                 "{url} has no leader that could resign; --resign is for clusters"
             ))),
+            StoreUrl::Service(_) => Err(usage(format!(
+                "{url} is a service, which takes commands and no events; name the store that it has"
+            ))),
             StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) => Ok(url),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 use tests::program::on;
 use tests::service_program::Serving;
@@ -25,10 +25,18 @@ const COMMANDS: usize = 24;
 /// How often the service is killed meanwhile.
 const KILLS: usize = 5;
 
-/// A port that is free, which the service comes back to after each kill.
+/// A port that is free, which the service comes back to after each kill. It is none that the system gives to those who
+/// connect: while nobody listens there, one of them could be connected to itself.
 fn address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = begin + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 fn serving(folder: &Path, address: &str, more: &[&str]) -> Serving {
@@ -324,7 +332,7 @@ fn post(headers: &str, body: &str) -> Vec<u8> {
 async fn whatever_is_sent_is_answered_or_cut_off_and_the_service_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let address = address();
-    let more = ["--idle-timeout-ms", "300", "--header-timeout-ms", "300"];
+    let more = ["--idle-timeout", "300ms", "--header-timeout", "300ms"];
     let service = serving(folder.path(), &address, &more);
     let json = "Content-Type: application/json\r\n";
     let length = |length: usize| format!("{json}Content-Length: {length}\r\n");
@@ -408,7 +416,7 @@ async fn whatever_is_sent_is_answered_or_cut_off_and_the_service_goes_on() {
 async fn those_who_never_finish_their_headers_keep_nobody_waiting() {
     let folder = tempfile::tempdir().unwrap();
     let address = address();
-    let service = serving(folder.path(), &address, &["--header-timeout-ms", "1000"]);
+    let service = serving(folder.path(), &address, &["--header-timeout", "1s"]);
     let slow = (0..200).map(|_| async {
         let mut stream = TcpStream::connect(&address).await.unwrap();
         stream

@@ -339,7 +339,7 @@ async fn who_is_too_slow_is_cut_off_and_comes_back() {
     sent(&service, "c1", connect_call(ANA)).await;
     let cut_off = events.next().await.unwrap();
     assert_eq!(cut_off.event, "cut_off");
-    assert_eq!(cut_off.json()["code"], "too_slow");
+    assert_eq!(cut_off.json()["reason"], "too_slow");
     assert_eq!(cut_off.id, before.id, "it goes on from where it was");
     assert_eq!(events.next().await, None);
     let question = service.get(&service.keys.reader, "/v1/active-calls/changes");

@@ -6,9 +6,9 @@ use kaigi::simulate::{Day, simulate};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tests::api::Api;
+use tests::api::{Answered, Api};
 use tests::arbitrary::everything_anybody_can_ask;
-use tests::service::Running;
+use tests::service::{Running, Setup};
 
 async fn document(service: &Running) -> Value {
     let answer = service.get("", "/openapi.json").send().await.unwrap();
@@ -146,4 +146,284 @@ async fn a_day(calls: u64) -> Vec<StoredEvent> {
             .await;
     }
     store.read_all(Position::START, usize::MAX).await.unwrap()
+}
+
+/// Asks, and holds whatever is answered against the document.
+struct Judge<'a> {
+    service: &'a Running,
+    api: Api,
+}
+
+impl Judge<'_> {
+    /// The first so many bytes of the answer to that route: a stream has no end.
+    async fn ask(
+        &self,
+        route: (&str, &str),
+        path: &str,
+        key: &str,
+        accept: &str,
+        body: &str,
+    ) -> (u16, String) {
+        let method = route.0.parse().unwrap();
+        let mut request = self.service.request(method, key, path);
+        if !accept.is_empty() {
+            request = request.header("accept", accept);
+        }
+        if !body.is_empty() {
+            let lines = path == "/v1/commands";
+            let media_type = if lines {
+                "application/x-ndjson"
+            } else {
+                "application/json"
+            };
+            request = request
+                .header("content-type", media_type)
+                .body(body.to_owned());
+        }
+        let mut answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let media_type = answer.headers().get("content-type").cloned();
+        let media_type = media_type.map_or(String::new(), |media_type| {
+            media_type.to_str().unwrap().to_owned()
+        });
+        let mut text = Vec::new();
+        while let Some(chunk) = answer.chunk().await.unwrap() {
+            text.extend_from_slice(&chunk);
+            if media_type.starts_with("text/event-stream") {
+                break;
+            }
+        }
+        let body = String::from_utf8(text).unwrap();
+        let answered = Answered {
+            method: route.0,
+            path: route.1,
+            status,
+            media_type: &media_type,
+            body: &body,
+        };
+        self.api
+            .judge(&answered)
+            .unwrap_or_else(|why| panic!("{} {path}: {why}", route.0));
+        (status, body)
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_as_the_document_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = Setup {
+        keys: Some(folder.path().join("keys.json")),
+        ..Setup::default()
+    };
+    let service = Running::with(setup).await;
+    let day: String = simulate(&Day { calls: 30, seed: 1 })
+        .map(|mut request| {
+            request.at = None;
+            write_command(&request) + "\n"
+        })
+        .collect();
+    let held = &service.keys;
+    let judge = Judge {
+        api: Api::new(document(&service).await),
+        service: &service,
+    };
+    let commands = ("POST", "/v1/calls/{call}/commands");
+    let connect =
+        r#"{"type":"connect_call","agent":"agent:ana","customer":"+15550100","queue":"billing"}"#;
+    judge
+        .ask(
+            ("POST", "/v1/commands"),
+            "/v1/commands",
+            &held.telephony,
+            "",
+            &(day + "{}\n"),
+        )
+        .await;
+    for (path, key, body, expected) in [
+        ("/v1/calls/c1/commands", &held.telephony, connect, 200),
+        ("/v1/calls/c1/commands", &held.telephony, connect, 409),
+        ("/v1/calls/c1/commands", &held.telephony, "{", 400),
+        (
+            "/v1/calls/none/commands",
+            &held.ana,
+            r#"{"type":"end_call","by":"agent:ana"}"#,
+            404,
+        ),
+        (
+            "/v1/calls/c1/commands",
+            &held.telephony,
+            r#"{"type":"end_call","by":"agent:ana","expect":7}"#,
+            412,
+        ),
+        (
+            "/v1/calls/c1/commands",
+            &held.telephony,
+            r#"{"type":"end_call","by":"nobody"}"#,
+            422,
+        ),
+        (
+            "/v1/calls/c1/commands",
+            &held.ben,
+            r#"{"type":"end_call","by":"agent:ana"}"#,
+            403,
+        ),
+        ("/v1/calls/c1/commands", &held.reader, connect, 403),
+        ("/v1/calls/c1/commands", &String::new(), connect, 401),
+    ] {
+        let (status, answer) = judge.ask(commands, path, key, "", body).await;
+        assert_eq!(status, expected, "{answer}");
+    }
+    let last = service.service.views.position().0;
+    let any = "";
+    let rows = ["application/json", "application/x-ndjson", "text/csv"];
+    for (route, query) in [
+        ("/v1/active-calls", "?queue=billing"),
+        ("/v1/active-calls", "?nonsense=1"),
+        ("/v1/active-calls", "?min_position=99999999&wait=0"),
+        ("/v1/wrap-up-queue", ""),
+        ("/v1/handle-times", ""),
+        ("/v1/handle-times", "?by=agent"),
+        ("/v1/handle-times", "?window=1h&by=queue"),
+        ("/v1/handle-times", "?window=1h&by=agent&explain=true"),
+        ("/v1/monitoring", "?limit=1"),
+    ] {
+        for accept in rows {
+            judge
+                .ask(
+                    ("GET", route),
+                    &format!("{route}{query}"),
+                    &held.reader,
+                    accept,
+                    any,
+                )
+                .await;
+        }
+        let changes = format!("{route}/changes");
+        judge
+            .ask(("GET", &changes), &changes, &held.reader, any, any)
+            .await;
+    }
+    judge
+        .ask(
+            ("GET", "/v1/active-calls"),
+            "/v1/active-calls",
+            &held.reader,
+            "image/png",
+            any,
+        )
+        .await;
+    for accept in rows {
+        judge
+            .ask(
+                ("GET", "/v1/calls"),
+                "/v1/calls?limit=3",
+                &held.auditor,
+                accept,
+                any,
+            )
+            .await;
+    }
+    for (route, path) in [
+        ("/v1/calls/{call}", "/v1/calls/c1"),
+        ("/v1/calls/{call}", "/v1/calls/none"),
+        ("/v1/calls/{call}", "/v1/calls/c1?revision=9"),
+        ("/v1/calls/{call}/events", "/v1/calls/c1/events"),
+        ("/v1/calls/{call}/events", "/v1/calls/none/events"),
+        ("/v1/events", "/v1/events"),
+        ("/v1/events", "/v1/events?form=cloudevents"),
+        ("/v1/events", "/v1/events?after=99999999"),
+        ("/v1/events", "/v1/events?after=many"),
+        ("/v1/proof", "/v1/proof"),
+        ("/v1/proof", "/v1/proof?count=99999999"),
+        ("/v1/position", "/v1/position"),
+        ("/v1/store", "/v1/store"),
+    ] {
+        judge
+            .ask(("GET", route), path, &held.auditor, any, any)
+            .await;
+    }
+    for form in ["plain", "whole", "cloudevents"] {
+        let path = format!("/v1/events?form={form}&limit=5");
+        judge
+            .ask(
+                ("GET", "/v1/events"),
+                &path,
+                &held.auditor,
+                "application/x-ndjson",
+                any,
+            )
+            .await;
+        let path = format!("/v1/calls/c1/events?form={form}");
+        let route = ("GET", "/v1/calls/{call}/events");
+        judge
+            .ask(route, &path, &held.auditor, "application/x-ndjson", any)
+            .await;
+    }
+    judge
+        .ask(
+            ("GET", "/v1/events"),
+            "/v1/events?after=0",
+            &held.auditor,
+            "text/event-stream",
+            any,
+        )
+        .await;
+    let key = r#"{"name":"wallboard","roles":["reader"]}"#;
+    let (_, created) = judge
+        .ask(("POST", "/v1/keys"), "/v1/keys", &held.operator, any, key)
+        .await;
+    let created: Value = serde_json::from_str(&created).unwrap();
+    let revoked = format!("/v1/keys/{}", created["id"].as_str().unwrap());
+    for (route, path, key) in [
+        (("GET", "/v1/keys"), "/v1/keys", &held.operator),
+        (("DELETE", "/v1/keys/{id}"), &*revoked, &held.operator),
+        (("DELETE", "/v1/keys/{id}"), "/v1/keys/none", &held.operator),
+        (
+            ("GET", "/v1/read-models"),
+            "/v1/read-models",
+            &held.operator,
+        ),
+        (
+            ("POST", "/v1/read-models/rebuild"),
+            "/v1/read-models/rebuild",
+            &held.operator,
+        ),
+        (("GET", "/metrics"), "/metrics", &held.reader),
+        (("GET", "/healthz"), "/healthz", &held.reader),
+        (("GET", "/readyz"), "/readyz", &held.reader),
+        (("GET", "/openapi.json"), "/openapi.json", &held.reader),
+        (("GET", "/"), "/", &held.reader),
+    ] {
+        judge.ask(route, path, key, any, any).await;
+    }
+    let stream = r#"{"stream":"/v1/active-calls/changes"}"#;
+    let (_, token) = judge
+        .ask(
+            ("POST", "/v1/tokens"),
+            "/v1/tokens",
+            &held.reader,
+            any,
+            stream,
+        )
+        .await;
+    let token: Value = serde_json::from_str(&token).unwrap();
+    let url = token["url"].as_str().unwrap();
+    let by_token = service
+        .request(reqwest::Method::GET, "", url)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(by_token.status(), 401, "a header goes before a token");
+    let by_token = reqwest::get(format!("{}{url}", service.url)).await.unwrap();
+    assert_eq!(by_token.status(), 200);
+    drop(by_token);
+    assert!(last > 0);
+    let missing: Vec<_> = judge
+        .api
+        .successes()
+        .difference(&judge.api.seen())
+        .cloned()
+        .collect();
+    assert_eq!(missing, Vec::<String>::new(), "nobody asked for these");
+    service.stop().await;
 }

@@ -1,0 +1,171 @@
+//! `kaigi show` and `kaigi calls` through a service, which has the read models.
+
+use crate::args::{Calls, HandleTimes, Output, Show, Subject, Window};
+use crate::exit::Exit;
+use crate::output::{Console, Sheet};
+use crate::sheets::{self, Explain, Windows};
+use crate::show::Asked;
+use client::{Client, ClientError, Question};
+use domain::{Position, Timestamp};
+use projections::Listing;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A page of rows.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(deserialize_with = "time")]
+    as_of: Timestamp,
+    position: Position,
+    rows: Vec<Value>,
+    next: Option<String>,
+}
+
+/// Who may read the read models.
+pub(super) const VIEWERS: &str = "reader, desk or supervisor";
+
+/// How many rows are asked for at once.
+const ROWS: usize = 5000;
+
+/// Prints a read model as the service has it now.
+pub async fn show(client: &Client, what: &Show, console: &mut Console) -> anyhow::Result<Exit> {
+    let question = question(what, "")?;
+    let listing = listing(client, &question).await?;
+    print(what, &listing, console)?;
+    Ok(Exit::Done)
+}
+
+/// Prints the calls that fit.
+pub async fn calls(client: &Client, args: Calls, console: &mut Console) -> anyhow::Result<Exit> {
+    let question = Question::new(["v1", "calls"])
+        .for_roles("auditor or operator")
+        .with_some("agent", args.agent.map(|agent| format!("agent:{agent}")))
+        .with_some("customer", args.customer)
+        .with_some("queue", args.queue)
+        .with_some("correlation", args.correlation)
+        .with_some("from", args.from)
+        .with_some("to", args.to)
+        .with_some("phase", args.phase.map(domain::call::Phase::name));
+    let listing = listing(client, &question).await?;
+    console.listing(&listing, &sheets::calls())?;
+    Ok(Exit::Done)
+}
+
+/// What the service is asked for that read model, or for what stands below it.
+pub(super) fn question(what: &Show, below: &'static str) -> anyhow::Result<Question> {
+    let of = |name| {
+        let path = ["v1", name, below];
+        Question::new(path.into_iter().filter(|part| !part.is_empty())).for_roles(VIEWERS)
+    };
+    Ok(match what {
+        Show::ActiveCalls { idle, queue } => of("active-calls")
+            .with_some("idle", idle.map(|idle| format!("{}s", idle.as_secs())))
+            .with_some("queue", queue.as_ref()),
+        Show::WrapUpQueue { agent, queue } => of("wrap-up-queue")
+            .with_some(
+                "agent",
+                agent.as_ref().map(|agent| format!("agent:{agent}")),
+            )
+            .with_some("queue", queue.as_ref()),
+        Show::HandleTimes(args) => {
+            Asked::new(args)?;
+            handle_times(of("handle-times"), args)
+        }
+        Show::Monitoring => of("monitoring"),
+        Show::Call { .. } => unreachable!("one call is no read model"),
+    })
+}
+
+fn handle_times(question: Question, args: &HandleTimes) -> Question {
+    let by = args.by.map(|by| match by {
+        Subject::Call => "call",
+        Subject::Agent => "agent",
+        Subject::Queue => "queue",
+        Subject::All => "all",
+    });
+    let window = args.window.map(|window| match window {
+        Window::QuarterHour => "15m",
+        Window::Hour => "1h",
+        Window::Day => "1d",
+    });
+    question
+        .with_some("by", by)
+        .with_some("window", window)
+        .with_some("explain", args.explain.then_some("true"))
+        .with_some(
+            "agent",
+            args.agent.as_ref().map(|agent| format!("agent:{agent}")),
+        )
+        .with_some("queue", args.queue.as_ref())
+        .with_some("from", args.from)
+        .with_some("to", args.to)
+}
+
+/// All rows, page by page: they tell of everything up to the position of the first.
+pub(super) async fn listing(
+    client: &Client,
+    question: &Question,
+) -> Result<Listing<Value>, ClientError> {
+    let question = question.clone().with("limit", &ROWS);
+    let Page {
+        as_of,
+        position,
+        mut rows,
+        mut next,
+    } = client.ask(&question).await?.json()?;
+    while let Some(cursor) = next {
+        let question = question.clone().with("cursor", &cursor);
+        let page: Page = client.ask(&question).await?.json()?;
+        rows.extend(page.rows);
+        next = page.next;
+    }
+    Ok(Listing::new(as_of, position, rows))
+}
+
+/// Prints the rows as those of a store at hand.
+pub(super) fn print(
+    what: &Show,
+    listing: &Listing<Value>,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    let as_of = listing.as_of.0;
+    let sheet = match what {
+        Show::ActiveCalls { .. } => sheets::active_calls(as_of),
+        Show::WrapUpQueue { .. } => sheets::wrap_up_queue(as_of),
+        Show::HandleTimes(args) => return times(args, listing, console),
+        Show::Monitoring => sheets::monitoring(as_of),
+        Show::Call { .. } => unreachable!("one call is no read model"),
+    };
+    console.listing(listing, &sheet)
+}
+
+fn times(
+    args: &HandleTimes,
+    listing: &Listing<Value>,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    let asked = Asked::new(args)?;
+    match asked {
+        Asked::Windows(_, by, explain) if console.output() == Output::Table => {
+            let mut windows = Windows::new(by, explain);
+            for rows in sheets::blocks(&listing.rows) {
+                windows.print(rows, console)?;
+            }
+            windows.end(console)
+        }
+        _ => console.listing(listing, &sheet_of(asked)),
+    }
+}
+
+fn sheet_of(asked: Asked) -> Sheet {
+    match asked {
+        Asked::Calls => sheets::call_times(),
+        Asked::Agents => sheets::agent_times(),
+        Asked::Windows(_, _, explain @ (Explain::Yes | Explain::No)) => sheets::windows(explain),
+    }
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}

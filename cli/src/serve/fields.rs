@@ -1,0 +1,130 @@
+//! Every setting there is: in a file, in the environment and as a flag.
+
+/// A setting, by its three names.
+#[derive(Debug)]
+pub struct Field {
+    /// In the file, and of [`server::Settings`] if it is one of those.
+    pub name: &'static str,
+    /// As a flag.
+    pub flag: &'static str,
+    /// In the environment.
+    pub env: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// What it means.
+    pub about: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text; in the help it is shown as this.
+    Text(&'static str),
+    /// A whole number.
+    Number,
+    /// A whole number of milliseconds, or a text such as 500ms, 60s or 2m.
+    Duration,
+    /// Several texts, with commas between them in the environment and on the command line.
+    Texts(&'static str),
+}
+
+impl Field {
+    /// The setting of that name.
+    pub fn named(name: &str) -> Option<&'static Field> {
+        FIELDS.iter().find(|field| field.name == name)
+    }
+}
+
+const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static str) -> Field {
+    Field {
+        name,
+        flag,
+        env,
+        kind,
+        about,
+    }
+}
+
+/// All of them, in the order they are shown in.
+#[rustfmt::skip]
+pub static FIELDS: [Field; 20] = [
+    field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
+        "where it listens; port 0 is one that is free"),
+    field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
+        "the store: sled:PATH, memory: or esdb://HOST:PORT"),
+    field(["keys", "keys", "KAIGI_KEYS"], Kind::Text("FILE"),
+        "the keys that are admitted, as `kaigi keys` keeps them; by default keys.json in the embedded store's folder"),
+    field(["tls_certificate", "tls-certificate", "KAIGI_TLS_CERTIFICATE"], Kind::Text("FILE"),
+        "the certificate and those above it, as PEM; with it, HTTPS only; read again when it changes"),
+    field(["tls_key", "tls-key", "KAIGI_TLS_KEY"], Kind::Text("FILE"),
+        "the certificate's key, as PEM"),
+    field(["log", "log", "KAIGI_LOG"], Kind::Text("json|none"),
+        "one line a request to standard error, or none"),
+    field(["max_ahead_ms", "max-ahead", "KAIGI_MAX_AHEAD_MS"], Kind::Duration,
+        "how far ahead of the clock a command's `at` may lie"),
+    field(["max_body_bytes", "max-body-bytes", "KAIGI_MAX_BODY_BYTES"], Kind::Number,
+        "the most bytes of a body that is one command"),
+    field(["max_header_bytes", "max-header-bytes", "KAIGI_MAX_HEADER_BYTES"], Kind::Number,
+        "the most bytes of a request's line and headers together"),
+    field(["header_timeout_ms", "header-timeout", "KAIGI_HEADER_TIMEOUT_MS"], Kind::Duration,
+        "how long a client may take to send its headers, and for the handshake before them"),
+    field(["idle_timeout_ms", "idle-timeout", "KAIGI_IDLE_TIMEOUT_MS"], Kind::Duration,
+        "how long a client may send nothing of a body, or take nothing of an answer"),
+    field(["keep_alive_ms", "keep-alive", "KAIGI_KEEP_ALIVE_MS"], Kind::Duration,
+        "how long a connection without a request is kept"),
+    field(["max_connections", "max-connections", "KAIGI_MAX_CONNECTIONS"], Kind::Number,
+        "how many connections are served at once; more are answered 503"),
+    field(["rate_per_key", "rate-per-key", "KAIGI_RATE_PER_KEY"], Kind::Number,
+        "how many requests a second a key may make; 0 for as many as it likes"),
+    field(["grace_ms", "grace", "KAIGI_GRACE_MS"], Kind::Duration,
+        "how long what is under way may take once the service was told to stop"),
+    field(["heartbeat_ms", "heartbeat", "KAIGI_HEARTBEAT_MS"], Kind::Duration,
+        "how long a stream may be silent before it says that it is still there"),
+    field(["max_waiting_events", "max-waiting-events", "KAIGI_MAX_WAITING_EVENTS"], Kind::Number,
+        "how many events may wait for a subscriber before it is cut off"),
+    field(["max_wait_ms", "max-wait", "KAIGI_MAX_WAIT_MS"], Kind::Duration,
+        "the longest that a question waits for a position"),
+    field(["allowed_origins", "allowed-origins", "KAIGI_ALLOWED_ORIGINS"], Kind::Texts("ORIGIN"),
+        "the origins whose pages may ask from a browser, beside the service's own"),
+    field(["token_ttl_ms", "token-ttl", "KAIGI_TOKEN_TTL_MS"], Kind::Duration,
+        "how long a token for a stream lets a browser connect; a stream that began may go on"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// What is chosen beside the service's own settings.
+    const OF_THE_PROGRAM: [&str; 6] = [
+        "listen",
+        "store",
+        "keys",
+        "tls_certificate",
+        "tls_key",
+        "log",
+    ];
+
+    #[test]
+    fn every_setting_of_the_service_can_be_chosen_in_all_three_ways() {
+        let settings = server::Settings::default();
+        let settings = toml::Table::try_from(settings).expect("settings are a table");
+        let of_service = settings.keys().map(String::as_str);
+        let expected: BTreeSet<_> = of_service.chain(OF_THE_PROGRAM).collect();
+        let known: BTreeSet<_> = FIELDS.iter().map(|field| field.name).collect();
+        assert_eq!(known, expected);
+        assert_eq!(known.len(), FIELDS.len(), "a field is there twice");
+    }
+
+    #[test]
+    fn the_names_of_a_setting_follow_from_each_other() {
+        for field in &FIELDS {
+            let flag = field.name.trim_end_matches("_ms").replace('_', "-");
+            assert_eq!(field.flag, flag);
+            assert_eq!(field.env, format!("KAIGI_{}", field.name.to_uppercase()));
+            let is_duration = field.name.ends_with("_ms");
+            assert_eq!(field.kind == Kind::Duration, is_duration, "{}", field.name);
+            assert!(!field.about.is_empty() && !field.about.contains('\n'));
+        }
+    }
+}

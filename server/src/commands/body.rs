@@ -1,0 +1,110 @@
+//! Bodies as they come in: never more of one than is agreed. That none is waited for without end sees [`crate::listen`] to.
+
+use crate::{Problem, Settings};
+use axum::body::Body;
+use axum::http::StatusCode;
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use std::error::Error;
+use std::io;
+
+/// A body, piece by piece.
+pub(crate) struct Pieces {
+    body: Body,
+    idle_timeout_ms: u64,
+}
+
+/// Why there is no next piece though the body did not end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokenOff {
+    /// The connection is gone, or what came on it was no body.
+    #[error("the body ends before its end: {0}")]
+    Failed(axum::Error),
+    /// Nothing more came.
+    #[error("nothing came for {0} ms, and the body did not end")]
+    Silent(u64),
+}
+
+impl Pieces {
+    pub(crate) fn of(body: Body, settings: &Settings) -> Self {
+        Self {
+            body,
+            idle_timeout_ms: settings.idle_timeout_ms,
+        }
+    }
+
+    /// The next piece; none at the end of the body. Nothing is lost if this is not waited for.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| self.broken_off(error))?;
+            // Trailers say nothing here.
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    fn broken_off(&self, error: axum::Error) -> BrokenOff {
+        if is_silence(&error) {
+            BrokenOff::Silent(self.idle_timeout_ms)
+        } else {
+            BrokenOff::Failed(error)
+        }
+    }
+}
+
+/// Whether somewhere below there is a time that ran out.
+fn is_silence(error: &(dyn Error + 'static)) -> bool {
+    let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    error.downcast_ref().is_some_and(timed_out) || error.source().is_some_and(is_silence)
+}
+
+/// The whole body as a text.
+pub(crate) async fn text(body: Body, settings: &Settings) -> Result<String, Problem> {
+    let most = settings.max_body_bytes;
+    let announced = body.size_hint().lower();
+    if announced > most as u64 {
+        return Err(too_large(most));
+    }
+    let mut pieces = Pieces::of(body, settings);
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await? {
+        if bytes.len() + piece.len() > most {
+            return Err(too_large(most));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        malformed(format!("invalid UTF-8 at byte {}", valid + 1))
+    })
+}
+
+impl From<BrokenOff> for Problem {
+    fn from(broken_off: BrokenOff) -> Self {
+        let said = format!("{broken_off}; send the command again");
+        match broken_off {
+            BrokenOff::Failed(_) => malformed(said),
+            BrokenOff::Silent(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", said),
+        }
+    }
+}
+
+fn too_large(most: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!(
+            "a body that is one command has at most {most} bytes; many are sent to /v1/commands"
+        ),
+    )
+}
+
+/// What cannot be understood at all.
+pub(crate) const MALFORMED: &str = "malformed";
+
+pub(crate) fn malformed(what: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, MALFORMED, what)
+}

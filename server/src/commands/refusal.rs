@@ -1,0 +1,86 @@
+//! What is answered to a command that is not accepted.
+
+use super::body::{MALFORMED, malformed};
+use crate::Problem;
+use axum::http::StatusCode;
+use domain::json::InvalidCommand;
+use domain::{CallId, CommandId, HandleError, RejectionCode, StoreError};
+
+/// When to send a command again that others were in the way of.
+const UNSETTLED_S: u64 = 1;
+
+/// When to send a command again that the store was away for.
+const UNAVAILABLE_S: u64 = 5;
+
+/// What is no command, or none for this call.
+pub(crate) fn invalid(error: &InvalidCommand) -> Problem {
+    match code(error) {
+        MALFORMED => malformed(error.to_string()),
+        code => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string()),
+    }
+}
+
+/// What is wrong with what is no command.
+pub(crate) fn code(error: &InvalidCommand) -> &'static str {
+    match error {
+        InvalidCommand::OtherCall { .. } => "call_differs",
+        InvalidCommand::BadValue { .. } => "bad_value",
+        InvalidCommand::NotJson { .. }
+        | InvalidCommand::Missing { .. }
+        | InvalidCommand::Unexpected { .. } => MALFORMED,
+    }
+}
+
+/// A command that was not accepted.
+pub(crate) fn not_accepted(error: &HandleError, call: &CallId, id: CommandId) -> Problem {
+    problem(error)
+        .with("call", call.as_str())
+        .with("id", id.to_string())
+}
+
+fn problem(error: &HandleError) -> Problem {
+    let said = error.to_string();
+    match error {
+        HandleError::Rejected {
+            rejection,
+            revision,
+        } => {
+            let status = match rejection.code {
+                RejectionCode::CallNotFound => StatusCode::NOT_FOUND,
+                _ => StatusCode::CONFLICT,
+            };
+            Problem::new(status, rejection.code.name(), said)
+                .rule(rejection.rule.to_string())
+                .revision(*revision)
+        }
+        HandleError::Expected { actual, .. } => {
+            Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", said).revision(*actual)
+        }
+        HandleError::CommandIdReused(_) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "command_id_reused", said)
+        }
+        HandleError::Unsettled { .. } => Problem::try_again("unsettled", said, UNSETTLED_S),
+        HandleError::Store(error) => of_store(error),
+    }
+}
+
+fn of_store(error: &StoreError) -> Problem {
+    let failed = StatusCode::INTERNAL_SERVER_ERROR;
+    match error {
+        StoreError::Unavailable(_) => Problem::try_again(
+            "store_unavailable",
+            format!(
+                "{error}; send the command again with the same id to learn whether it was accepted"
+            ),
+            UNAVAILABLE_S,
+        ),
+        StoreError::Corrupt(_) => Problem::new(
+            failed,
+            "store_damaged",
+            format!(
+                "{error}; nothing was written, and sending it again changes nothing until the store is repaired"
+            ),
+        ),
+        StoreError::Refused(_) => Problem::new(failed, "store_refuses", error.to_string()),
+    }
+}

@@ -1,0 +1,186 @@
+//! The kept prefixes in a file, so that a start need not read the whole store. They follow from the store, so nothing
+//! is lost with the file, and nothing waits until it is written.
+
+use super::prefix::{Marks, Prefix};
+use domain::envelope::Hash;
+use domain::{Position, StoreId};
+use sha2::{Digest as _, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// How the file begins; the number is the layout's. The store's id follows, and then the records.
+const MAGIC: &[u8; 19] = b"kaigi-feed-proof-1\n";
+const HEADER: usize = MAGIC.len() + 16;
+/// Count and position in 8 bytes each, most significant first, the rolling hash, and the first bytes of a SHA-256 over
+/// the store's id and all that.
+const RECORD: usize = 8 + 8 + 32 + CHECKSUM;
+const CHECKSUM: usize = 8;
+
+/// What was found in the file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) marks: Marks,
+    /// There was something that cannot be gone on from.
+    pub(super) unusable: bool,
+}
+
+/// Writes the file, beside whoever has something to be written.
+pub(super) struct Keeper {
+    sender: mpsc::UnboundedSender<Note>,
+    writing: JoinHandle<()>,
+}
+
+enum Note {
+    Mark(Prefix),
+    Anew,
+}
+
+impl Found {
+    /// What the file has of that store. A record that a crash cut off at its end is as if it were not there.
+    fn of(bytes: &[u8], store: StoreId) -> Self {
+        if bytes.is_empty() {
+            return Self::default();
+        }
+        let records = bytes.strip_prefix(&header(store)[..]);
+        let marks = records.and_then(|records| marks(records, store));
+        Self {
+            unusable: marks.is_none(),
+            marks: marks.unwrap_or_default(),
+        }
+    }
+}
+
+fn marks(records: &[u8], store: StoreId) -> Option<Marks> {
+    let (records, _torn) = records.as_chunks::<RECORD>();
+    let mut marks = Marks::default();
+    for (place, bytes) in records.iter().enumerate() {
+        let is_last = place + 1 == records.len();
+        let follows = mark(bytes, store).is_some_and(|mark| marks.push(mark));
+        if !follows && !is_last {
+            return None;
+        }
+    }
+    Some(marks)
+}
+
+fn header(store: StoreId) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..MAGIC.len()].copy_from_slice(MAGIC);
+    header[MAGIC.len()..].copy_from_slice(store.0.as_bytes());
+    header
+}
+
+fn record(mark: Prefix, store: StoreId) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    record[..8].copy_from_slice(&mark.count.to_be_bytes());
+    record[8..16].copy_from_slice(&mark.position.0.to_be_bytes());
+    record[16..48].copy_from_slice(&mark.rolling_hash.0);
+    let checksum = checksum(&record[..48], store);
+    record[48..].copy_from_slice(&checksum);
+    record
+}
+
+/// The mark, if the record is as it was written.
+fn mark(bytes: &[u8; RECORD], store: StoreId) -> Option<Prefix> {
+    let number = |from: usize| {
+        let bytes = bytes[from..from + 8].try_into();
+        u64::from_be_bytes(bytes.expect("eight bytes were taken"))
+    };
+    let rolling_hash = bytes[16..48].try_into();
+    let mark = Prefix {
+        count: number(0),
+        position: Position(number(8)),
+        rolling_hash: Hash(rolling_hash.expect("thirty-two bytes were taken")),
+    };
+    (record(mark, store) == *bytes).then_some(mark)
+}
+
+fn checksum(bytes: &[u8], store: StoreId) -> [u8; CHECKSUM] {
+    let mut hasher = Sha256::new();
+    hasher.update(store.0.as_bytes());
+    hasher.update(bytes);
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&hasher.finalize()[..CHECKSUM]);
+    checksum
+}
+
+/// Opens the file in that folder: what it has, and who writes on. Without a folder, or where it cannot be written to,
+/// nothing is kept, and the next start reads the store.
+pub(super) fn open(folder: Option<&Path>, store: StoreId) -> (Found, Keeper) {
+    let (sender, notes) = mpsc::unbounded_channel();
+    let opened = folder.and_then(|folder| opened(folder, store).ok());
+    let (found, file) = match opened {
+        Some((found, file)) => (found, Some(file)),
+        None => (Found::default(), None),
+    };
+    let writing = tokio::spawn(write(file, store, notes));
+    (found, Keeper { sender, writing })
+}
+
+fn opened(folder: &Path, store: StoreId) -> io::Result<(Found, File)> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(folder.join("feed-proof"))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let found = Found::of(&bytes, store);
+    if found.marks == Marks::default() {
+        begin(&mut file, store)?;
+    } else {
+        let whole =
+            HEADER as u64 + found.marks.last().count / super::prefix::INTERVAL * RECORD as u64;
+        file.set_len(whole)?;
+        file.seek(SeekFrom::End(0))?;
+    }
+    Ok((found, file))
+}
+
+fn begin(file: &mut File, store: StoreId) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&header(store))
+}
+
+/// After a failure nothing more is written: half a record must be the last one.
+async fn write(mut file: Option<File>, store: StoreId, mut notes: mpsc::UnboundedReceiver<Note>) {
+    while let Some(note) = notes.recv().await {
+        let Some(mut open) = file.take() else {
+            continue;
+        };
+        let written = spawn_blocking(move || {
+            match note {
+                Note::Mark(mark) => open.write_all(&record(mark, store))?,
+                Note::Anew => begin(&mut open, store)?,
+            }
+            io::Result::Ok(open)
+        });
+        file = written.await.ok().and_then(Result::ok);
+    }
+}
+
+impl Keeper {
+    /// One more.
+    pub(super) fn keep(&self, mark: Prefix) {
+        // Who writes ends only once this is dropped.
+        let _ = self.sender.send(Note::Mark(mark));
+    }
+
+    /// Nothing that was kept holds.
+    pub(super) fn begin_anew(&self) {
+        let _ = self.sender.send(Note::Anew);
+    }
+
+    /// Writes what there is to be written.
+    pub(super) async fn close(self) {
+        drop(self.sender);
+        // A writer that panicked has written less, and the next start reads more.
+        let _ = self.writing.await;
+    }
+}

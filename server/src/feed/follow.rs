@@ -1,0 +1,165 @@
+//! The one reader of the store. It goes on whatever happens, and looks again and again whether what it has read is still
+//! so: a cluster can be restored from a backup while it is being read.
+
+use super::file::{Found, Keeper};
+use super::form::Told;
+use super::live::Live;
+use super::prefix::{INTERVAL, Prefix};
+use domain::{EventStore, Followed, Follower, Position, StoreError, StoredEvent};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How many events are read at once.
+const PAGE: usize = 512;
+
+/// How often a silent store is asked whether it still has what was read.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long to wait after a failure at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is followed, for whom, and who keeps what need not be read again.
+pub(super) struct Following {
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) live: Arc<Live>,
+    pub(super) keeper: Arc<Keeper>,
+}
+
+/// What a step came to.
+enum Step {
+    Went,
+    /// What was read is not in the store any more.
+    Contradicted,
+    Failed(StoreError),
+}
+
+impl Following {
+    /// Never ends; whoever stops it drops it, and loses nothing.
+    pub(super) async fn run(self, found: Found) {
+        self.begin(found).await;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.until_trouble(&mut pause).await {
+                Step::Went => {}
+                Step::Contradicted => self.begin_anew(),
+                Step::Failed(error) => self.live.failed(error.to_string()),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// From where the file ends, if the store leads there.
+    async fn begin(&self, found: Found) {
+        let (before, last) = (found.marks.last_but_one(), found.marks.last());
+        let mut pause = FIRST_PAUSE;
+        let holds = loop {
+            match leads(&*self.store, before, last).await {
+                Ok(holds) => break holds && !found.unusable,
+                Err(error) => self.live.failed(error.to_string()),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        if holds {
+            self.live.begin(found.marks, false);
+        } else {
+            self.begin_anew();
+        }
+    }
+
+    fn begin_anew(&self) {
+        self.keeper.begin_anew();
+        self.live.begin_anew();
+    }
+
+    /// A failure may have been a store that is being exchanged, so it is asked first whether it is the same.
+    async fn until_trouble(&self, pause: &mut Duration) -> Step {
+        match self.look_again().await {
+            Step::Went => {}
+            trouble => return trouble,
+        }
+        let from = self.live.end().reached.position;
+        let mut follower = Follower::new(Arc::clone(&self.store), from, PAGE);
+        loop {
+            match self.step(&mut follower).await {
+                Step::Went => *pause = FIRST_PAUSE,
+                trouble => return trouble,
+            }
+        }
+    }
+
+    async fn step(&self, follower: &mut Follower) -> Step {
+        let mut next = pin!(follower.next());
+        let came = loop {
+            tokio::select! {
+                came = &mut next => break came,
+                () = self.live.contradicted() => return Step::Contradicted,
+                () = sleep(LOOK_AGAIN) => match self.look_again().await {
+                    Step::Went => {}
+                    trouble => return trouble,
+                }
+            }
+        };
+        match came {
+            Ok(Followed::Events(events)) => self.publish(events),
+            Ok(Followed::CaughtUp(_)) => self.live.caught_up(),
+            Err(error) => return Step::Failed(error),
+        }
+        Step::Went
+    }
+
+    /// Whether the store still leads to where this has read.
+    async fn look_again(&self) -> Step {
+        let end = self.live.end().reached;
+        match leads(&*self.store, self.live.before_the_end(), end).await {
+            Ok(true) => Step::Went,
+            Ok(false) => Step::Contradicted,
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    fn publish(&self, events: Vec<StoredEvent>) {
+        let mut reached = self.live.end().reached;
+        let mut told = Vec::with_capacity(events.len());
+        for event in events {
+            reached = reached.plus(&event);
+            if reached.is_mark() {
+                self.keeper.keep(reached);
+            }
+            told.push(Told::new(event, reached));
+        }
+        self.live.publish(told);
+    }
+}
+
+/// Whether the events after the one prefix make the other of it. A store that refuses to read on from there has no such
+/// place; it may be another one than it was.
+async fn leads(store: &dyn EventStore, from: Prefix, to: Prefix) -> Result<bool, StoreError> {
+    let mut reached = from;
+    while reached.count < to.count {
+        let wanted = (to.count - reached.count).min(INTERVAL);
+        let events = match store.read_all(reached.position, usize_of(wanted)).await {
+            Ok(events) => events,
+            Err(StoreError::Refused(_)) if reached.position > Position::START => {
+                // Unless it refuses everything, as to somebody whose rights were taken away.
+                store.read_all(Position::START, 1).await?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        if events.is_empty() {
+            return Ok(false);
+        }
+        reached = events.iter().fold(reached, Prefix::plus);
+    }
+    Ok(reached == to)
+}
+
+/// A page is far shorter than any memory.
+pub(super) fn usize_of(events: u64) -> usize {
+    usize::try_from(events).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,214 @@
+//! A bounded mailbox for each subscriber, found by what it asks for, so that nobody is woken for what is not theirs. A
+//! subscriber whose mailbox is full is cut off, and nobody waits for it.
+
+use super::filter::{Filter, agents};
+use super::form::Told;
+use super::live::Live;
+use super::prefix::Prefix;
+use domain::{AgentId, CallId};
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+/// Why a subscriber is told nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// More waited for it than may.
+    TooSlow,
+    /// The store is not what it was.
+    StoreChanged,
+    /// The store cannot be read just now.
+    StoreUnavailable,
+    /// The key may not any more.
+    KeyRevoked,
+    /// The service ends.
+    Stopping,
+}
+
+/// All mailboxes.
+#[derive(Default)]
+pub(super) struct Mailboxes {
+    next_number: u64,
+    open: HashMap<u64, Mailbox>,
+    /// Whom every event may concern.
+    of_everything: Vec<u64>,
+    of_call: HashMap<CallId, Vec<u64>>,
+    of_agent: HashMap<AgentId, Vec<u64>>,
+}
+
+struct Mailbox {
+    filter: Filter,
+    sender: mpsc::Sender<Arc<Told>>,
+    why: Arc<OnceLock<Reason>>,
+}
+
+/// A subscriber's end of its mailbox; dropping it closes the mailbox.
+pub(super) struct Registration {
+    live: Arc<Live>,
+    number: u64,
+    waiting: mpsc::Receiver<Arc<Told>>,
+    why: Arc<OnceLock<Reason>>,
+}
+
+impl Reason {
+    /// In a word, for programs.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Reason::TooSlow => "too_slow",
+            Reason::StoreChanged => "store_changed",
+            Reason::StoreUnavailable => "store_unavailable",
+            Reason::KeyRevoked => "key_revoked",
+            Reason::Stopping => "stopping",
+        }
+    }
+}
+
+impl Mailboxes {
+    /// One more: its number, where to take out what is put in, and why nothing more is, once that is so.
+    pub(super) fn open(
+        &mut self,
+        filter: Filter,
+        capacity: usize,
+    ) -> (u64, mpsc::Receiver<Arc<Told>>, Arc<OnceLock<Reason>>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let (sender, waiting) = mpsc::channel(capacity.max(1));
+        let why = Arc::new(OnceLock::new());
+        self.listed_under(&filter).push(number);
+        let mailbox = Mailbox {
+            filter,
+            sender,
+            why: Arc::clone(&why),
+        };
+        self.open.insert(number, mailbox);
+        (number, waiting, why)
+    }
+
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.open.contains_key(&number)
+    }
+
+    pub(super) fn close(&mut self, number: u64) {
+        let Some(Mailbox { filter, .. }) = self.open.remove(&number) else {
+            return;
+        };
+        self.listed_under(&filter)
+            .retain(|listed| *listed != number);
+        if let Some(call) = &filter.call {
+            forget_if_empty(&mut self.of_call, call);
+        } else if let Some(agent) = &filter.agent {
+            forget_if_empty(&mut self.of_agent, agent);
+        }
+    }
+
+    /// Puts the event into the mailbox of everybody who asked for it.
+    pub(super) fn deliver(&mut self, told: &Arc<Told>) {
+        let event = &told.event.recorded;
+        let of_call = self.of_call.get(&event.cause.call);
+        let of_call = of_call.into_iter().flatten();
+        let mut concerned: Vec<_> = self.of_everything.iter().chain(of_call).copied().collect();
+        for agent in agents(event).into_iter().flatten() {
+            concerned.extend(self.of_agent.get(agent).into_iter().flatten());
+        }
+        // An event may name an agent twice.
+        concerned.sort_unstable();
+        concerned.dedup();
+        for number in concerned {
+            if !self.put(number, told) {
+                self.close(number);
+            }
+        }
+    }
+
+    pub(super) fn cut_off_all(&mut self, reason: Reason) {
+        for (_, mailbox) in self.open.drain() {
+            // Who was cut off before is not among them.
+            let _ = mailbox.why.set(reason);
+        }
+        self.of_everything.clear();
+        self.of_call.clear();
+        self.of_agent.clear();
+    }
+
+    /// Whether the mailbox stays open.
+    fn put(&self, number: u64, told: &Arc<Told>) -> bool {
+        let Some(mailbox) = self.open.get(&number) else {
+            return true;
+        };
+        if !mailbox.filter.lets_through(&told.event.recorded) {
+            return true;
+        }
+        match mailbox.sender.try_send(Arc::clone(told)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                let _ = mailbox.why.set(Reason::TooSlow);
+                false
+            }
+            Err(TrySendError::Closed(_)) => false,
+        }
+    }
+
+    /// Each mailbox stands in one list, whatever it asks for.
+    fn listed_under(&mut self, filter: &Filter) -> &mut Vec<u64> {
+        match filter {
+            Filter {
+                call: Some(call), ..
+            } => self.of_call.entry(call.clone()).or_default(),
+            Filter {
+                agent: Some(agent), ..
+            } => self.of_agent.entry(agent.clone()).or_default(),
+            Filter { .. } => &mut self.of_everything,
+        }
+    }
+}
+
+fn forget_if_empty<K: Hash + Eq>(lists: &mut HashMap<K, Vec<u64>>, key: &K) {
+    if lists.get(key).is_some_and(Vec::is_empty) {
+        lists.remove(key);
+    }
+}
+
+impl Registration {
+    pub(super) fn new(
+        live: Arc<Live>,
+        number: u64,
+        waiting: mpsc::Receiver<Arc<Told>>,
+        why: Arc<OnceLock<Reason>>,
+    ) -> Self {
+        Self {
+            live,
+            number,
+            waiting,
+            why,
+        }
+    }
+
+    /// Waits for the next event; none once everything was taken out of a mailbox that was closed.
+    pub(super) async fn next(&mut self) -> Option<Arc<Told>> {
+        self.waiting.recv().await
+    }
+
+    /// The next event, if it is there.
+    pub(super) fn next_now(&mut self) -> Option<Arc<Told>> {
+        self.waiting.try_recv().ok()
+    }
+
+    /// Why the mailbox was closed.
+    pub(super) fn why(&self) -> Reason {
+        self.why.get().copied().unwrap_or(Reason::Stopping)
+    }
+
+    /// How far everything was looked through, if nothing waits.
+    pub(super) fn looked_through(&self) -> Option<Prefix> {
+        let is_empty = || self.waiting.is_empty();
+        self.live.looked_through(self.number, is_empty)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.live.leave(self.number);
+    }
+}

@@ -1,0 +1,378 @@
+//! What can be asked of the feed.
+
+use super::filter::Filter;
+use super::form::Form;
+use super::live::Place;
+use super::page::{Asked, LIMIT, Layout, MOST, comes_past};
+use super::prefix::Prefix;
+use super::reading::no_such_prefix;
+use super::stream::Subscription;
+use crate::access::{Caller, HISTORY};
+use crate::operations::schemas;
+use crate::request::Params;
+use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::{Problem, Service, sse};
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use domain::event::EventType;
+use domain::{AgentId, Position};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub(crate) fn routes() -> Vec<Handled> {
+    vec![
+        events().handled(get(answer_events)),
+        proof().handled(get(answer_proof)),
+        position().handled(get(answer_position)),
+    ]
+}
+
+fn events() -> Route {
+    Route {
+        method: Method::GET,
+        path: "/v1/events",
+        access: HISTORY,
+        operation: Operation {
+            id: "readEvents",
+            summary: "Read all events in order, or follow them",
+            about: "Answers a page of events: as one JSON object, or as lines (`application/x-ndjson`) with the facts \
+                    about it in headers. `position`, `count` and `rolling_hash` are those of the last event that was \
+                    looked at, whether it fits or not; the next page begins after it. A filtered page may be empty \
+                    although there is more: `caught_up` says whether there was.\n\n\
+                    As `text/event-stream` (or with `stream=true`) it answers with server-sent events that go on for \
+                    ever. A stream begins after `Last-Event-ID`, or else after `after`, or else with what comes from \
+                    now on. First it says where: `begin`, with `store`, `position`, `count` and `rolling_hash` of all \
+                    events before. Each event has its position as `id`, its type as `event`, and as `data` the event \
+                    with `count` and `rolling_hash` of all events up to it (with `form=whole`: these two and `line`). \
+                    `progress` says the same as `begin` whenever nothing was sent for a while. `cut_off` says `reason` \
+                    (`too_slow`, `store_changed`, `store_unavailable`, `key_revoked`) and `resume_after`, `stopping` \
+                    the same, and then the stream ends. The rolling hash of n events is SHA-256 of that of n-1 events \
+                    (32 zero bytes of none) and the n-th event's `hash`, as 64 bytes.",
+            parameters: events_parameters(),
+            body: None,
+            answers: vec![Answer {
+                status: 200,
+                about: "The events",
+                content: vec![
+                    ("application/json", schemas::of("EventPage")),
+                    ("application/x-ndjson", schemas::of("EventInForm")),
+                    (sse::EVENT_STREAM, json!({"type": "string"})),
+                ],
+            }],
+            problems: &[409, 422, 503],
+        },
+    }
+}
+
+fn events_parameters() -> Vec<Parameter> {
+    let types: Vec<_> = EventType::ALL.iter().map(|event| event.name()).collect();
+    let position = || json!({"type": "integer", "format": "int64", "minimum": 0});
+    let text = || json!({"type": "string"});
+    vec![
+        Parameter::query(
+            "after",
+            position(),
+            "Only events past this position; a page begins with the first if it is left out",
+        ),
+        Parameter::query(
+            "limit",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}),
+            "How many events a page has at most",
+        ),
+        Parameter::query("call", text(), "Only events of this call"),
+        Parameter::query(
+            "agent",
+            text(),
+            "Only events that name this agent: as who asked, or in their data",
+        ),
+        Parameter::query(
+            "type",
+            json!({"type": "string", "enum": types}),
+            "Only events of this type",
+        ),
+        Parameter::query(
+            "form",
+            json!({"type": "string", "enum": Form::NAMES, "default": "plain"}),
+            "How events are told: as the interface shows them, as lines of a dump, by which every hash can be verified, \
+             or as CloudEvents 1.0",
+        ),
+        Parameter::query(
+            "wait",
+            json!({"type": "number", "minimum": 0}),
+            "How many seconds to wait for an event before an empty page is answered; the service has a limit of its own",
+        ),
+        Parameter::query(
+            "stream",
+            json!({"type": "boolean", "default": false}),
+            "Asks for server-sent events where `Accept` cannot be chosen",
+        ),
+        Parameter::header(
+            "Last-Event-ID",
+            text(),
+            "The `id` that a stream goes on after",
+        ),
+    ]
+}
+
+fn proof() -> Route {
+    let number = || json!({"type": "integer", "format": "int64", "minimum": 0});
+    Route {
+        method: Method::GET,
+        path: "/v1/proof",
+        access: HISTORY,
+        operation: Operation {
+            id: "readProof",
+            summary: "Count and rolling hash of the first events",
+            about: "Whoever has counted and rolled the hashes of all events it was told compares them with this, and \
+                    so knows whether it missed any. Without a parameter: of all events there are.",
+            parameters: vec![
+                Parameter::query("count", number(), "Of the first so many events"),
+                Parameter::query(
+                    "position",
+                    number(),
+                    "Of the events at or before this position",
+                ),
+            ],
+            body: None,
+            answers: vec![Answer {
+                status: 200,
+                about: "The proof",
+                content: vec![("application/json", schemas::of("Proof"))],
+            }],
+            problems: &[404, 422, 503],
+        },
+    }
+}
+
+fn position() -> Route {
+    let position = || json!({"type": "integer", "format": "int64", "minimum": 0});
+    Route {
+        method: Method::GET,
+        path: "/v1/position",
+        access: HISTORY,
+        operation: Operation {
+            id: "readPosition",
+            summary: "Where the last event stands, if need be once there is another one",
+            about: "Waits until there is an event past a position, and then, or when it has waited as long as it may, \
+                    answers with the position of the last event.",
+            parameters: vec![
+                Parameter::query(
+                    "past",
+                    position(),
+                    "To wait for an event past this position",
+                ),
+                Parameter::query(
+                    "wait",
+                    json!({"type": "number", "minimum": 0}),
+                    "How many seconds to wait; the service has a limit of its own",
+                ),
+            ],
+            body: None,
+            answers: vec![Answer {
+                status: 200,
+                about: "The position",
+                content: vec![("application/json", schemas::of("End"))],
+            }],
+            problems: &[422, 503],
+        },
+    }
+}
+
+async fn answer_events(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    Extension(route): Extension<Arc<Route>>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let filter = filter(&params)?;
+    let form = params.get("form")?.unwrap_or(Form::Plain);
+    if !sse::is_asked_for(&headers) && !params.get("stream")?.unwrap_or(false) {
+        let asked = asked_page(&params, &headers, &service, filter, form)?;
+        return asked.answer(&service).await;
+    }
+    let from = beginning(&params, &headers, &service).await?;
+    let subscription = Subscription {
+        service,
+        caller,
+        route,
+        from,
+        filter,
+        form,
+    };
+    Ok(sse::answer(subscription.frames()))
+}
+
+fn asked_page(
+    params: &Params,
+    headers: &HeaderMap,
+    service: &Service,
+    filter: Filter,
+    form: Form,
+) -> Result<Asked, Problem> {
+    Ok(Asked {
+        after: after(params)?.unwrap_or(Position::START),
+        limit: limit(params)?,
+        filter,
+        form,
+        layout: layout(headers),
+        wait: wait(params, service)?,
+    })
+}
+
+/// Where a stream begins: after the last event that the client was sent, after the one it names, or with what comes.
+async fn beginning(
+    params: &Params,
+    headers: &HeaderMap,
+    service: &Service,
+) -> Result<Place, Problem> {
+    for name in ["limit", "wait"] {
+        if params.text(name).is_some() {
+            let what = "is for pages; a stream has no end, so leave it out";
+            return Err(Problem::bad_value(name, what));
+        }
+    }
+    let last_event = sse::last_event_id(headers)?.map(Position);
+    let reading = &service.feed.reading;
+    match last_event.or(after(params)?) {
+        Some(position) => reading.at(position).await,
+        None => reading.all().await,
+    }
+}
+
+fn filter(params: &Params) -> Result<Filter, Problem> {
+    Ok(Filter {
+        call: params.get("call")?,
+        agent: agent(params)?,
+        event_type: event_type(params)?,
+    })
+}
+
+/// As it is, or as it stands in an event.
+fn agent(params: &Params) -> Result<Option<AgentId>, Problem> {
+    let id = |text: &str| text.strip_prefix("agent:").unwrap_or(text).parse();
+    let agent = params.text("agent").map(id).transpose();
+    agent.map_err(|error: domain::InvalidText| Problem::bad_value("agent", error))
+}
+
+fn event_type(params: &Params) -> Result<Option<EventType>, Problem> {
+    let Some(name) = params.text("type") else {
+        return Ok(None);
+    };
+    let mut known = EventType::ALL.iter();
+    let found = known.find(|event_type| event_type.name() == name);
+    let unknown = || {
+        Problem::bad_value(
+            "type",
+            "there is no such type of event; /openapi.json lists them",
+        )
+    };
+    found.copied().map(Some).ok_or_else(unknown)
+}
+
+fn after(params: &Params) -> Result<Option<Position>, Problem> {
+    Ok(params.get("after")?.map(Position))
+}
+
+fn limit(params: &Params) -> Result<u64, Problem> {
+    let limit = params.get("limit")?.unwrap_or(LIMIT);
+    if (1..=MOST).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::bad_value(
+            "limit",
+            format!("must be from 1 to {MOST}"),
+        ))
+    }
+}
+
+fn layout(headers: &HeaderMap) -> Layout {
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|value| value.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("application/x-ndjson")) {
+        Layout::Ndjson
+    } else {
+        Layout::Json
+    }
+}
+
+/// How long to wait, at most as long as the operator lets anybody.
+fn wait(params: &Params, service: &Service) -> Result<Duration, Problem> {
+    let seconds: f64 = params.get("wait")?.unwrap_or(0.0);
+    let most = Duration::from_millis(service.settings.max_wait_ms);
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(Problem::bad_value(
+            "wait",
+            "must be a number of seconds, 0 or more",
+        ));
+    }
+    // What no duration can hold is longer than anybody may wait.
+    Ok(Duration::try_from_secs_f64(seconds)
+        .unwrap_or(most)
+        .min(most))
+}
+
+async fn answer_proof(
+    State(service): State<Arc<Service>>,
+    params: Params,
+) -> Result<Response, Problem> {
+    let reading = &service.feed.reading;
+    let place = match (params.get("count")?, params.get("position")?) {
+        (None, None) => reading.all().await?,
+        (Some(count), None) => reading.first(count).await?,
+        (None, Some(position)) => up_to(&service, Position(position)).await?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_value(
+                "position",
+                "name it or `count`, not both",
+            ));
+        }
+    };
+    let Prefix {
+        count,
+        position,
+        rolling_hash,
+    } = place.reached;
+    let body = json!({
+        "store": service.store.id().to_string(),
+        "count": count,
+        "position": position.0,
+        "rolling_hash": rolling_hash.to_string(),
+    });
+    Ok(as_json(&body))
+}
+
+/// A position past the end has no proof yet.
+async fn up_to(service: &Service, position: Position) -> Result<Place, Problem> {
+    let at = service.feed.reading.at(position).await;
+    at.map_err(|problem| match problem.code() {
+        "ahead_of_store" => no_such_prefix(service.feed.live.end().reached),
+        _ => problem,
+    })
+}
+
+async fn answer_position(
+    State(service): State<Arc<Service>>,
+    params: Params,
+) -> Result<Response, Problem> {
+    service.feed.reading.caught_up().await?;
+    let past = Prefix {
+        position: Position(params.get("past")?.unwrap_or(0)),
+        ..Prefix::NONE
+    };
+    let until = Instant::now() + wait(&params, &service)?;
+    comes_past(&service, past, until).await;
+    let last = service.feed.live.end().reached.position;
+    let body = json!({"store": service.store.id().to_string(), "position": last.0});
+    Ok(as_json(&body))
+}
+
+fn as_json(body: &Value) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    (content_type, body.to_string()).into_response()
+}

@@ -1,0 +1,286 @@
+//! A subscriber's stream: where it begins, what there was since, and then what comes.
+
+use super::Counted;
+use super::filter::Filter;
+use super::form::{Form, Told};
+use super::live::{Onwards, PAGE, Place};
+use super::mailboxes::{Reason, Registration};
+use super::prefix::Prefix;
+use crate::access::Caller;
+use crate::route::Route;
+use crate::{Service, sse};
+use bytes::Bytes;
+use domain::StoreId;
+use domain::envelope::Hash;
+use domain::json::Text;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::unfold;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// What somebody subscribes to.
+pub(super) struct Subscription {
+    pub(super) service: Arc<Service>,
+    pub(super) caller: Caller,
+    pub(super) route: Arc<Route>,
+    pub(super) from: Place,
+    pub(super) filter: Filter,
+    pub(super) form: Form,
+}
+
+/// A stream under way. All that is ready was looked through up to its place.
+struct Streaming {
+    service: Arc<Service>,
+    /// Asked with every heartbeat whether the key may still have it.
+    caller: Caller,
+    route: Arc<Route>,
+    filter: Filter,
+    form: Form,
+    place: Place,
+    ready: VecDeque<Bytes>,
+    phase: Phase,
+    stopped: BoxFuture<'static, ()>,
+    next_heartbeat: Instant,
+    _counted: Counted,
+}
+
+enum Phase {
+    /// It reads what there was, at its own pace and in nobody's way.
+    CatchingUp,
+    /// It is told what comes.
+    Live(Registration),
+    Over,
+}
+
+/// How far a stream is: what it begins with, and what it says now and then.
+#[derive(Serialize)]
+struct Reached {
+    store: Text<StoreId>,
+    position: u64,
+    count: u64,
+    rolling_hash: Text<Hash>,
+}
+
+#[derive(Serialize)]
+struct End {
+    reason: &'static str,
+    resume_after: u64,
+}
+
+impl Subscription {
+    /// The frames of the stream, from its beginning until it ends.
+    pub(super) fn frames(self) -> impl Stream<Item = Bytes> + Send + 'static {
+        unfold(Streaming::new(self), |mut streaming| async move {
+            let frame = streaming.next().await?;
+            Some((frame, streaming))
+        })
+    }
+}
+
+impl Streaming {
+    fn new(subscription: Subscription) -> Self {
+        let Subscription {
+            service,
+            caller,
+            route,
+            from,
+            filter,
+            form,
+        } = subscription;
+        let mut streaming = Self {
+            stopped: Box::pin(stopped(Arc::clone(&service))),
+            _counted: service.feed.counted(&filter),
+            service,
+            caller,
+            route,
+            filter,
+            form,
+            place: from,
+            ready: VecDeque::new(),
+            phase: Phase::CatchingUp,
+            next_heartbeat: Instant::now(),
+        };
+        streaming.say_where("begin");
+        streaming
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(frame);
+            }
+            match self.phase {
+                Phase::CatchingUp => self.catch_up().await,
+                Phase::Live(_) => self.wait().await,
+                Phase::Over => return None,
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) {
+        if self.service.is_stopping() {
+            return self.end(Reason::Stopping);
+        }
+        let service = Arc::clone(&self.service);
+        let capacity = service.settings.max_waiting_events;
+        match service
+            .feed
+            .live
+            .onwards(self.place, &self.filter, capacity)
+        {
+            Onwards::These(events) => self.tell_all(&events),
+            Onwards::Joined(events, registration) => {
+                self.phase = Phase::Live(registration);
+                self.tell_all(&events);
+            }
+            Onwards::InStore(ahead) => self.read_on(ahead).await,
+            Onwards::Gone => self.end(Reason::StoreChanged),
+        }
+        if self.ready.is_empty() && Instant::now() >= self.next_heartbeat {
+            self.beat();
+        }
+    }
+
+    async fn read_on(&mut self, ahead: u64) {
+        let service = Arc::clone(&self.service);
+        let reading = &service.feed.reading;
+        match reading.read_on(self.place, ahead.min(PAGE as u64)).await {
+            Ok(events) if events.is_empty() => self.end(reading.contradicted(self.place).reason()),
+            Ok(events) => {
+                for (event, up_to) in events {
+                    if self.filter.lets_through(&event.recorded) {
+                        let frame = self.form.frame(&event, up_to, service.store.id());
+                        self.ready.push_back(frame);
+                    }
+                    self.place.reached = up_to;
+                }
+                // A store in memory is always ready, and others want to get on, too.
+                tokio::task::yield_now().await;
+            }
+            Err(broken) => self.end(broken.reason()),
+        }
+    }
+
+    async fn wait(&mut self) {
+        let Phase::Live(registration) = &mut self.phase else {
+            return;
+        };
+        tokio::select! {
+            biased;
+            () = &mut self.stopped => self.end(Reason::Stopping),
+            told = registration.next() => match told {
+                Some(told) => self.tell_what_waits(told),
+                None => self.cut_off(),
+            },
+            () = sleep_until(self.next_heartbeat) => self.beat(),
+        }
+    }
+
+    fn tell_what_waits(&mut self, first: Arc<Told>) {
+        let mut waiting = vec![first];
+        if let Phase::Live(registration) = &mut self.phase {
+            waiting.extend(std::iter::from_fn(|| registration.next_now()).take(PAGE));
+        }
+        for told in waiting {
+            self.tell(&told);
+            self.place.reached = told.up_to;
+        }
+        // Whoever is always told something is asked for its key, too.
+        if Instant::now() >= self.next_heartbeat {
+            self.beat();
+        }
+    }
+
+    /// Those come next; nothing between them was left out. If they do not follow, this is another store's order.
+    fn tell_all(&mut self, events: &[Arc<Told>]) {
+        for told in events {
+            let follows = self.place.reached.plus(&told.event);
+            if follows != told.up_to {
+                self.service.feed.live.contradict(self.place);
+                return self.end(Reason::StoreChanged);
+            }
+            if self.filter.lets_through(&told.event.recorded) {
+                self.tell(told);
+            }
+            self.place.reached = told.up_to;
+        }
+    }
+
+    fn tell(&mut self, told: &Told) {
+        let frame = told.frame(self.form, self.service.store.id());
+        self.ready.push_back(frame);
+    }
+
+    fn cut_off(&mut self) {
+        if let Phase::Live(registration) = &self.phase {
+            let why = registration.why();
+            self.end(why);
+        }
+    }
+
+    /// Says how far everything was looked through, unless something waits that says so itself.
+    fn beat(&mut self) {
+        if !self.service.guards.still_admits(&self.caller, &self.route) {
+            return self.end(Reason::KeyRevoked);
+        }
+        if let Phase::Live(registration) = &self.phase {
+            match registration.looked_through() {
+                Some(reached) => self.place.reached = reached,
+                None => return self.rest(),
+            }
+        }
+        self.say_where("progress");
+    }
+
+    fn say_where(&mut self, name: &str) {
+        let Prefix {
+            count,
+            position,
+            rolling_hash,
+        } = self.place.reached;
+        let reached = Reached {
+            store: Text(self.service.store.id()),
+            position: position.0,
+            count,
+            rolling_hash: Text(rolling_hash),
+        };
+        self.say(name, &reached);
+        self.rest();
+    }
+
+    fn end(&mut self, reason: Reason) {
+        let end = End {
+            reason: reason.name(),
+            resume_after: self.place.reached.position.0,
+        };
+        let name = match reason {
+            Reason::Stopping => "stopping",
+            Reason::TooSlow
+            | Reason::StoreChanged
+            | Reason::StoreUnavailable
+            | Reason::KeyRevoked => "cut_off",
+        };
+        self.say(name, &end);
+        self.phase = Phase::Over;
+    }
+
+    fn say(&mut self, name: &str, what: &impl Serialize) {
+        let data = serde_json::to_string(what).expect("it is JSON");
+        let position = self.place.reached.position;
+        self.ready
+            .push_back(sse::event(Some(&position), name, &data));
+    }
+
+    fn rest(&mut self) {
+        let pause = Duration::from_millis(self.service.settings.heartbeat_ms.max(1));
+        self.next_heartbeat = Instant::now() + pause;
+    }
+}
+
+async fn stopped(service: Arc<Service>) {
+    service.stopped().await;
+}

@@ -1,0 +1,181 @@
+//! How long a connection may do nothing, in each of its states.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How long what may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// The headers of a request, from its first byte; and the first request, or the handshake, from the connection on.
+    pub(super) header: Duration,
+    /// Taking nothing of an answer.
+    pub(super) idle: Duration,
+    /// Having no request under way.
+    pub(super) keep_alive: Duration,
+}
+
+/// What a connection is late with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    /// Nothing was asked of it for long; it can be closed in good order.
+    Quiet,
+    /// It does not go on with what it began.
+    Stuck,
+}
+
+/// What happens on one connection, told by its bytes and by its requests.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    patience: Patience,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    between: Between,
+    /// Requests that are not wholly answered.
+    under_way: usize,
+    /// Several requests share the connection, and its bytes are not of one.
+    is_shared: bool,
+    /// Since when bytes cannot be written.
+    writing_waits: Option<Instant>,
+    /// Since when a piece of an answer was not followed by the next.
+    answers_wait: HashMap<u64, Instant>,
+    next_answer: u64,
+}
+
+/// While no request is under way.
+#[derive(Debug, Clone, Copy)]
+enum Between {
+    /// One is coming in since then, or due.
+    Arriving(Instant),
+    /// None is.
+    Quiet(Instant),
+}
+
+/// A request under way; it ends when this is dropped.
+pub(super) struct UnderWay {
+    pulse: Arc<Pulse>,
+    answer: u64,
+}
+
+impl Pulse {
+    pub(super) fn new(patience: Patience) -> Self {
+        let state = State {
+            between: Between::Arriving(Instant::now()),
+            under_way: 0,
+            is_shared: false,
+            writing_waits: None,
+            answers_wait: HashMap::new(),
+            next_answer: 0,
+        };
+        Self {
+            patience,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next is due now: the handshake is done, or the connection is to end.
+    pub(super) fn begin(&self) {
+        self.state().between = Between::Arriving(Instant::now());
+    }
+
+    /// Bytes came in.
+    pub(super) fn read(&self) {
+        let mut state = self.state();
+        if let (Between::Quiet(_), false) = (state.between, state.is_shared) {
+            state.between = Between::Arriving(Instant::now());
+        }
+    }
+
+    /// Bytes went out.
+    pub(super) fn wrote(&self) {
+        let mut state = self.state();
+        state.writing_waits = None;
+        if let (Between::Quiet(_), false) = (state.between, state.is_shared) {
+            state.between = Between::Quiet(Instant::now());
+        }
+    }
+
+    /// Bytes cannot go out.
+    pub(super) fn cannot_write(&self) {
+        self.state().writing_waits.get_or_insert_with(Instant::now);
+    }
+
+    /// A request has come in; `is_shared` if others may come before it is answered.
+    pub(super) fn asked(self: &Arc<Self>, is_shared: bool) -> UnderWay {
+        let mut state = self.state();
+        state.under_way += 1;
+        state.is_shared = is_shared;
+        state.next_answer += 1;
+        UnderWay {
+            pulse: Arc::clone(self),
+            answer: state.next_answer,
+        }
+    }
+
+    /// Waits until it is late with something.
+    pub(super) async fn late(&self) -> Late {
+        loop {
+            let now = Instant::now();
+            // What begins after now cannot be late before that.
+            let latest = now + self.patience.shortest();
+            let due = self.state().due(&self.patience);
+            match due {
+                Some((due, late)) if due <= now => return late,
+                Some((due, _)) => sleep_until(due.min(latest)).await,
+                None => sleep_until(latest).await,
+            }
+        }
+    }
+}
+
+impl Patience {
+    fn shortest(&self) -> Duration {
+        let shortest = self.header.min(self.idle).min(self.keep_alive);
+        shortest.max(Duration::from_millis(10))
+    }
+}
+
+impl State {
+    /// What it will be late with first, and when.
+    fn due(&self, patience: &Patience) -> Option<(Instant, Late)> {
+        let between = (self.under_way == 0).then(|| match self.between {
+            Between::Arriving(since) => (since + patience.header, Late::Stuck),
+            Between::Quiet(since) => (since + patience.keep_alive, Late::Quiet),
+        });
+        let waiting = self.writing_waits.iter().chain(self.answers_wait.values());
+        let stuck = waiting
+            .min()
+            .map(|since| (*since + patience.idle, Late::Stuck));
+        between.into_iter().chain(stuck).min_by_key(|(due, _)| *due)
+    }
+}
+
+impl UnderWay {
+    /// A piece of the answer was handed over; whoever takes it comes for the next.
+    pub(super) fn handed_over(&self) {
+        let mut state = self.pulse.state();
+        state.answers_wait.insert(self.answer, Instant::now());
+    }
+
+    /// They came.
+    pub(super) fn asked_for_more(&self) {
+        self.pulse.state().answers_wait.remove(&self.answer);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.pulse.state();
+        state.answers_wait.remove(&self.answer);
+        state.under_way -= 1;
+        state.between = Between::Quiet(Instant::now());
+    }
+}
