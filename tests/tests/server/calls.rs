@@ -102,8 +102,8 @@ async fn calls_are_found_by_whatever_is_said_of_them() {
     for (query, filter) in questions(one.expect("most calls have all of it")) {
         let (rows, csv) = found(&events, filter);
         assert!(!rows.as_array().unwrap().is_empty(), "{query}");
-        let list = (format!("/v1/calls?{query}"), rows, csv);
-        is_listed(&service, &service.keys.auditor, &list, last).await;
+        let expected = (format!("/v1/calls?{query}"), rows, csv);
+        is_listed(&service, &service.keys.auditor, &expected, last).await;
     }
     for query in ["phase=sleeping", "agent=supervisor:sam", "limit=0", "x=1"] {
         let (status, problem) = refused(&service, &format!("/v1/calls?{query}")).await;
