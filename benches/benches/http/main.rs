@@ -134,7 +134,7 @@ async fn bare_store(folder: &Path, scripts: &[Script]) -> Measured {
     });
     let latencies = joined(writers.collect()).await;
     let took = started.elapsed();
-    let cpu = (Duration::ZERO, service::own_cpu() - cpu);
+    let cpu = (Duration::ZERO, service::own_cpu().saturating_sub(cpu));
     store.close().await.expect("the store closes");
     Measured::new(took, latencies, cpu)
 }
@@ -168,7 +168,10 @@ async fn over_http(folder: &Path, scripts: &[Script], kind: Kind) -> Measured {
     });
     let latencies = joined(connections.collect()).await;
     let took = started.elapsed();
-    let cpu = (service.cpu() - its, service::own_cpu() - own);
+    let cpu = (
+        service.cpu().saturating_sub(its),
+        service::own_cpu().saturating_sub(own),
+    );
     service.stop();
     Measured::new(took, latencies, cpu)
 }

@@ -1,7 +1,7 @@
 //! One command for one call.
 
 use super::headers::{complete, must_be};
-use super::{TooFarAhead, body, must_have_happened, must_run, refusal};
+use super::{TooFarAhead, body, must_have_happened, refusal};
 use crate::access::Caller;
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::{CallInPath, Params};

@@ -40,15 +40,16 @@ pub(crate) struct Gauges {
 }
 
 /// Asks everybody who knows.
-pub(crate) fn observe(service: &Service) -> Gauges {
+pub(crate) async fn observe(service: &Service) -> Gauges {
     let (views, feed) = (&service.views, service.feed.state());
     let behind = views.behind();
     let streams = service.feed.subscribers();
     let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
-    let (calls, owed) = views.read(|model| {
+    let stands = views.ask(|model, _| {
         let four = model.state();
         (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
     });
+    let (calls, owed) = stands.await;
     let oldest_ms = owed
         .first()
         .map(|since| Timestamp::now().millis_since(*since));

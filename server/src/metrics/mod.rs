@@ -117,7 +117,7 @@ async fn metrics(
     State(service): State<Arc<Service>>,
     _: Params,
 ) -> ([(HeaderName, &'static str); 1], String) {
-    let text = service.metrics.text(observe(&service));
+    let text = service.metrics.text(observe(&service).await);
     ([(header::CONTENT_TYPE, EXPOSITION)], text)
 }
 

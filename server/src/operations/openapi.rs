@@ -6,6 +6,7 @@ use crate::route::{Answer, Operation, Parameter, Place, Route};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The document of those routes.
@@ -179,9 +180,6 @@ fn security(access: Access) -> Value {
 impl Route {
     /// Whether it only writes in its path what another route takes as a header, such as `/v1/active-calls.csv`.
     fn is_other_form(&self) -> bool {
-        [".csv", ".ndjson"]
-            .iter()
-            .any(|suffix| self.path.ends_with(suffix))
-            || (self.path.ends_with(".json") && self.path.starts_with("/v1/"))
+        self.path.starts_with("/v1/") && Path::new(self.path).extension().is_some()
     }
 }

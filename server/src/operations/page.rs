@@ -1,5 +1,10 @@
 //! The document as a page for people. It loads nothing from elsewhere and runs no script.
 
+#![allow(
+    clippy::format_push_string,
+    reason = "the page is made once, and reads better as the pieces it is made of"
+)]
+
 use serde_json::Value;
 use std::fmt::Write as _;
 

@@ -1,6 +1,11 @@
 //! The schemas of what the interface sends and takes. Names that the code has are taken from there; a test holds real
 //! answers against every schema, with no field beside those it knows.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "schemas are written where they are used, one within the other"
+)]
+
 use domain::call::Phase;
 use domain::rejection::RejectionCode;
 use serde_json::{Map, Value, json};

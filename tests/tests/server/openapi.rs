@@ -218,216 +218,171 @@ async fn every_route_answers_as_the_document_says() {
         ..Setup::default()
     };
     let service = Running::with(setup).await;
-    let day: String = simulate(&Day { calls: 30, seed: 1 })
-        .map(|mut request| {
-            request.at = None;
-            write_command(&request) + "\n"
-        })
-        .collect();
-    let held = &service.keys;
     let judge = Judge {
         api: Api::new(document(&service).await),
         service: &service,
     };
-    let commands = ("POST", "/v1/calls/{call}/commands");
-    let connect =
-        r#"{"type":"connect_call","agent":"agent:ana","customer":"+15550100","queue":"billing"}"#;
-    judge
-        .ask(
-            ("POST", "/v1/commands"),
-            "/v1/commands",
-            &held.telephony,
-            "",
-            &(day + "{}\n"),
-        )
-        .await;
-    for (path, key, body, expected) in [
-        ("/v1/calls/c1/commands", &held.telephony, connect, 200),
-        ("/v1/calls/c1/commands", &held.telephony, connect, 409),
-        ("/v1/calls/c1/commands", &held.telephony, "{", 400),
-        (
-            "/v1/calls/none/commands",
-            &held.ana,
-            r#"{"type":"end_call","by":"agent:ana"}"#,
-            404,
-        ),
-        (
-            "/v1/calls/c1/commands",
-            &held.telephony,
-            r#"{"type":"end_call","by":"agent:ana","expect":7}"#,
-            412,
-        ),
-        (
-            "/v1/calls/c1/commands",
-            &held.telephony,
-            r#"{"type":"end_call","by":"nobody"}"#,
-            422,
-        ),
-        (
-            "/v1/calls/c1/commands",
-            &held.ben,
-            r#"{"type":"end_call","by":"agent:ana"}"#,
-            403,
-        ),
-        ("/v1/calls/c1/commands", &held.reader, connect, 403),
-        ("/v1/calls/c1/commands", &String::new(), connect, 401),
-    ] {
-        let (status, answer) = judge.ask(commands, path, key, "", body).await;
-        assert_eq!(status, expected, "{answer}");
-    }
-    let last = service.service.views.position().0;
-    let any = "";
-    let rows = ["application/json", "application/x-ndjson", "text/csv"];
-    for (route, query) in [
-        ("/v1/active-calls", "?queue=billing"),
-        ("/v1/active-calls", "?nonsense=1"),
-        ("/v1/active-calls", "?min_position=99999999&wait=0"),
-        ("/v1/wrap-up-queue", ""),
-        ("/v1/handle-times", ""),
-        ("/v1/handle-times", "?by=agent"),
-        ("/v1/handle-times", "?window=1h&by=queue"),
-        ("/v1/handle-times", "?window=1h&by=agent&explain=true"),
-        ("/v1/monitoring", "?limit=1"),
-    ] {
-        for accept in rows {
-            judge
-                .ask(
-                    ("GET", route),
-                    &format!("{route}{query}"),
-                    &held.reader,
-                    accept,
-                    any,
-                )
-                .await;
-        }
-        let changes = format!("{route}/changes");
-        judge
-            .ask(("GET", &changes), &changes, &held.reader, any, any)
-            .await;
-    }
-    judge
-        .ask(
-            ("GET", "/v1/active-calls"),
-            "/v1/active-calls",
-            &held.reader,
-            "image/png",
-            any,
-        )
-        .await;
-    for accept in rows {
-        judge
-            .ask(
-                ("GET", "/v1/calls"),
-                "/v1/calls?limit=3",
-                &held.auditor,
-                accept,
-                any,
-            )
-            .await;
-    }
-    for (route, path) in [
-        ("/v1/calls/{call}", "/v1/calls/c1"),
-        ("/v1/calls/{call}", "/v1/calls/none"),
-        ("/v1/calls/{call}", "/v1/calls/c1?revision=9"),
-        ("/v1/calls/{call}/events", "/v1/calls/c1/events"),
-        ("/v1/calls/{call}/events", "/v1/calls/none/events"),
-        ("/v1/events", "/v1/events"),
-        ("/v1/events", "/v1/events?form=cloudevents"),
-        ("/v1/events", "/v1/events?after=99999999"),
-        ("/v1/events", "/v1/events?after=many"),
-        ("/v1/proof", "/v1/proof"),
-        ("/v1/proof", "/v1/proof?count=99999999"),
-        ("/v1/position", "/v1/position"),
-        ("/v1/store", "/v1/store"),
-    ] {
-        judge
-            .ask(("GET", route), path, &held.auditor, any, any)
-            .await;
-    }
-    for form in ["plain", "whole", "cloudevents"] {
-        let path = format!("/v1/events?form={form}&limit=5");
-        judge
-            .ask(
-                ("GET", "/v1/events"),
-                &path,
-                &held.auditor,
-                "application/x-ndjson",
-                any,
-            )
-            .await;
-        let path = format!("/v1/calls/c1/events?form={form}");
-        let route = ("GET", "/v1/calls/{call}/events");
-        judge
-            .ask(route, &path, &held.auditor, "application/x-ndjson", any)
-            .await;
-    }
-    judge
-        .ask(
-            ("GET", "/v1/events"),
-            "/v1/events?after=0",
-            &held.auditor,
-            "text/event-stream",
-            any,
-        )
-        .await;
-    let key = r#"{"name":"wallboard","roles":["reader"]}"#;
-    let (_, created) = judge
-        .ask(("POST", "/v1/keys"), "/v1/keys", &held.operator, any, key)
-        .await;
-    let created: Value = serde_json::from_str(&created).unwrap();
-    let revoked = format!("/v1/keys/{}", created["id"].as_str().unwrap());
-    for (route, path, key) in [
-        (("GET", "/v1/keys"), "/v1/keys", &held.operator),
-        (("DELETE", "/v1/keys/{id}"), &*revoked, &held.operator),
-        (("DELETE", "/v1/keys/{id}"), "/v1/keys/none", &held.operator),
-        (
-            ("GET", "/v1/read-models"),
-            "/v1/read-models",
-            &held.operator,
-        ),
-        (
-            ("POST", "/v1/read-models/rebuild"),
-            "/v1/read-models/rebuild",
-            &held.operator,
-        ),
-        (("GET", "/metrics"), "/metrics", &held.reader),
-        (("GET", "/healthz"), "/healthz", &held.reader),
-        (("GET", "/readyz"), "/readyz", &held.reader),
-        (("GET", "/openapi.json"), "/openapi.json", &held.reader),
-        (("GET", "/"), "/", &held.reader),
-    ] {
-        judge.ask(route, path, key, any, any).await;
-    }
-    let stream = r#"{"stream":"/v1/active-calls/changes"}"#;
-    let (_, token) = judge
-        .ask(
-            ("POST", "/v1/tokens"),
-            "/v1/tokens",
-            &held.reader,
-            any,
-            stream,
-        )
-        .await;
-    let token: Value = serde_json::from_str(&token).unwrap();
-    let url = token["url"].as_str().unwrap();
-    let by_token = service
-        .request(reqwest::Method::GET, "", url)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(by_token.status(), 401, "a header goes before a token");
-    let by_token = reqwest::get(format!("{}{url}", service.url)).await.unwrap();
-    assert_eq!(by_token.status(), 200);
-    drop(by_token);
-    assert!(last > 0);
-    let missing: Vec<_> = judge
-        .api
-        .successes()
-        .difference(&judge.api.seen())
-        .cloned()
-        .collect();
+    judge.commands().await;
+    judge.read_models().await;
+    judge.history().await;
+    judge.keys_and_tokens().await;
+    judge.operation().await;
+    let successes = judge.api.successes();
+    let missing: Vec<_> = successes.difference(&judge.api.seen()).cloned().collect();
     assert_eq!(missing, Vec::<String>::new(), "nobody asked for these");
     service.stop().await;
+}
+
+const ROWS: [&str; 3] = ["application/json", "application/x-ndjson", "text/csv"];
+
+/// No `Accept`.
+const ANY: &str = "";
+
+/// No body.
+const NONE: &str = "";
+
+impl Judge<'_> {
+    async fn commands(&self) {
+        let held = &self.service.keys;
+        let day: String = simulate(&Day { calls: 30, seed: 1 })
+            .map(|mut request| {
+                request.at = None;
+                write_command(&request) + "\n"
+            })
+            .collect();
+        let many = ("POST", "/v1/commands");
+        self.ask(many, "/v1/commands", &held.telephony, ANY, &(day + "{}\n"))
+            .await;
+        let one = ("POST", "/v1/calls/{call}/commands");
+        let connect = r#"{"type":"connect_call","agent":"agent:ana","customer":"+15550100","queue":"billing"}"#;
+        let end = r#"{"type":"end_call","by":"agent:ana"}"#;
+        let stale = r#"{"type":"end_call","by":"agent:ana","expect":7}"#;
+        let nobody = r#"{"type":"end_call","by":"nobody"}"#;
+        let no_key = String::new();
+        for (call, key, body, expected) in [
+            ("c1", &held.telephony, connect, 200),
+            ("c1", &held.telephony, connect, 409),
+            ("c1", &held.telephony, "{", 400),
+            ("none", &held.ana, end, 404),
+            ("c1", &held.telephony, stale, 412),
+            ("c1", &held.telephony, nobody, 422),
+            ("c1", &held.ben, end, 403),
+            ("c1", &held.reader, connect, 403),
+            ("c1", &no_key, connect, 401),
+        ] {
+            let path = format!("/v1/calls/{call}/commands");
+            let (status, answer) = self.ask(one, &path, key, ANY, body).await;
+            assert_eq!(status, expected, "{answer}");
+        }
+    }
+
+    async fn read_models(&self) {
+        let reader = &self.service.keys.reader;
+        for (route, query) in [
+            ("/v1/active-calls", "?queue=billing"),
+            ("/v1/active-calls", "?nonsense=1"),
+            ("/v1/active-calls", "?min_position=99999999&wait=0"),
+            ("/v1/wrap-up-queue", ""),
+            ("/v1/handle-times", ""),
+            ("/v1/handle-times", "?by=agent"),
+            ("/v1/handle-times", "?window=1h&by=queue"),
+            ("/v1/handle-times", "?window=1h&by=agent&explain=true"),
+            ("/v1/monitoring", "?limit=1"),
+        ] {
+            for accept in ROWS {
+                let path = format!("{route}{query}");
+                self.ask(("GET", route), &path, reader, accept, NONE).await;
+            }
+            let changes = format!("{route}/changes");
+            self.ask(("GET", &changes), &changes, reader, ANY, NONE)
+                .await;
+        }
+        let calls = ("GET", "/v1/active-calls");
+        let (status, _) = self.ask(calls, calls.1, reader, "image/png", NONE).await;
+        assert_eq!(status, 406);
+    }
+
+    async fn history(&self) {
+        let auditor = &self.service.keys.auditor;
+        for accept in ROWS {
+            self.ask(
+                ("GET", "/v1/calls"),
+                "/v1/calls?limit=3",
+                auditor,
+                accept,
+                NONE,
+            )
+            .await;
+        }
+        for (route, path) in [
+            ("/v1/calls/{call}", "/v1/calls/c1"),
+            ("/v1/calls/{call}", "/v1/calls/none"),
+            ("/v1/calls/{call}", "/v1/calls/c1?revision=9"),
+            ("/v1/calls/{call}/events", "/v1/calls/c1/events"),
+            ("/v1/calls/{call}/events", "/v1/calls/none/events"),
+            ("/v1/events", "/v1/events"),
+            ("/v1/events", "/v1/events?form=cloudevents"),
+            ("/v1/events", "/v1/events?after=99999999"),
+            ("/v1/events", "/v1/events?after=many"),
+            ("/v1/proof", "/v1/proof"),
+            ("/v1/proof", "/v1/proof?count=99999999"),
+            ("/v1/position", "/v1/position"),
+            ("/v1/store", "/v1/store"),
+        ] {
+            self.ask(("GET", route), path, auditor, ANY, NONE).await;
+        }
+        let (events, of_call) = (("GET", "/v1/events"), ("GET", "/v1/calls/{call}/events"));
+        for form in ["plain", "whole", "cloudevents"] {
+            let path = format!("/v1/events?form={form}&limit=5");
+            self.ask(events, &path, auditor, ROWS[1], NONE).await;
+            let path = format!("/v1/calls/c1/events?form={form}");
+            self.ask(of_call, &path, auditor, ROWS[1], NONE).await;
+        }
+        self.ask(
+            events,
+            "/v1/events?after=0",
+            auditor,
+            "text/event-stream",
+            NONE,
+        )
+        .await;
+    }
+
+    async fn keys_and_tokens(&self) {
+        let (reader, operator) = (&self.service.keys.reader, &self.service.keys.operator);
+        let key = r#"{"name":"wallboard","roles":["reader"]}"#;
+        let keys = ("POST", "/v1/keys");
+        let (_, created) = self.ask(keys, "/v1/keys", operator, ANY, key).await;
+        let created: Value = serde_json::from_str(&created).unwrap();
+        let created = format!("/v1/keys/{}", created["id"].as_str().unwrap());
+        self.ask(("GET", "/v1/keys"), "/v1/keys", operator, ANY, NONE)
+            .await;
+        for path in [&*created, "/v1/keys/none"] {
+            self.ask(("DELETE", "/v1/keys/{id}"), path, operator, ANY, NONE)
+                .await;
+        }
+        let stream = r#"{"stream":"/v1/active-calls/changes"}"#;
+        let tokens = ("POST", "/v1/tokens");
+        let (_, token) = self.ask(tokens, "/v1/tokens", reader, ANY, stream).await;
+        let token: Value = serde_json::from_str(&token).unwrap();
+        let url = format!("{}{}", self.service.url, token["url"].as_str().unwrap());
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 200);
+    }
+
+    async fn operation(&self) {
+        let (reader, operator) = (&self.service.keys.reader, &self.service.keys.operator);
+        for (method, path, key) in [
+            ("GET", "/v1/read-models", operator),
+            ("POST", "/v1/read-models/rebuild", operator),
+            ("GET", "/metrics", reader),
+            ("GET", "/healthz", reader),
+            ("GET", "/readyz", reader),
+            ("GET", "/openapi.json", reader),
+            ("GET", "/", reader),
+        ] {
+            self.ask((method, path), path, key, ANY, NONE).await;
+        }
+    }
 }
 
 #[tokio::test]
