@@ -3,12 +3,13 @@
 use super::key_file::{agent, supervisor};
 use super::tokens::{Full, MOST_PER_KEY, is_stream};
 use super::{Caller, KeyFile, KeyFileError, Keys, OPERATION, Role, STREAMS, Wanted};
+use crate::body;
 use crate::request::Params;
 use crate::route::{self, Answer, Handled, Operation, Parameter, Route};
 use crate::{Problem, Service};
 use axum::Extension;
-use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -16,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use domain::{InvalidTime, Timestamp};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn create_token() -> Route {
                 about: "The token; `url` is the stream's with the token in it",
                 content: vec![("application/json", token_schema())],
             }],
-            problems: &[400, 413, 415, 422, 429],
+            problems: &[400, 408, 413, 415, 422, 429],
             ..Operation::default()
         },
     }
@@ -100,7 +100,7 @@ fn create_key() -> Route {
                 about: "The key, with its text as `key`",
                 content: vec![("application/json", created_schema())],
             }],
-            problems: &[400, 409, 413, 415, 422, 503],
+            problems: &[400, 408, 409, 413, 415, 422, 503],
             ..Operation::default()
         },
     }
@@ -226,9 +226,10 @@ async fn issue(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
     _: Params,
-    request: Request,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let body: TokenBody = read(request, &service).await?;
+    let body: TokenBody = body::json(&headers, body, &service.settings).await?;
     let stream = stream(&body.stream)?;
     let route = route_of(&stream).ok_or_else(no_stream)?;
     if !caller.may(route.access) {
@@ -295,10 +296,11 @@ async fn list(State(service): State<Arc<Service>>, _: Params) -> Result<Response
 async fn create(
     State(service): State<Arc<Service>>,
     _: Params,
-    request: Request,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, Problem> {
     kept(&service)?;
-    let wanted = wanted(read(request, &service).await?)?;
+    let wanted = wanted(body::json(&headers, body, &service.settings).await?)?;
     let (key, text) = wanted
         .create()
         .map_err(|error| Problem::bad_value("key", error))?;
@@ -395,39 +397,6 @@ fn not_changed(error: &KeyFileError) -> Problem {
             )
         }
     }
-}
-
-/// The body, if it is JSON of that kind.
-async fn read<T: DeserializeOwned>(request: Request, service: &Service) -> Result<T, Problem> {
-    let (parts, body) = request.into_parts();
-    must_be_json(&parts.headers)?;
-    let text = whole(body, service.settings.max_body_bytes).await?;
-    serde_json::from_slice(&text)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed", error.to_string()))
-}
-
-fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let media = headers.get(header::CONTENT_TYPE);
-    let media = media.and_then(|media| media.to_str().ok()).unwrap_or("");
-    let essence = media.split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "media_type",
-        "send JSON, with `Content-Type: application/json`",
-    ))
-}
-
-async fn whole(body: Body, most: usize) -> Result<axum::body::Bytes, Problem> {
-    to_bytes(body, most).await.map_err(|_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            format!("send the whole body, of at most {most} bytes"),
-        )
-    })
 }
 
 /// An answer that nobody on the way is to keep.

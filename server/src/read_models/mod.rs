@@ -291,7 +291,7 @@ fn active_calls_operation() -> Operation {
     let mut parameters = vec![queue(), agent_parameter(), phase_parameter()];
     parameters.push(Parameter::query(
         "idle",
-        json!({"type": "string", "pattern": "^[0-9]+[smhd]$"}),
+        json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$"}),
         "Calls to which nothing has happened for longer than that, such as 4h: perhaps their hang-up never came",
     ));
     parameters.push(call());

@@ -613,7 +613,7 @@ async fn everything(mut stream: TcpStream, mut answer: Vec<u8>) -> Vec<Sent> {
         body.extend_from_slice(&rest[end + 2..end + 2 + size]);
         rest = &rest[end + 4 + size..];
     }
-    tests::sse::Parser::default().take(&body)
+    tests::sse::sent(&body)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
