@@ -10,6 +10,7 @@ mod format;
 mod page;
 mod questions;
 mod rows;
+mod snapshot;
 mod stream;
 mod views;
 
@@ -348,7 +349,7 @@ fn handle_times_operation() -> Operation {
         agent_parameter(),
         queue(),
     ];
-    parameters.extend(span());
+    parameters.extend([from(), to()]);
     live_list(
         "listHandleTimes",
         "How long calls and agents' parts in them took",
@@ -443,8 +444,7 @@ fn changes_routes() -> Vec<Handled> {
         json!({"type": "string", "enum": ["call", "agent"], "default": "call"}),
         "What a row is about",
     )];
-    by.extend([agent_parameter(), queue(), call()]);
-    by.extend(span());
+    by.extend([agent_parameter(), queue(), call(), begins_with(), to()]);
     vec![
         changes_route(
             "/v1/active-calls/changes",
@@ -512,7 +512,7 @@ fn changes_route(
 
 /// What whoever follows changes must know.
 const CHANGES: &str = "\
-First comes a `row` for each row there is, then `caught_up`; from then on a `row` for each that came or changed and a \
+First comes a `row` for each row there is (of ended calls, unless `from` is said, of the last 24 hours), then `caught_up`; from then on a `row` for each that came or changed and a \
 `gone` for each that went, or that does not fit the filter any more. Their data is \
 `{\"position\":P,\"key\":{...},\"row\":{...}}`, with `row` null in `gone`; whoever keeps the rows by `key` has the read \
 model as of the last position. Events carry an `id` from `caught_up` on; sent back as `Last-Event-ID` it goes on after \
@@ -568,16 +568,28 @@ fn may_start() -> Parameter {
     )
 }
 
-fn span() -> [Parameter; 2] {
-    let time = json!({"type": "string", "format": "date-time"});
-    [
-        Parameter::query(
-            "from",
-            time.clone(),
-            "Only calls that ended at or after this time",
-        ),
-        Parameter::query("to", time, "Only calls that ended before this time"),
-    ]
+fn from() -> Parameter {
+    time("from", "Only calls that ended at or after this time")
+}
+
+fn begins_with() -> Parameter {
+    time(
+        "from",
+        "Only calls that ended at or after this time. Without it, the rows that come first are those of the last 24 \
+         hours, before `to` if that is earlier; what changes from then on is sent however long ago the call ended",
+    )
+}
+
+fn to() -> Parameter {
+    time("to", "Only calls that ended before this time")
+}
+
+fn time(name: &'static str, about: &'static str) -> Parameter {
+    Parameter::query(
+        name,
+        json!({"type": "string", "format": "date-time"}),
+        about,
+    )
 }
 
 /// A row a line.
