@@ -1,5 +1,6 @@
 //! The changes of read models as a stream.
 
+use crate::narrow::{a_narrow_client, everything, read_until};
 use crate::read_models::{in_the_middle_of_a_day, parsed, request, sent};
 use domain::{Command, Position, Request, Timestamp};
 use proptest::collection::vec;
@@ -8,7 +9,7 @@ use proptest::test_runner::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::Settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tests::arbitrary::{Asked, what_is_asked_of_a_call};
 use tests::scenario::{
@@ -455,6 +456,61 @@ async fn who_is_too_slow_is_cut_off_and_comes_back() {
     assert_eq!(row.event, "row");
     assert_eq!(row.json()["row"]["call"], "c1");
     assert_eq!(events.next().await.unwrap().event, "caught_up");
+    service.stop().await;
+}
+
+/// The calls whose rows were sent.
+fn calls_of<'s>(sent: impl IntoIterator<Item = &'s Sent>) -> BTreeSet<String> {
+    let rows = sent.into_iter().filter(|sent| sent.event == "row");
+    rows.map(|sent| sent.json()["key"]["call"].to_string())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_reading_is_cut_off_and_can_go_on_while_others_are_told_everything() {
+    let service = Running::with(Setup {
+        settings: Settings {
+            max_waiting_events: 500,
+            ..Settings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let path = "/v1/active-calls/changes";
+    let mut quick = connected(&service, path).await;
+    quick.next_named("caught_up").await.unwrap();
+    let mut slow = a_narrow_client(&service, &service.keys.reader, path).await;
+    let begun = read_until(&mut slow, "caught_up").await;
+    let mut told = BTreeSet::new();
+    for round in 0..40 {
+        for call in 0..200 {
+            let call = format!("c{round}-{call}");
+            at(&service, &call, connect_call(ANA), Timestamp::now()).await;
+        }
+        for _ in 0..200 {
+            let row = quick.next_named("row").await.unwrap();
+            told.extend(calls_of([&row]));
+        }
+    }
+    assert_eq!(told.len(), 8000);
+    let slow = everything(slow, begun).await;
+    let end = slow.last().unwrap();
+    assert_eq!(end.event, "cut_off");
+    assert_eq!(end.json()["reason"], "too_slow");
+    let mut got = calls_of(&slow);
+    assert!(got.len() < told.len());
+    let question = service.get(&service.keys.reader, path);
+    let response = question.header("Last-Event-ID", &end.id).send().await;
+    let mut resumed = Events::of(response.unwrap());
+    loop {
+        let sent = resumed.next().await.unwrap();
+        if sent.event == "caught_up" {
+            break;
+        }
+        assert!(got.is_disjoint(&calls_of([&sent])), "sent twice");
+        got.extend(calls_of([&sent]));
+    }
+    assert_eq!(got, told);
     service.stop().await;
 }
 
