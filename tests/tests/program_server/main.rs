@@ -4,4 +4,5 @@ mod client;
 mod faults;
 mod follow;
 mod keys;
+mod routes;
 mod serve;
