@@ -308,7 +308,7 @@ impl Load {
                     let chance = Uuid::new_v4().as_u128();
                     let call = CALLS[usize::try_from(chance % CALLS.len() as u128).unwrap()];
                     let mut command = any_command(call, chance >> 8);
-                    if chance >> 16 & 3 == 0 {
+                    if (chance >> 16).is_multiple_of(4) {
                         command["expect"] = load.known(call).into();
                     }
                     load.settle(&http, command, chance >> 80).await;
@@ -366,7 +366,7 @@ impl Load {
         for turn in chance.. {
             let desk = self.desk(http, turn);
             let other = self.desk(http, turn + 1);
-            let told = if turn >> 8 & 7 == 0 {
+            let told = if (turn >> 8).is_multiple_of(8) {
                 let (told, at_once) = tokio::join!(desk.send(&command), other.send(&command));
                 at_once.filter(|told| told.status == 200).or(told)
             } else {
@@ -399,7 +399,7 @@ impl Load {
                 .or_default();
             *known = revision.max(*known);
         }
-        if chance >> 12 & 3 == 0
+        if (chance >> 12).is_multiple_of(4)
             && let Some(again) = other.send(command).await
             && again.status != 503
         {
@@ -673,41 +673,58 @@ async fn what_was_written_through_one_service_is_read_at_the_other_when_it_is_wa
     }
 }
 
-/// The rows of a read model, as a client keeps them that is told of changes.
-#[derive(Default)]
+/// The calls that go on, as a client keeps them that is told of changes, by one stream.
 struct Board {
+    stream: Response,
+    parser: Parser,
     rows: BTreeMap<String, Value>,
     position: u64,
+    /// How often it was told to begin anew.
+    resets: usize,
 }
 
 impl Board {
-    fn take(&mut self, sent: &Sent) {
-        let said = sent.json();
-        match sent.event.as_str() {
-            "row" => drop(
-                self.rows
-                    .insert(said["key"].to_string(), said["row"].clone()),
-            ),
-            "gone" => drop(self.rows.remove(&said["key"].to_string())),
-            "progress" | "caught_up" => {}
-            other => panic!("{other}: {said}"),
-        }
-        if let Some(position) = said["position"].as_u64() {
-            self.position = position;
+    async fn of(desk: &Desk) -> Self {
+        let stream = desk.stream("/v1/active-calls/changes", "").await.unwrap();
+        assert_eq!(stream.status(), 200);
+        Self {
+            stream,
+            parser: Parser::default(),
+            rows: BTreeMap::new(),
+            position: 0,
+            resets: 0,
         }
     }
 
-    /// Reads on, by that one stream, until it has seen that position.
-    async fn read_to(&mut self, stream: &mut (Response, Parser), position: u64) {
-        while self.position < position {
-            let bytes = stream.0.chunk().await.expect("it is not cut");
-            let bytes = bytes.expect("it goes on");
-            stream
-                .1
-                .take(&bytes)
-                .iter()
-                .for_each(|sent| self.take(sent));
+    fn take(&mut self, sent: &Sent) {
+        let said = sent.json();
+        let key = said["key"].to_string();
+        match sent.event.as_str() {
+            "row" => drop(self.rows.insert(key, said["row"].clone())),
+            "gone" => drop(self.rows.remove(&key)),
+            "reset" => {
+                self.rows.clear();
+                self.position = 0;
+                self.resets += 1;
+            }
+            "progress" | "caught_up" => self.position = said["position"].as_u64().unwrap(),
+            other => panic!("{other}: {said}"),
         }
+    }
+
+    /// Reads on until it is so; there is a word of where it stands now and then.
+    async fn read_until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        while !is_so(self) {
+            let bytes = self.stream.chunk().await.expect("it is not cut");
+            let bytes = bytes.expect("it goes on");
+            for sent in self.parser.take(&bytes) {
+                self.take(&sent);
+            }
+        }
+    }
+
+    fn shown(self) -> BTreeMap<String, Value> {
+        Self::sorted(self.rows.into_values())
     }
 
     fn sorted(rows: impl IntoIterator<Item = Value>) -> BTreeMap<String, Value> {
@@ -722,8 +739,7 @@ async fn leaders_that_die_and_a_cluster_that_is_away_delay_commands_and_lose_non
     let (stays, dies) = (house.serving(), house.serving());
     let desk = Desk::at(&stays);
     let load = Load::begin(&[&stays, &dies]).await;
-    let changes = desk.stream("/v1/active-calls/changes", "").await.unwrap();
-    let mut changes = (changes, Parser::default());
+    let mut board = Board::of(&desk).await;
     let following = tokio::spawn({
         let (desk, load) = (desk.clone(), Arc::clone(&load));
         async move {
@@ -743,10 +759,7 @@ async fn leaders_that_die_and_a_cluster_that_is_away_delay_commands_and_lose_non
     load.more(50).await;
 
     house.is_away();
-    let told = desk
-        .send(&connect("away"))
-        .await
-        .unwrap_or_else(|| panic!("it answers: {}", stays.told()));
+    let told = desk.send(&connect("away")).await.expect("it answers");
     assert_eq!(
         (told.status.as_u16(), &told.body["code"]),
         (503, &"store_unavailable".into()),
@@ -788,14 +801,10 @@ async fn leaders_that_die_and_a_cluster_that_is_away_delay_commands_and_lose_non
         consumer.is_proved_by(desk).await;
         load.is_what_is_stored(desk).await;
     }
-    let mut board = Board::default();
-    board
-        .read_to(&mut changes, end["position"].as_u64().unwrap())
-        .await;
-    assert_eq!(
-        Board::sorted(board.rows.into_values()),
-        Board::sorted(desk.active_calls().await)
-    );
+    let last = end["position"].as_u64().unwrap();
+    board.read_until(|board| board.position >= last).await;
+    assert_eq!(board.resets, 0);
+    assert_eq!(board.shown(), Board::sorted(desk.active_calls().await));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -829,6 +838,8 @@ async fn a_cluster_that_was_restored_is_told_of_and_nothing_is_judged_by_what_it
         }
     });
     until("all was read", async || read.load(Ordering::Relaxed) == 4).await;
+    let mut board = Board::of(&desks[1]).await;
+    board.read_until(|board| board.rows.len() == 2).await;
 
     house.is_away();
     house.cluster.log().roll_back(backup);
@@ -869,6 +880,11 @@ async fn a_cluster_that_was_restored_is_told_of_and_nothing_is_judged_by_what_it
         let told = desk.stream("/v1/events", &consumer.last).await.unwrap();
         assert_eq!(told.status(), 409, "a place in what was lost is none");
     }
+    board
+        .read_until(|board| board.resets > 0 && board.position > 0)
+        .await;
+    assert_eq!(board.resets, 1);
+    assert_eq!(board.shown(), Board::sorted(desks[1].active_calls().await));
 }
 
 #[tokio::test]
