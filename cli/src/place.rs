@@ -94,6 +94,10 @@ impl Given {
     }
 }
 
+/// What to do instead of starting a service on another one.
+const SERVE: &str = "a service is started where its store is: leave --server and KAIGI_SERVER away, or name the store \
+                     with --store";
+
 fn needs(verb: &Verb) -> Needs {
     match verb {
         Verb::Run(_)
@@ -111,9 +115,9 @@ fn needs(verb: &Verb) -> Needs {
         Verb::Demo(_) => Needs::OwnStore(
             "a demo is not for a service that others use; leave --server away, and it makes a store of its own",
         ),
-        Verb::Serve(_) => Needs::OwnStore(
-            "a service is started where its store is; leave --server away, and name the store with --store",
-        ),
+        // A file of settings names the store, too, and whoever wrote it means that one.
+        Verb::Serve(serve) if serve.config.is_some() => Needs::OwnStore(SERVE),
+        Verb::Serve(_) => Needs::Store(SERVE),
         Verb::Keys(_) => Needs::OwnStore(
             "keys are a file where the service runs, which it reads again when that changes; run this there, without \
              --server",

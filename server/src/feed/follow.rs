@@ -9,13 +9,17 @@ use domain::{EventStore, Followed, Follower, Position, StoreError, StoredEvent};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How many events are read at once.
 const PAGE: usize = 512;
 
 /// How often a silent store is asked whether it still has what was read.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long the answer may take before the store counts as away. One may try for much longer by itself, and whoever asks
+/// whether this service is ready should not have to wait for that.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// How long to wait after a failure at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -98,9 +102,10 @@ impl Following {
             tokio::select! {
                 came = &mut next => break came,
                 () = self.live.contradicted() => return Step::Contradicted,
-                () = sleep(LOOK_AGAIN) => match self.look_again().await {
-                    Step::Went => {}
-                    trouble => return trouble,
+                () = sleep(LOOK_AGAIN) => match timeout(LONGEST_LOOK, self.look_again()).await {
+                    Ok(Step::Went) => {}
+                    Ok(trouble) => return trouble,
+                    Err(_) => return Step::Failed(no_answer()),
                 }
             }
         };
@@ -134,6 +139,11 @@ impl Following {
         }
         self.live.publish(told);
     }
+}
+
+fn no_answer() -> StoreError {
+    let waited_s = LONGEST_LOOK.as_secs();
+    StoreError::Unavailable(format!("it did not answer within {waited_s} s"))
 }
 
 /// Whether the events after the one prefix make the other of it. A store that refuses to read on from there has no such

@@ -1,6 +1,7 @@
 //! The real program as a service, and its clients.
 
 mod client;
+mod cluster;
 mod faults;
 mod follow;
 mod keys;

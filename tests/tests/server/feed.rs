@@ -11,7 +11,7 @@ use domain::{
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use server::access::{Grant, Guards, Key, KeyFile, Keys};
-use server::feed::{INTERVAL, Subscribers};
+use server::feed::{Feed, INTERVAL, State, Subscribers};
 use server::log::Log;
 use server::service::Parts;
 use server::{Service, Settings};
@@ -20,6 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 use tests::contract::{a_whole_call, batches, chatter, in_time};
 use tests::scenario::{ANA, BEN, connect_call, start_consult};
@@ -39,6 +40,8 @@ struct Cluster {
     /// The first position that was read on from.
     read_from: AtomicU64,
     restored: watch::Sender<usize>,
+    /// Who reads has no answer as long as this is so.
+    is_silent: watch::Sender<bool>,
 }
 
 impl Cluster {
@@ -51,6 +54,7 @@ impl Cluster {
             reads: AtomicUsize::new(0),
             read_from: AtomicU64::new(u64::MAX),
             restored: watch::Sender::new(0),
+            is_silent: watch::Sender::new(false),
         })
     }
 
@@ -133,6 +137,8 @@ impl EventStore for Cluster {
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.failure()?;
+        let mut silences = self.is_silent.subscribe();
+        let _ = silences.wait_for(|is_silent| !is_silent).await;
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.read_from.fetch_min(after.0, Ordering::SeqCst);
         let (store, gap) = self.held();
@@ -570,6 +576,30 @@ async fn the_feed_outlives_a_store_that_is_away_and_tells_of_damage() {
         assert_eq!(feed.state().error, None);
     }
     service.stop().await;
+}
+
+/// A store may try for much longer than anybody wants to wait before they are told.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_away_before_it_says_so_itself() {
+    let store = Cluster::new();
+    let settings = Settings::default();
+    let feed = Feed::start(Arc::clone(&store) as _, None, &settings);
+    let feed = feed.await.unwrap();
+    store.fill("c", 5).await;
+    let stands = async |wanted: &dyn Fn(&State) -> bool| {
+        in_time(async {
+            while !wanted(&feed.state()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    };
+    stands(&|state| state.caught_up && state.prefix.count == 5).await;
+    store.is_silent.send_replace(true);
+    stands(&|state| state.error.is_some() && !state.caught_up).await;
+    store.is_silent.send_replace(false);
+    stands(&|state| state.error.is_none() && state.caught_up).await;
+    feed.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
