@@ -28,8 +28,11 @@ use tests::sse::{Events, Sent};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event. It can fail,
-/// and it can be restored from a backup while it is open.
+/// So many events are answered at most.
+const AT_MOST: usize = 7;
+
+/// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event, and answers a
+/// few events at once, whatever it is asked for. It can fail, and it can be restored from a backup while it is open.
 struct Cluster {
     id: StoreId,
     held: Mutex<(Arc<MemoryStore>, u64)>,
@@ -140,6 +143,7 @@ impl EventStore for Cluster {
         if !after.0.is_multiple_of(gap) || after.0 / gap > last {
             return Err(StoreError::Refused(format!("{after} is no place here")));
         }
+        let max = max.min(AT_MOST);
         let events = store.read_all(Position(after.0 / gap), max).await?;
         Ok(spread(events, gap))
     }
