@@ -97,7 +97,10 @@ impl Following {
         let came = loop {
             tokio::select! {
                 came = &mut next => break came,
-                () = self.live.contradicted() => return Step::Contradicted,
+                (from, to) = self.live.doubted() => match self.verified(from, to).await {
+                    Step::Went => {}
+                    trouble => return trouble,
+                },
                 () = sleep(LOOK_AGAIN) => match self.look_again().await {
                     Step::Went => {}
                     trouble => return trouble,
@@ -115,7 +118,20 @@ impl Following {
     /// Whether the store still leads to where this has read.
     async fn look_again(&self) -> Step {
         let end = self.live.end().reached;
-        match leads(&*self.store, self.live.before_the_end(), end).await {
+        self.leads(self.live.before_the_end(), end).await
+    }
+
+    /// What one reader met may have been its alone, such as a node that refused once: nothing is discarded before this
+    /// has seen it, too.
+    async fn verified(&self, from: Prefix, to: Prefix) -> Step {
+        match self.leads(from, to).await {
+            Step::Went => self.look_again().await,
+            trouble => trouble,
+        }
+    }
+
+    async fn leads(&self, from: Prefix, to: Prefix) -> Step {
+        match leads(&*self.store, from, to).await {
             Ok(true) => Step::Went,
             Ok(false) => Step::Contradicted,
             Err(error) => Step::Failed(error),

@@ -9,7 +9,7 @@ use domain::{
     StoreError, StoreId, StoreInfo, StoredEvent,
 };
 use reqwest::{Client, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::access::{Grant, Guards, Key, KeyFile, Keys};
 use server::feed::{INTERVAL, Subscribers};
 use server::log::Log;
@@ -38,6 +38,8 @@ struct Cluster {
     held: Mutex<(Arc<MemoryStore>, u64)>,
     /// How many reads fail from now on, and how.
     failing: Mutex<(usize, Option<StoreError>)>,
+    /// The position from which the next read is refused.
+    refusing: Mutex<Option<Position>>,
     reads: AtomicUsize,
     /// The first position that was read on from.
     read_from: AtomicU64,
@@ -51,6 +53,7 @@ impl Cluster {
             id: store.id(),
             held: Mutex::new((store, 10)),
             failing: Mutex::default(),
+            refusing: Mutex::default(),
             reads: AtomicUsize::new(0),
             read_from: AtomicU64::new(u64::MAX),
             restored: watch::Sender::new(0),
@@ -136,6 +139,10 @@ impl EventStore for Cluster {
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.failure()?;
+        let refused = self.refusing.lock().unwrap().take_if(|from| *from == after);
+        if refused.is_some() {
+            return Err(StoreError::Refused("not this once".to_owned()));
+        }
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.read_from.fetch_min(after.0, Ordering::SeqCst);
         let (store, gap) = self.held();
@@ -436,6 +443,10 @@ async fn a_kept_proof(store: &Arc<Cluster>) -> TempDir {
     let folder = tempdir().unwrap();
     let service = service_in(store, Settings::default(), Some(folder.path())).await;
     told(&service, "/v1/proof").await;
+    // The read models are kept, too, so that a start does not read for them from further back.
+    let last = store.info().await.unwrap().last;
+    let soon = std::time::Duration::from_mins(1);
+    service.service.views.wait_for(last, soon).await.unwrap();
     service.stop().await;
     folder
 }
@@ -538,6 +549,66 @@ async fn a_store_restored_while_it_is_read_is_read_anew_and_streams_are_told() {
     assert!(service.service.feed.state().rebuilt);
     let answer = open(&service, "", Some(&end.id)).await;
     assert_eq!(answer.status(), 409);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_reader_is_refused_is_verified_before_anybody_is_told() {
+    let store = Cluster::new();
+    // More than are at hand, so that a page reads the store.
+    store.fill("c", 17_000).await;
+    let settings = Settings {
+        heartbeat_ms: 10,
+        ..Settings::default()
+    };
+    let service = service(&store, settings).await;
+    told(&service, "/v1/proof").await;
+    let mut live = subscribe(&service, "", None).await;
+    assert_eq!(next(&mut live).await.event, "begin");
+    let reads_before = store.reads.load(Ordering::SeqCst);
+    *store.refusing.lock().unwrap() = Some(Position(INTERVAL * 10));
+    let (status, problem) = ask(&service, "/v1/events?after=11000&limit=10").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (503, &json!("store_changed"))
+    );
+    // The stretch that the doubt was about is read, and then the end.
+    let reads = usize::try_from(INTERVAL).unwrap() / AT_MOST;
+    in_time(async {
+        while store.reads.load(Ordering::SeqCst) < reads_before + reads {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    told(&service, "/v1/events?after=11000&limit=10").await;
+    store.keep("d", [connect_call(ANA)]).await;
+    loop {
+        let sent = next(&mut live).await;
+        assert_ne!(sent.event, "cut_off", "{}", sent.data);
+        if is_event(&sent) {
+            break;
+        }
+    }
+    assert!(!service.service.feed.state().rebuilt);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_was_taken_away_is_no_other_store() {
+    let store = Cluster::new();
+    store.fill("c", 17_000).await;
+    let service = service(&store, Settings::default()).await;
+    told(&service, "/v1/proof").await;
+    let refused = StoreError::Refused("the reader may not".to_owned());
+    store.fail(usize::MAX, refused.clone());
+    let (status, problem) = ask(&service, "/v1/events?after=11000&limit=10").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (503, &json!("store_unavailable"))
+    );
+    store.fail(0, refused);
+    told(&service, "/v1/events?after=11000&limit=10").await;
+    assert!(!service.service.feed.state().rebuilt);
     service.stop().await;
 }
 
