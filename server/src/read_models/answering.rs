@@ -51,7 +51,7 @@ async fn listed(service: &Service, asked: Asked, question: Question) -> Result<R
     let paging = question.paging(&asked.params, format)?;
     asked.waited(service).await?;
     let as_of = service.handler.now();
-    let answered = service.views.ask(move |model, tag| {
+    let answered = service.views.ask_in_time(move |model, tag| {
         let position = model.position();
         let etag = question.is_timeless();
         let etag = etag.then(|| asked.etag(format, position, tag));
@@ -63,7 +63,7 @@ async fn listed(service: &Service, asked: Asked, question: Question) -> Result<R
             }
         }
     });
-    Ok(answered.await)
+    answered.await
 }
 
 macro_rules! changes {

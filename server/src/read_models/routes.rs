@@ -1,7 +1,7 @@
 //! What can be asked of the read models, and by whom.
 
 use super::answering;
-use super::asked::USUAL_WAIT_S;
+use super::asked::USUAL_WAIT;
 use super::page::{HIGHEST_LIMIT, USUAL_LIMIT};
 use crate::Service;
 use crate::access::{Access, OPERATION, READ_MODELS, Role};
@@ -221,7 +221,7 @@ fn live_list(
         ),
         Parameter::query(
             "wait",
-            json!({"type": "integer", "minimum": 0, "default": USUAL_WAIT_S}),
+            json!({"type": "number", "minimum": 0, "default": USUAL_WAIT.as_secs()}),
             "For how many seconds to wait for it at most",
         ),
     ]);

@@ -7,6 +7,7 @@
 use super::changes::Changes;
 use super::ended::Ended;
 use super::follow::{self, Orders};
+use crate::Problem;
 use crate::calls::Lists;
 use crate::checkpoints::{self, NotKept};
 use domain::{EventStore, Position, Spread, StoreError, StoredEvent};
@@ -14,14 +15,21 @@ use projections::{AllFour, Checkpointed};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
+
+/// How many questions are answered at once: each may hold all rows of a model.
+const AT_ONCE: usize = 4;
+
+/// How long a question may take, with waiting for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The four read models, kept up with the store.
 pub struct Views {
     shared: Arc<Shared>,
     orders: Orders,
+    turns: Arc<Semaphore>,
     following: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -112,6 +120,7 @@ impl Views {
         Ok(Self {
             shared,
             orders,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
             following: Mutex::new(Some(following)),
         })
     }
@@ -169,22 +178,34 @@ impl Views {
         }
     }
 
-    /// Reads them where they stand. What takes long belongs into [`Self::ask`].
-    pub fn read<T>(&self, question: impl FnOnce(&Checkpointed<AllFour>) -> T) -> T {
-        question(&self.shared.live().model)
-    }
-
-    /// Reads them on a thread that may block, with the tag of the model.
+    /// Reads them on a thread that may block, with the tag of the model, once it is its turn.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
     ) -> T {
         let shared = Arc::clone(&self.shared);
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
         let answered = spawn_blocking(move || {
+            // Whoever asked may be gone; its question still takes memory, and the turn with it.
+            let _turn = turn.expect("turns are never closed");
             let live = shared.live();
             question(&live.model, live.tag)
         });
         answered.await.expect("a question does not panic")
+    }
+
+    /// The same, unless too many ask.
+    pub(super) async fn ask_in_time<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        timeout(LONGEST_WAIT, self.ask(question))
+            .await
+            .map_err(|_| {
+                let detail =
+                    "too many ask the read models at once; ask again, or follow their changes";
+                Problem::try_again("busy", detail, 5)
+            })
     }
 
     /// Builds new ones from the store's first event; these answer until those have caught up.
