@@ -27,6 +27,8 @@ pub struct State {
     pub error: Option<String>,
     /// Whether the kept proof did not hold, so that it was computed anew from the first event.
     pub rebuilt: bool,
+    /// Why the proof is not kept any more, if so; the next start reads more.
+    pub not_kept: Option<String>,
     /// How often everything was begun anew.
     generation: u64,
 }
@@ -83,6 +85,7 @@ impl Default for Live {
             caught_up: false,
             error: None,
             rebuilt: false,
+            not_kept: None,
             generation: 0,
         };
         Self {
@@ -171,6 +174,11 @@ impl Live {
             state.caught_up = false;
             state.error = Some(error);
         });
+    }
+
+    /// The proof is not kept any more.
+    pub(super) fn not_kept(&self, error: String) {
+        self.state.send_modify(|state| state.not_kept = Some(error));
     }
 
     /// Ends every stream.

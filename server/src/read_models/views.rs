@@ -65,8 +65,12 @@ pub struct Standing {
     pub rebuilding: Option<Position>,
     /// The position of the checkpoint that the next start begins from, if one is kept.
     pub checkpoint: Option<Position>,
-    /// Why the last checkpoint was not kept, or the store not read, if so.
+    /// Why the store is not read, if so.
     pub trouble: Option<String>,
+    /// Why the last checkpoint was not kept, if so.
+    pub not_kept: Option<String>,
+    /// Whether anybody follows the store: nobody does once that was stopped, or came to a bad end.
+    pub following: bool,
 }
 
 /// What the task that follows and those who ask share.
@@ -103,6 +107,7 @@ struct Upkeep {
     rebuilding: Option<Position>,
     kept: Option<Position>,
     trouble: Option<String>,
+    not_kept: Option<String>,
 }
 
 impl Views {
@@ -152,7 +157,15 @@ impl Views {
             rebuilding: upkeep.rebuilding,
             checkpoint: upkeep.kept,
             trouble: upkeep.trouble.clone(),
+            not_kept: upkeep.not_kept.clone(),
+            following: self.is_following(),
         }
+    }
+
+    fn is_following(&self) -> bool {
+        let following = self.following.lock();
+        let following = following.unwrap_or_else(PoisonError::into_inner);
+        following.as_ref().is_some_and(|task| !task.is_finished())
     }
 
     /// How many follow changes.
@@ -298,6 +311,7 @@ impl Shared {
                 rebuilding: None,
                 kept,
                 trouble: None,
+                not_kept: None,
             }),
         }
     }
@@ -411,8 +425,11 @@ impl Shared {
         let kept = checkpoints::keep(folder, &model);
         let mut upkeep = self.upkeep();
         match kept {
-            Ok(()) => upkeep.kept = Some(model.position()),
-            Err(error) => upkeep.trouble = Some(whole(&error)),
+            Ok(()) => {
+                upkeep.kept = Some(model.position());
+                upkeep.not_kept = None;
+            }
+            Err(error) => upkeep.not_kept = Some(whole(&error)),
         }
     }
 }

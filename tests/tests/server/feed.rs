@@ -980,13 +980,13 @@ async fn the_feed_is_for_auditors_and_operators() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_once_its_key_is_revoked() {
+async fn a_stream_ends_once_its_key_is_revoked_however_rarely_it_says_something() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let file = KeyFile::at(&path);
-    let (auditor, text) = Key::create("auditor", vec![Grant::Auditor]);
-    let id = auditor.id.clone();
-    file.add(auditor).unwrap();
+    let (key, text) = Key::create("both", vec![Grant::Auditor, Grant::Reader]);
+    let id = key.id.clone();
+    file.add(key).unwrap();
     let (operator, operators_text) = Key::create("operator", vec![Grant::Operator]);
     file.add(operator).unwrap();
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
@@ -994,7 +994,7 @@ async fn a_stream_ends_once_its_key_is_revoked() {
         handler: Handler::new(Arc::clone(&store)),
         store,
         settings: Settings {
-            heartbeat_ms: 5,
+            heartbeat_ms: 86_400_000,
             ..Settings::default()
         },
         guards: Guards::new(Keys::open(&path).unwrap()),
@@ -1006,16 +1006,88 @@ async fn a_stream_ends_once_its_key_is_revoked() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(server::listen::serve(listener, Arc::clone(&service)));
     let client = Client::new();
-    let request = client.get(format!("{url}/v1/events?stream=true"));
-    let mut events = Events::of(request.bearer_auth(text).send().await.unwrap());
-    assert_eq!(next(&mut events).await.event, "begin");
+    let mut streams = Vec::new();
+    for (path, first) in [
+        ("/v1/events?stream=true", "begin"),
+        ("/v1/active-calls/changes", "caught_up"),
+    ] {
+        let request = client.get(format!("{url}{path}")).bearer_auth(&text);
+        let mut events = Events::of(request.send().await.unwrap());
+        assert_eq!(next(&mut events).await.event, first);
+        streams.push(events);
+    }
     let revoke = client.delete(format!("{url}/v1/keys/{id}"));
     let revoked = revoke.bearer_auth(operators_text).send().await.unwrap();
     assert_eq!(revoked.status(), 200);
-    let end = in_time(events.next_named("cut_off")).await.unwrap();
-    assert_eq!(end.json()["reason"], "key_revoked");
-    assert_eq!(in_time(events.next()).await, None);
+    for mut events in streams {
+        let end = in_time(events.next_named("cut_off")).await.unwrap();
+        assert_eq!(end.json()["reason"], "key_revoked");
+        assert_eq!(in_time(events.next()).await, None);
+    }
     service.stop();
     serving.await.unwrap();
     service.close().await;
+}
+
+#[tokio::test]
+async fn events_are_answered_in_the_form_that_the_client_likes_best() {
+    let store = Cluster::new();
+    store.fill("c", 3).await;
+    let service = service(&store, Settings::default()).await;
+    let answer = async |accept: &str| {
+        let auditor = &service.keys.auditor;
+        let question = service.get(auditor, "/v1/events?after=0&form=whole");
+        let asked = question.header("accept", accept).send();
+        let answer = in_time(asked).await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.headers()["content-type"]
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        )
+    };
+    for (accept, expected) in [
+        ("*/*", "application/json"),
+        (
+            "application/*;q=0.5, application/json;q=0.4",
+            "application/x-ndjson",
+        ),
+        (
+            "application/x-ndjson;q=0.1, application/json",
+            "application/json",
+        ),
+        ("application/jsonl", "application/x-ndjson"),
+        ("text/event-stream;q=0, */*", "application/json"),
+        (
+            "text/event-stream;q=0.5, application/json;q=0.4",
+            "text/event-stream",
+        ),
+        ("text/*", "text/event-stream"),
+    ] {
+        assert_eq!(answer(accept).await, (200, expected.to_owned()), "{accept}");
+    }
+    for accept in [
+        "text/csv",
+        "application/x-ndjson;q=0, text/csv",
+        "text/event-stream;q=0",
+    ] {
+        let (status, _) = answer(accept).await;
+        assert_eq!(status, 406, "{accept}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn as_many_events_may_wait_as_an_operator_likes() {
+    let store = Cluster::new();
+    let settings = Settings {
+        max_waiting_events: usize::MAX,
+        ..Settings::default()
+    };
+    let service = service(&store, settings).await;
+    let mut events = subscribe(&service, "after=0", None).await;
+    store.fill("c", 3).await;
+    next_events(&mut events, 3).await;
+    service.stop().await;
 }
