@@ -566,7 +566,7 @@ async fn what_one_reader_is_refused_is_verified_before_anybody_is_told() {
     let mut live = subscribe(&service, "", None).await;
     assert_eq!(next(&mut live).await.event, "begin");
     let reads_before = store.reads.load(Ordering::SeqCst);
-    *store.refusing.lock().unwrap() = Some(Position(INTERVAL * 10));
+    *store.refusing.lock().unwrap() = Some(Position(11_000));
     let (status, problem) = ask(&service, "/v1/events?after=11000&limit=10").await;
     assert_eq!(
         (status.as_u16(), &problem["code"]),
