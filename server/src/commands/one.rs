@@ -1,7 +1,7 @@
 //! One command for one call.
 
 use super::headers::complete;
-use super::{TooFarAhead, must_have_happened, refusal};
+use super::{TooFarAhead, must_have_happened, must_run, refusal};
 use crate::access::Caller;
 use crate::body::{must_be, text};
 use crate::metrics::{Outcome, UNKNOWN};
@@ -28,6 +28,8 @@ pub(crate) async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    // One whose body still comes is under way: it is answered.
+    must_run(&service)?;
     must_be("application/json", &headers)?;
     let text = text(body, &service.settings).await?;
     let request = parsed(&service, &call, &text)?;
