@@ -29,9 +29,8 @@ enum Hindrance {
     Behind,
 }
 
-/// What tells whether it can be.
+/// What tells whether it can be, as long as it is not told to stop.
 struct Seen {
-    stopping: bool,
     following: bool,
     readable: bool,
     caught_up: bool,
@@ -82,13 +81,13 @@ fn stands(service: &Service) -> Result<Value, Problem> {
     let (feed, views) = (service.feed.state(), service.views.standing());
     let (position, count) = (views.position.0, feed.prefix.count);
     let seen = Seen {
-        stopping: service.is_stopping(),
         following: views.following && service.feed.is_following(),
         readable: feed.error.is_none(),
         caught_up: feed.caught_up && views.caught_up,
         behind_since: views.behind.since,
     };
-    if let Some(hindrance) = seen.hindrance() {
+    let stopping = service.is_stopping().then_some(Hindrance::Stopping);
+    if let Some(hindrance) = stopping.or_else(|| seen.hindrance()) {
         let problem = Problem::try_again("not_ready", hindrance.detail(), 1);
         let problem = problem.with("why", hindrance.name());
         return Err(problem.with("position", position).with("count", count));
@@ -106,9 +105,7 @@ fn stands(service: &Service) -> Result<Value, Problem> {
 
 impl Seen {
     fn hindrance(&self) -> Option<Hindrance> {
-        if self.stopping {
-            Some(Hindrance::Stopping)
-        } else if !self.following {
+        if !self.following {
             Some(Hindrance::Ended)
         } else if !self.readable {
             Some(Hindrance::Store)
@@ -154,7 +151,6 @@ mod tests {
     use super::{Duration, Hindrance, LONGEST_BEHIND, Seen};
 
     const READY: Seen = Seen {
-        stopping: false,
         following: true,
         readable: true,
         caught_up: true,
