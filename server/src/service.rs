@@ -62,7 +62,7 @@ impl Service {
         } = parts;
         let guards = guards.within(&settings);
         let metrics = Metrics::new();
-        let feed = Feed::start(Arc::clone(&store), folder.clone(), &settings).await?;
+        let feed = Feed::start(Arc::clone(&store), folder.as_deref(), &settings);
         let views = Views::start(Arc::clone(&store), folder).await?;
         Ok(Arc::new(Self {
             store,

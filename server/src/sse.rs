@@ -9,9 +9,13 @@ use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The media type of a stream.
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
+
+/// How often it is seen to that whoever follows still may, however rarely a silent stream says something.
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
 
 /// One event as it is sent. A client that comes back names the last `id` it was given, so whoever gives one must be
 /// able to go on from there.
@@ -40,18 +44,6 @@ pub(crate) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Resp
     ];
     let body = Body::from_stream(events.map(Ok::<_, Infallible>));
     (headers, body).into_response()
-}
-
-/// Whether a stream is what the client takes.
-pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).into_iter();
-    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    accepted.any(|value| value.split(',').any(is_event_stream))
-}
-
-fn is_event_stream(accepted: &str) -> bool {
-    let media_type = accepted.split(';').next().unwrap_or_default();
-    media_type.trim().eq_ignore_ascii_case(EVENT_STREAM)
 }
 
 /// The last `id` that a client which comes back was given. An empty one means that it was given none.

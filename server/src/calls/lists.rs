@@ -125,19 +125,20 @@ impl Folded {
     }
 }
 
-/// Whoever stops waiting in the middle leaves it whole, as of an earlier event.
+/// As of the event that was the last one when it was asked: while many write, no reader ever comes to where there are no
+/// more, and a store may answer fewer events than it has. Whoever stops waiting in the middle leaves the list whole, as
+/// of an earlier event.
 async fn caught_up(
     mut list: OwnedMutexGuard<Folded>,
     store: Arc<dyn EventStore>,
 ) -> Result<OwnedMutexGuard<Folded>, StoreError> {
+    let end = store.info().await?.last;
     let mut follower = Follower::new(store, list.position, PAGE);
-    while let Followed::Events(events) = follower.next().await? {
+    while list.position < end
+        && let Followed::Events(events) = follower.next().await?
+    {
         list.list.fold(&events);
         list.position = follower.position();
-        if events.len() < PAGE {
-            // There were no more when these were read; while many write, there always are.
-            break;
-        }
         // A store that has all in memory never makes this wait, and others want their turn, too.
         yield_now().await;
     }

@@ -1,6 +1,7 @@
 //! The kept prefixes in a file, so that a start need not read the whole store. They follow from the store, so nothing
 //! is lost with the file, and nothing waits until it is written.
 
+use super::live::Live;
 use super::prefix::{Marks, Prefix};
 use domain::envelope::Hash;
 use domain::{Position, StoreId};
@@ -8,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -108,15 +110,18 @@ fn checksum(bytes: &[u8], store: StoreId) -> [u8; CHECKSUM] {
 }
 
 /// Opens the file in that folder: what it has, and who writes on. Without a folder, or where it cannot be written to,
-/// nothing is kept, and the next start reads the store.
-pub(super) fn open(folder: Option<&Path>, store: StoreId) -> (Found, Keeper) {
+/// nothing is kept, and the next start reads the store; why, is told there.
+pub(super) fn open(folder: Option<&Path>, store: StoreId, told: Arc<Live>) -> (Found, Keeper) {
     let (sender, notes) = mpsc::unbounded_channel();
-    let opened = folder.and_then(|folder| opened(folder, store).ok());
-    let (found, file) = match opened {
-        Some((found, file)) => (found, Some(file)),
+    let (found, file) = match folder.map(|folder| opened(folder, store)) {
+        Some(Ok((found, file))) => (found, Some(file)),
+        Some(Err(error)) => {
+            told.not_kept(format!("cannot open the file of the proof: {error}"));
+            (Found::default(), None)
+        }
         None => (Found::default(), None),
     };
-    let writing = tokio::spawn(write(file, store, notes));
+    let writing = tokio::spawn(write(file, store, notes, told));
     (found, Keeper { sender, writing })
 }
 
@@ -149,7 +154,12 @@ fn begin(file: &mut File, store: StoreId) -> io::Result<()> {
 }
 
 /// After a failure nothing more is written: half a record must be the last one.
-async fn write(mut file: Option<File>, store: StoreId, mut notes: mpsc::UnboundedReceiver<Note>) {
+async fn write(
+    mut file: Option<File>,
+    store: StoreId,
+    mut notes: mpsc::UnboundedReceiver<Note>,
+    told: Arc<Live>,
+) {
     while let Some(note) = notes.recv().await {
         let Some(mut open) = file.take() else {
             continue;
@@ -161,7 +171,10 @@ async fn write(mut file: Option<File>, store: StoreId, mut notes: mpsc::Unbounde
             }
             io::Result::Ok(open)
         });
-        file = written.await.ok().and_then(Result::ok);
+        match written.await.map_err(io::Error::other).flatten() {
+            Ok(open) => file = Some(open),
+            Err(error) => told.not_kept(format!("cannot write the file of the proof: {error}")),
+        }
     }
 }
 

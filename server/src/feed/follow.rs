@@ -101,11 +101,13 @@ impl Following {
         let came = loop {
             tokio::select! {
                 came = &mut next => break came,
-                () = self.live.contradicted() => return Step::Contradicted,
-                () = sleep(LOOK_AGAIN) => match timeout(LONGEST_LOOK, self.look_again()).await {
-                    Ok(Step::Went) => {}
-                    Ok(trouble) => return trouble,
-                    Err(_) => return Step::Failed(no_answer()),
+                (from, to) = self.live.doubted() => match in_time(self.verified(from, to)).await {
+                    Step::Went => {}
+                    trouble => return trouble,
+                },
+                () = sleep(LOOK_AGAIN) => match in_time(self.look_again()).await {
+                    Step::Went => {}
+                    trouble => return trouble,
                 }
             }
         };
@@ -120,7 +122,20 @@ impl Following {
     /// Whether the store still leads to where this has read.
     async fn look_again(&self) -> Step {
         let end = self.live.end().reached;
-        match leads(&*self.store, self.live.before_the_end(), end).await {
+        self.leads(self.live.before_the_end(), end).await
+    }
+
+    /// What one reader met may have been its alone, such as a node that refused once: nothing is discarded before this
+    /// has seen it, too.
+    async fn verified(&self, from: Prefix, to: Prefix) -> Step {
+        match self.leads(from, to).await {
+            Step::Went => self.look_again().await,
+            trouble => trouble,
+        }
+    }
+
+    async fn leads(&self, from: Prefix, to: Prefix) -> Step {
+        match leads(&*self.store, from, to).await {
             Ok(true) => Step::Went,
             Ok(false) => Step::Contradicted,
             Err(error) => Step::Failed(error),
@@ -139,6 +154,12 @@ impl Following {
         }
         self.live.publish(told);
     }
+}
+
+/// A look at the store that has to come to something.
+async fn in_time(look: impl Future<Output = Step>) -> Step {
+    let looked = timeout(LONGEST_LOOK, look).await;
+    looked.unwrap_or_else(|_| Step::Failed(no_answer()))
 }
 
 fn no_answer() -> StoreError {

@@ -6,7 +6,6 @@ use super::form::Told;
 use super::mailboxes::{Mailboxes, Reason, Registration};
 use super::prefix::{Marks, Prefix};
 use domain::Position;
-use futures_util::FutureExt;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -28,6 +27,8 @@ pub struct State {
     pub error: Option<String>,
     /// Whether the kept proof did not hold, so that it was computed anew from the first event.
     pub rebuilt: bool,
+    /// Why the proof is not kept any more, if so; the next start reads more.
+    pub not_kept: Option<String>,
     /// How often everything was begun anew.
     generation: u64,
 }
@@ -37,13 +38,15 @@ pub(super) struct Live {
     inner: Mutex<Inner>,
     state: watch::Sender<State>,
     /// Somebody read what contradicts the proof.
-    contradicted: Notify,
+    doubted: Notify,
 }
 
 struct Inner {
     marks: Marks,
     at_hand: VecDeque<Arc<Told>>,
     mailboxes: Mailboxes,
+    /// The shortest prefix that somebody went on from and found something else.
+    doubt: Option<u64>,
 }
 
 /// A place in the feed, and in which of its beginnings it was found.
@@ -82,6 +85,7 @@ impl Default for Live {
             caught_up: false,
             error: None,
             rebuilt: false,
+            not_kept: None,
             generation: 0,
         };
         Self {
@@ -89,9 +93,10 @@ impl Default for Live {
                 marks: Marks::default(),
                 at_hand: VecDeque::new(),
                 mailboxes: Mailboxes::default(),
+                doubt: None,
             }),
             state: watch::Sender::new(state),
-            contradicted: Notify::new(),
+            doubted: Notify::new(),
         }
     }
 }
@@ -131,8 +136,8 @@ impl Live {
         inner.marks = Marks::default();
         inner.at_hand.clear();
         inner.mailboxes.cut_off_all(Reason::StoreChanged);
-        // Who contradicted what was known until now was heard.
-        let _ = self.contradicted().now_or_never();
+        // Who doubted what was known until now was heard.
+        inner.doubt = None;
         self.state.send_modify(|state| {
             state.prefix = Prefix::NONE;
             state.caught_up = false;
@@ -171,20 +176,36 @@ impl Live {
         });
     }
 
+    /// The proof is not kept any more.
+    pub(super) fn not_kept(&self, error: String) {
+        self.state.send_modify(|state| state.not_kept = Some(error));
+    }
+
     /// Ends every stream.
     pub(super) fn close(&self) {
         self.inner().mailboxes.cut_off_all(Reason::Stopping);
     }
 
-    /// Somebody read what cannot be, if what it was compared with is what is known now.
-    pub(super) fn contradict(&self, place: Place) {
+    /// Somebody read on from there what cannot be, if what it was compared with is what is known now.
+    pub(super) fn doubt(&self, place: Place) {
+        let mut inner = self.inner();
         if place.generation == self.end().generation {
-            self.contradicted.notify_one();
+            let count = place.reached.count;
+            inner.doubt = Some(inner.doubt.map_or(count, |doubt| doubt.min(count)));
+            self.doubted.notify_one();
         }
     }
 
-    pub(super) async fn contradicted(&self) {
-        self.contradicted.notified().await;
+    /// Waits until there is a doubt: the kept prefixes around it, of which the one must lead to the other.
+    pub(super) async fn doubted(&self) -> (Prefix, Prefix) {
+        loop {
+            self.doubted.notified().await;
+            let mut inner = self.inner();
+            if let Some(count) = inner.doubt.take() {
+                let (mark, next) = inner.marks.around_count(count);
+                return (mark, next.unwrap_or(self.end().reached));
+            }
+        }
     }
 
     /// A prefix that was found true, shortly before the end; the end must follow from it.

@@ -9,6 +9,7 @@ use domain::{AgentId, CallId};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -74,7 +75,7 @@ impl Mailboxes {
     ) -> (u64, mpsc::Receiver<Arc<Told>>, Arc<OnceLock<Reason>>) {
         let number = self.next_number;
         self.next_number += 1;
-        let (sender, waiting) = mpsc::channel(capacity.max(1));
+        let (sender, waiting) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
         let why = Arc::new(OnceLock::new());
         self.listed_under(&filter).push(number);
         let mailbox = Mailbox {

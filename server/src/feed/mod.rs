@@ -22,13 +22,13 @@ pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;
 
 use crate::Settings;
-use domain::{EventStore, Position, StoreError};
+use domain::{EventStore, Position};
 use file::Keeper;
 use filter::Filter;
 use follow::Following;
 use live::{Known, Live};
 use reading::Reading;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -64,18 +64,11 @@ struct Counted {
 }
 
 impl Feed {
-    /// Begins to follow the store, from where the proof that is kept in that folder ends.
-    #[expect(
-        clippy::unused_async,
-        reason = "starting is asynchronous elsewhere, and the store fails in its own time"
-    )]
-    pub async fn start(
-        store: Arc<dyn EventStore>,
-        folder: Option<PathBuf>,
-        settings: &Settings,
-    ) -> Result<Self, StoreError> {
+    /// Begins to follow the store, from where the proof that is kept in that folder ends; must be called within a
+    /// runtime.
+    pub fn start(store: Arc<dyn EventStore>, folder: Option<&Path>, settings: &Settings) -> Self {
         let live = Arc::new(Live::default());
-        let (found, keeper) = file::open(folder.as_deref(), store.id());
+        let (found, keeper) = file::open(folder, store.id(), Arc::clone(&live));
         let keeper = Arc::new(keeper);
         let following = Following {
             store: Arc::clone(&store),
@@ -88,17 +81,26 @@ impl Feed {
             live: Arc::clone(&live),
             max_wait: Duration::from_millis(settings.max_wait_ms),
         };
-        Ok(Self {
+        Self {
             live,
             reading,
             counts: Arc::default(),
             following: Mutex::new(Some((task, keeper))),
-        })
+        }
     }
 
     /// How far it is, and whether it can go on.
     pub fn state(&self) -> State {
         self.live.state()
+    }
+
+    /// Whether anybody follows the store: nobody does once that was stopped, or came to a bad end.
+    pub fn is_following(&self) -> bool {
+        let following = self.following.lock();
+        let following = following.unwrap_or_else(PoisonError::into_inner);
+        following
+            .as_ref()
+            .is_some_and(|(task, _)| !task.is_finished())
     }
 
     /// How many streams there are.

@@ -4,6 +4,7 @@ use super::filter::Filter;
 use super::form::Form;
 use super::live::Place;
 use super::prefix::Prefix;
+use crate::read_models::unless_stopping;
 use crate::{Problem, Service};
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
@@ -28,6 +29,15 @@ pub(super) enum Layout {
     Json,
     /// One a line.
     Ndjson,
+}
+
+impl Layout {
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Layout::Json => "application/json",
+            Layout::Ndjson => "application/x-ndjson",
+        }
+    }
 }
 
 /// What is asked for.
@@ -66,7 +76,7 @@ struct About {
 impl Asked {
     /// Reads the page, if need be once there is something in it.
     pub(super) async fn answer(self, service: &Service) -> Result<Response, Problem> {
-        let place = service.feed.reading.at(self.after).await?;
+        let place = unless_stopping(service, service.feed.reading.at(self.after)).await?;
         let until = Instant::now() + self.wait;
         let mut page = Page::beginning(place);
         loop {
@@ -163,11 +173,11 @@ impl Page {
             rolling_hash: Text(reached.rolling_hash),
             caught_up: self.caught_up,
         };
-        let (media_type, body) = match asked.layout {
-            Layout::Json => ("application/json", about.with(&self.body)),
-            Layout::Ndjson => ("application/x-ndjson", self.lines()),
+        let body = match asked.layout {
+            Layout::Json => about.with(&self.body),
+            Layout::Ndjson => self.lines(),
         };
-        let content_type = [(header::CONTENT_TYPE, media_type)];
+        let content_type = [(header::CONTENT_TYPE, asked.layout.media_type())];
         (about.headers(), content_type, body).into_response()
     }
 

@@ -42,7 +42,8 @@ impl From<Broken> for Problem {
         match broken {
             Broken::Contradicts => Problem::try_again(
                 "store_changed",
-                "the store has other events than were read before, as after a restore; everything is read anew",
+                "the store answered something else than was read before, as after a restore; what was read is verified, and if \
+                 it does not hold, everything is read anew",
                 5,
             ),
             Broken::Store(error) => unavailable(&error.to_string()),
@@ -64,8 +65,10 @@ impl Reading {
     ) -> Result<Vec<(StoredEvent, Prefix)>, Broken> {
         let Place { reached, .. } = place;
         let most = most.min(INTERVAL - reached.count % INTERVAL);
-        let events = self.store.read_all(reached.position, usize_of(most)).await;
-        let events = events.map_err(|error| self.failed(place, error))?;
+        let events = match self.store.read_all(reached.position, usize_of(most)).await {
+            Ok(events) => events,
+            Err(error) => return Err(self.failed(place, error).await),
+        };
         let mut end = reached;
         let counted = events.into_iter().map(|event| {
             end = end.plus(&event);
@@ -82,16 +85,22 @@ impl Reading {
         }
     }
 
-    /// A store refuses to read on from a place that it does not have.
-    fn failed(&self, place: Place, error: StoreError) -> Broken {
-        match error {
-            StoreError::Refused(_) if place.reached != Prefix::NONE => self.contradicted(place),
-            error => Broken::Store(error),
+    /// A store refuses to read on from a place that it does not have, unless it refuses everything, as to somebody whose
+    /// rights were taken away.
+    async fn failed(&self, place: Place, error: StoreError) -> Broken {
+        let is_refused = matches!(error, StoreError::Refused(_));
+        if !is_refused || place.reached == Prefix::NONE {
+            return Broken::Store(error);
+        }
+        match self.store.read_all(Position::START, 1).await {
+            Ok(_) => self.contradicted(place),
+            Err(error) => Broken::Store(error),
         }
     }
 
+    /// Whether it is so for all is for the one who follows to find out.
     pub(super) fn contradicted(&self, place: Place) -> Broken {
-        self.live.contradict(place);
+        self.live.doubt(place);
         Broken::Contradicts
     }
 

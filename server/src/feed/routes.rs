@@ -9,7 +9,7 @@ use super::reading::no_such_prefix;
 use super::stream::Subscription;
 use crate::access::{Caller, HISTORY};
 use crate::operations::schemas;
-use crate::read_models::agent;
+use crate::read_models::{agent, liked_best, unless_stopping, wait};
 use crate::request::Params;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::{Problem, Service, sse};
@@ -22,7 +22,6 @@ use domain::Position;
 use domain::event::EventType;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) fn routes() -> Vec<Handled> {
@@ -65,7 +64,7 @@ fn events() -> Route {
                     (sse::EVENT_STREAM, json!({"type": "string"})),
                 ],
             }],
-            problems: &[409, 422, 503],
+            problems: &[406, 409, 422, 503],
         },
     }
 }
@@ -198,8 +197,8 @@ async fn answer_events(
 ) -> Result<Response, Problem> {
     let filter = filter(&params)?;
     let form = params.get("form")?.unwrap_or(Form::Plain);
-    if !sse::is_asked_for(&headers) && !params.get("stream")?.unwrap_or(false) {
-        let asked = asked_page(&params, &headers, &service, filter, form)?;
+    if let Answering::Page(layout) = Answering::chosen(&params, &headers)? {
+        let asked = asked_page(&params, &service, filter, (form, layout))?;
         return asked.answer(&service).await;
     }
     let from = beginning(&params, &headers, &service).await?;
@@ -216,18 +215,17 @@ async fn answer_events(
 
 fn asked_page(
     params: &Params,
-    headers: &HeaderMap,
     service: &Service,
     filter: Filter,
-    form: Form,
+    (form, layout): (Form, Layout),
 ) -> Result<Asked, Problem> {
     Ok(Asked {
         after: after(params)?.unwrap_or(Position::START),
         limit: limit(params)?,
         filter,
         form,
-        layout: layout(headers),
-        wait: wait(params, service)?,
+        layout,
+        wait: wait(params, service)?.unwrap_or_default(),
     })
 }
 
@@ -246,8 +244,8 @@ async fn beginning(
     let last_event = sse::last_event_id(headers)?.map(Position);
     let reading = &service.feed.reading;
     match last_event.or(after(params)?) {
-        Some(position) => reading.at(position).await,
-        None => reading.all().await,
+        Some(position) => unless_stopping(service, reading.at(position)).await,
+        None => unless_stopping(service, reading.all()).await,
     }
 }
 
@@ -290,30 +288,27 @@ fn limit(params: &Params) -> Result<u64, Problem> {
     }
 }
 
-fn layout(headers: &HeaderMap) -> Layout {
-    let accept = headers.get(header::ACCEPT);
-    let accept = accept.and_then(|value| value.to_str().ok());
-    if accept.is_some_and(|accept| accept.contains("application/x-ndjson")) {
-        Layout::Ndjson
-    } else {
-        Layout::Json
-    }
+/// How events are answered.
+enum Answering {
+    Page(Layout),
+    Stream,
 }
 
-/// How long to wait, at most as long as the operator lets anybody.
-fn wait(params: &Params, service: &Service) -> Result<Duration, Problem> {
-    let seconds: f64 = params.get("wait")?.unwrap_or(0.0);
-    let most = Duration::from_millis(service.settings.max_wait_ms);
-    if seconds.is_nan() || seconds < 0.0 {
-        return Err(Problem::bad_value(
-            "wait",
-            "must be a number of seconds, 0 or more",
-        ));
+impl Answering {
+    /// As the client likes best, unless it cannot choose what it accepts.
+    fn chosen(params: &Params, headers: &HeaderMap) -> Result<Self, Problem> {
+        if params.get("stream")?.unwrap_or(false) {
+            return Ok(Self::Stream);
+        }
+        let [json, ndjson] = [Layout::Json, Layout::Ndjson].map(Layout::media_type);
+        Ok(
+            match liked_best(headers, &[json, ndjson, sse::EVENT_STREAM])? {
+                0 => Self::Page(Layout::Json),
+                1 => Self::Page(Layout::Ndjson),
+                _ => Self::Stream,
+            },
+        )
     }
-    // What no duration can hold is longer than anybody may wait.
-    Ok(Duration::try_from_secs_f64(seconds)
-        .unwrap_or(most)
-        .min(most))
 }
 
 async fn answer_proof(
@@ -322,9 +317,11 @@ async fn answer_proof(
 ) -> Result<Response, Problem> {
     let reading = &service.feed.reading;
     let place = match (params.get("count")?, params.get("position")?) {
-        (None, None) => reading.all().await?,
-        (Some(count), None) => reading.first(count).await?,
-        (None, Some(position)) => up_to(&service, Position(position)).await?,
+        (None, None) => unless_stopping(&service, reading.all()).await?,
+        (Some(count), None) => unless_stopping(&service, reading.first(count)).await?,
+        (None, Some(position)) => {
+            unless_stopping(&service, up_to(&service, Position(position))).await?
+        }
         (Some(_), Some(_)) => {
             return Err(Problem::bad_value(
                 "position",
@@ -359,12 +356,12 @@ async fn answer_position(
     State(service): State<Arc<Service>>,
     params: Params,
 ) -> Result<Response, Problem> {
-    service.feed.reading.caught_up().await?;
+    unless_stopping(&service, service.feed.reading.caught_up()).await?;
     let past = Prefix {
         position: Position(params.get("past")?.unwrap_or(0)),
         ..Prefix::NONE
     };
-    let until = Instant::now() + wait(&params, &service)?;
+    let until = Instant::now() + wait(&params, &service)?.unwrap_or_default();
     comes_past(&service, past, until).await;
     let last = service.feed.live.end().reached.position;
     let body = json!({"store": service.store.id().to_string(), "position": last.0});

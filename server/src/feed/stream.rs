@@ -35,9 +35,10 @@ pub(super) struct Subscription {
 /// A stream under way. All that is ready was looked through up to its place.
 struct Streaming {
     service: Arc<Service>,
-    /// Asked with every heartbeat whether the key may still have it.
     caller: Caller,
     route: Arc<Route>,
+    /// When it is seen to that the key may still have it.
+    next_look: Instant,
     filter: Filter,
     form: Form,
     place: Place,
@@ -97,6 +98,7 @@ impl Streaming {
             service,
             caller,
             route,
+            next_look: Instant::now(),
             filter,
             form,
             place: from,
@@ -113,10 +115,14 @@ impl Streaming {
             if let Some(frame) = self.ready.pop_front() {
                 return Some(frame);
             }
+            if !self.is_admitted() {
+                self.end(Reason::KeyRevoked);
+                continue;
+            }
             match self.phase {
+                Phase::Over => return None,
                 Phase::CatchingUp => self.catch_up().await,
                 Phase::Live(_) => self.wait().await,
-                Phase::Over => return None,
             }
         }
     }
@@ -177,7 +183,16 @@ impl Streaming {
                 None => self.cut_off(),
             },
             () = sleep_until(self.next_heartbeat) => self.beat(),
+            () = sleep_until(self.next_look) => {}
         }
+    }
+
+    fn is_admitted(&mut self) -> bool {
+        if matches!(self.phase, Phase::Over) || Instant::now() < self.next_look {
+            return true;
+        }
+        self.next_look = Instant::now() + self.silence().min(sse::BETWEEN_LOOKS);
+        self.service.guards.still_admits(&self.caller, &self.route)
     }
 
     fn tell_what_waits(&mut self, first: Arc<Told>) {
@@ -189,10 +204,6 @@ impl Streaming {
             self.tell(&told);
             self.place.reached = told.up_to;
         }
-        // Whoever is always told something is asked for its key, too.
-        if Instant::now() >= self.next_heartbeat {
-            self.beat();
-        }
     }
 
     /// Those come next; nothing between them was left out. If they do not follow, this is another store's order.
@@ -200,7 +211,7 @@ impl Streaming {
         for told in events {
             let follows = self.place.reached.plus(&told.event);
             if follows != told.up_to {
-                self.service.feed.live.contradict(self.place);
+                self.service.feed.live.doubt(self.place);
                 return self.end(Reason::StoreChanged);
             }
             if self.filter.lets_through(&told.event.recorded) {
@@ -224,9 +235,6 @@ impl Streaming {
 
     /// Says how far everything was looked through, unless something waits that says so itself.
     fn beat(&mut self) {
-        if !self.service.guards.still_admits(&self.caller, &self.route) {
-            return self.end(Reason::KeyRevoked);
-        }
         if let Phase::Live(registration) = &self.phase {
             match registration.looked_through() {
                 Some(reached) => self.place.reached = reached,
@@ -276,8 +284,11 @@ impl Streaming {
     }
 
     fn rest(&mut self) {
-        let pause = Duration::from_millis(self.service.settings.heartbeat_ms.max(1));
-        self.next_heartbeat = Instant::now() + pause;
+        self.next_heartbeat = Instant::now() + self.silence();
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.service.settings.heartbeat_ms.max(1))
     }
 }
 

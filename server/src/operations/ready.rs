@@ -9,18 +9,44 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the read models may be behind the store before nobody should ask them.
+const LONGEST_BEHIND: Duration = Duration::from_secs(30);
+
+/// Why the service cannot be relied upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hindrance {
+    /// It was told to stop.
+    Stopping,
+    /// What follows the store came to a bad end.
+    Ended,
+    /// The store cannot be read.
+    Store,
+    /// It has not come to the end of the store since it was started.
+    CatchingUp,
+    /// It came there, but not lately.
+    Behind,
+}
+
+/// What tells whether it can be, as long as it is not told to stop.
+struct Seen {
+    following: bool,
+    readable: bool,
+    caught_up: bool,
+    behind_since: Duration,
+}
 
 pub(super) fn routes() -> Vec<Handled> {
-    let text_or_null = json!({"type": ["string", "null"]});
+    let trouble = json!({"type": "string", "enum": ["keys", "checkpoint", "proof"]});
     let schema = json!({
         "type": "object",
         "properties": {
             "position": {"$ref": "#/components/schemas/Position"},
             "count": {"type": "integer", "minimum": 0},
-            "keys": text_or_null,
-            "checkpoint": text_or_null,
+            "trouble": {"type": "array", "items": trouble},
         },
-        "required": ["position", "count", "keys", "checkpoint"],
+        "required": ["position", "count", "trouble"],
     });
     vec![
         Route {
@@ -30,9 +56,12 @@ pub(super) fn routes() -> Vec<Handled> {
             operation: Operation {
                 id: "ready",
                 summary: "Whether the read models and the feed have caught up with the store",
-                about: "503 before that, while the store is away, and once the service was told to stop. Commands are \
-                    taken before the read models have caught up. `keys` and `checkpoint` say what is wrong with the \
-                    file of keys or the last checkpoint, if anything is; both stay as they were, and nothing is refused.",
+                about: "503 before that, while the store is away or the read models are more than 30 s behind it, and \
+                    once the service was told to stop; `why` is one of `stopping`, `ended`, `store_unavailable`, \
+                    `catching_up` and `behind`. Commands are taken before the read models have caught up. `trouble` \
+                    names what could not be read or kept lately: the file of `keys`, a `checkpoint` of the read \
+                    models, the `proof` of the feed; what was there before holds, and nothing is refused. What \
+                    exactly is wrong, `GET /v1/read-models` tells those who may ask it.",
                 answers: vec![Answer::of(200, "They have", "application/json", schema)],
                 problems: &[503],
                 ..Operation::default()
@@ -47,28 +76,106 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<impl IntoResponse,
     Ok((json, stands(&service)?.to_string()))
 }
 
+/// Everybody may ask, so nothing that tells of files or of the store's nodes is told.
 fn stands(service: &Service) -> Result<Value, Problem> {
-    if service.is_stopping() {
-        return Err(not_ready("the service was told to stop"));
+    let (feed, views) = (service.feed.state(), service.views.standing());
+    let (position, count) = (views.position.0, feed.prefix.count);
+    let seen = Seen {
+        following: views.following && service.feed.is_following(),
+        readable: feed.error.is_none(),
+        caught_up: feed.caught_up && views.caught_up,
+        behind_since: views.behind.since,
+    };
+    let stopping = service.is_stopping().then_some(Hindrance::Stopping);
+    if let Some(hindrance) = stopping.or_else(|| seen.hindrance()) {
+        let problem = Problem::try_again("not_ready", hindrance.detail(), 1);
+        let problem = problem.with("why", hindrance.name());
+        return Err(problem.with("position", position).with("count", count));
     }
-    let feed = service.feed.state();
-    if let Some(error) = feed.error {
-        return Err(not_ready(&error));
-    }
-    let views = service.views.standing();
-    if !(feed.caught_up && views.caught_up) {
-        let trouble = views.trouble.unwrap_or_default();
-        let (position, count) = (views.position, feed.prefix.count);
-        return Err(not_ready(&format!(
-            "the read models have come to position {position} and the feed to event {count}, and there is more {trouble}"
-        )));
-    }
-    let trouble = service.guards.keys().and_then(Keys::trouble);
-    Ok(json!({
-        "position": views.position.0, "count": feed.prefix.count, "keys": trouble, "checkpoint": views.trouble,
-    }))
+    let keys = service.guards.keys().and_then(Keys::trouble);
+    let trouble = [
+        ("keys", keys),
+        ("checkpoint", views.not_kept),
+        ("proof", feed.not_kept),
+    ];
+    let trouble = trouble.into_iter().filter(|(_, trouble)| trouble.is_some());
+    let trouble: Vec<_> = trouble.map(|(name, _)| name).collect();
+    Ok(json!({"position": position, "count": count, "trouble": trouble}))
 }
 
-fn not_ready(why: &str) -> Problem {
-    Problem::try_again("not_ready", why.trim_end(), 1)
+impl Seen {
+    fn hindrance(&self) -> Option<Hindrance> {
+        if !self.following {
+            Some(Hindrance::Ended)
+        } else if !self.readable {
+            Some(Hindrance::Store)
+        } else if !self.caught_up {
+            Some(Hindrance::CatchingUp)
+        } else if self.behind_since > LONGEST_BEHIND {
+            Some(Hindrance::Behind)
+        } else {
+            None
+        }
+    }
+}
+
+impl Hindrance {
+    /// In a word, for programs.
+    fn name(self) -> &'static str {
+        match self {
+            Hindrance::Stopping => "stopping",
+            Hindrance::Ended => "ended",
+            Hindrance::Store => "store_unavailable",
+            Hindrance::CatchingUp => "catching_up",
+            Hindrance::Behind => "behind",
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Hindrance::Stopping => "the service was told to stop; ask another one",
+            Hindrance::Ended => {
+                "nothing follows the store any more; the service must be started anew"
+            }
+            Hindrance::Store => "the store cannot be read; it is tried again and again",
+            Hindrance::CatchingUp => {
+                "the read models or the feed have not come to the end of the store yet"
+            }
+            Hindrance::Behind => "the read models have been behind the store for too long",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Hindrance, LONGEST_BEHIND, Seen};
+
+    const READY: Seen = Seen {
+        following: true,
+        readable: true,
+        caught_up: true,
+        behind_since: Duration::ZERO,
+    };
+
+    #[test]
+    fn who_was_at_the_end_once_is_not_ready_for_ever() {
+        let behind = |behind_since| Seen {
+            behind_since,
+            ..READY
+        };
+        assert_eq!(behind(LONGEST_BEHIND).hindrance(), None);
+        let longer = LONGEST_BEHIND + Duration::from_millis(1);
+        assert_eq!(behind(longer).hindrance(), Some(Hindrance::Behind));
+    }
+
+    #[test]
+    fn what_no_time_mends_is_said_before_what_it_may() {
+        let seen = Seen {
+            following: false,
+            readable: false,
+            caught_up: false,
+            ..READY
+        };
+        assert_eq!(seen.hindrance(), Some(Hindrance::Ended));
+    }
 }

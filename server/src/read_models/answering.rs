@@ -5,7 +5,7 @@ use super::changes::Kind;
 use super::format::Format;
 use super::questions::Question;
 use super::stream;
-use super::views::Standing;
+use crate::access::Keys;
 use crate::request::Params;
 use crate::{Problem, Service};
 use axum::extract::State;
@@ -51,7 +51,7 @@ async fn listed(service: &Service, asked: Asked, question: Question) -> Result<R
     let paging = question.paging(&asked.params, format)?;
     asked.waited(service).await?;
     let as_of = service.handler.now();
-    let answered = service.views.ask(move |model, tag| {
+    let answered = service.views.ask_in_time(move |model, tag| {
         let position = model.position();
         let etag = question.is_timeless();
         let etag = etag.then(|| asked.etag(format, position, tag));
@@ -63,7 +63,7 @@ async fn listed(service: &Service, asked: Asked, question: Question) -> Result<R
             }
         }
     });
-    Ok(answered.await)
+    answered.await
 }
 
 macro_rules! changes {
@@ -95,16 +95,22 @@ pub(super) async fn handle_times_changes(
     stream::answer(&service, kind, &asked)
 }
 
-/// How the read models are doing.
+/// How the read models are doing, and what is wrong with what else is kept: the texts that tell of files and of the
+/// store are for those who look after the service.
 #[derive(Serialize)]
 struct Upkeep {
     position: u64,
     caught_up: bool,
+    following: bool,
     store_position: u64,
     behind_ms: u64,
     rebuilding: Option<Rebuilding>,
     checkpoint_position: Option<u64>,
     trouble: Option<String>,
+    checkpoint_trouble: Option<String>,
+    feed_trouble: Option<String>,
+    proof_trouble: Option<String>,
+    keys_trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -112,12 +118,15 @@ struct Rebuilding {
     position: u64,
 }
 
-impl From<Standing> for Upkeep {
-    fn from(standing: Standing) -> Self {
+impl Upkeep {
+    fn of(service: &Service) -> Self {
+        let standing = service.views.standing();
+        let feed = service.feed.state();
         let rebuilding = standing.rebuilding;
         Self {
             position: standing.position.0,
             caught_up: standing.caught_up,
+            following: standing.following && service.feed.is_following(),
             store_position: standing.behind.store.0,
             behind_ms: u64::try_from(standing.behind.since.as_millis()).unwrap_or(u64::MAX),
             rebuilding: rebuilding.map(|position| Rebuilding {
@@ -125,6 +134,10 @@ impl From<Standing> for Upkeep {
             }),
             checkpoint_position: standing.checkpoint.map(|position| position.0),
             trouble: standing.trouble,
+            checkpoint_trouble: standing.not_kept,
+            feed_trouble: feed.error,
+            proof_trouble: feed.not_kept,
+            keys_trouble: service.guards.keys().and_then(Keys::trouble),
         }
     }
 }
@@ -139,7 +152,7 @@ pub(super) async fn rebuild(State(service): State<Arc<Service>>, _: Params) -> R
 }
 
 fn told(status: StatusCode, service: &Service) -> Response {
-    let upkeep = Upkeep::from(service.views.standing());
+    let upkeep = Upkeep::of(service);
     let body = serde_json::to_string(&upkeep).expect("it is JSON");
     let json = Format::Json.media_type();
     (status, [(header::CONTENT_TYPE, json)], body + "\n").into_response()

@@ -22,8 +22,8 @@ pub(crate) const KAIGI_POSITION: HeaderName = HeaderName::from_static("kaigi-pos
 /// When it was given.
 pub(crate) const KAIGI_AS_OF: HeaderName = HeaderName::from_static("kaigi-as-of");
 
-/// How long a question waits for a position unless something else is said, in seconds.
-pub(crate) const USUAL_WAIT_S: u64 = 5;
+/// How long a question waits for a position unless something else is said.
+pub(super) const USUAL_WAIT: Duration = Duration::from_secs(5);
 
 /// A question for a list.
 #[derive(Debug, Clone)]
@@ -67,14 +67,16 @@ impl Asked {
         let Some(position) = self.params.get("min_position")? else {
             return Ok(());
         };
-        let wait_s = self.params.get::<u64>("wait")?.unwrap_or(USUAL_WAIT_S);
-        let longest_ms = service.settings.max_wait_ms;
-        let wait = Duration::from_millis(wait_s.saturating_mul(1000).min(longest_ms));
-        let waited = service.views.wait_for(Position(position), wait).await;
-        waited.map_err(|behind| {
-            let detail = format!("{behind}, not {position} yet; ask again, or wait longer");
-            Problem::try_again("projection_behind", detail, 1).with("position", behind.reached.0)
+        let wait = wait(&self.params, service)?.unwrap_or(USUAL_WAIT);
+        let waited = service.views.wait_for(Position(position), wait);
+        unless_stopping(service, async {
+            waited.await.map_err(|behind| {
+                let detail = format!("{behind}, not {position} yet; ask again, or wait longer");
+                let reached = behind.reached.0;
+                Problem::try_again("projection_behind", detail, 1).with("position", reached)
+            })
         })
+        .await
     }
 
     /// What tells this question's answer from that of another, or of another time: the bytes may differ all the same,
@@ -109,14 +111,7 @@ impl Asked {
         headers.insert(header::CONTENT_TYPE, media_type);
         headers.insert(KAIGI_POSITION, page.position.0.into());
         headers.insert(KAIGI_AS_OF, text(&page.as_of.to_string()));
-        headers.insert(
-            header::VARY,
-            HeaderValue::from_static("accept, authorization"),
-        );
-        headers.insert(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("private, no-cache"),
-        );
+        keep_privately(headers);
         if let Some(etag) = etag {
             headers.insert(header::ETAG, text(etag));
         }
@@ -135,14 +130,53 @@ impl Asked {
     }
 }
 
+/// How long to wait, if it is said: at most as long as the operator lets anybody.
+pub(crate) fn wait(params: &Params, service: &Service) -> Result<Option<Duration>, Problem> {
+    let Some(seconds) = params.get::<f64>("wait")? else {
+        return Ok(None);
+    };
+    if seconds.is_nan() || seconds < 0.0 {
+        let what = "must be a number of seconds, 0 or more";
+        return Err(Problem::bad_value("wait", what));
+    }
+    let most = Duration::from_millis(service.settings.max_wait_ms);
+    // What no duration can hold is longer than anybody may wait.
+    let wait = Duration::try_from_secs_f64(seconds).unwrap_or(most);
+    Ok(Some(wait.min(most)))
+}
+
+/// What is waited for, unless the service is told to stop before it comes: whoever waits need not hold up its end.
+pub(crate) async fn unless_stopping<T>(
+    service: &Service,
+    answer: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = service.stopped() => {
+            let detail = "the service is stopping; ask again, a service that runs";
+            Err(Problem::try_again("stopping", detail, 1))
+        }
+    }
+}
+
 /// The client has it already.
 pub(crate) fn not_modified(etag: &str, position: Position, as_of: Timestamp) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     let headers = response.headers_mut();
+    keep_privately(headers);
     headers.insert(header::ETAG, text(etag));
     headers.insert(KAIGI_POSITION, position.0.into());
     headers.insert(KAIGI_AS_OF, text(&as_of.to_string()));
     response
+}
+
+/// Whoever keeps the answer asks before it is used again; an answer that nothing changed says the same.
+fn keep_privately(headers: &mut HeaderMap) {
+    let vary = HeaderValue::from_static("accept, authorization");
+    headers.insert(header::VARY, vary);
+    let cache_control = HeaderValue::from_static("private, no-cache");
+    headers.insert(header::CACHE_CONTROL, cache_control);
 }
 
 /// Whether `If-None-Match` names that answer.

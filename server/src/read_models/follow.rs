@@ -17,6 +17,9 @@ const PAGE: usize = 1024;
 /// How often it is seen to that the store still is the one that was read, and that what nobody wants any more goes.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
 
+/// How long what is known of the store's end is used to tell whether that was reached.
+const END_HOLDS_FOR: Duration = Duration::from_secs(1);
+
 /// How often a checkpoint is kept.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_mins(5);
 
@@ -47,7 +50,15 @@ struct Reader {
     follower: Follower,
     /// Whether the store is known to have what the model was made of.
     trusted: Trust,
+    end: End,
     pause: Pause,
+}
+
+/// Where the store ended when it was asked. While many write, no reader ever comes to where nothing is new, and a store
+/// may answer fewer events than it has.
+struct End {
+    position: Position,
+    asked_at: Instant,
 }
 
 /// What is known of the store the model was read from.
@@ -63,6 +74,8 @@ enum Trust {
 
 enum Step {
     Events(Vec<StoredEvent>),
+    /// With them all was read that was there a moment ago.
+    LastEvents(Vec<StoredEvent>),
     AtTheEnd,
     Restored,
 }
@@ -126,20 +139,22 @@ impl Following {
 
     async fn take(&mut self, step: Result<Step, StoreError>) {
         match step {
-            Ok(Step::Events(events)) => {
-                let last = events.last().map(|last| last.position);
-                self.shared.is_behind(last.unwrap_or_default());
-                let were_last = are_last(&events);
-                let shared = Arc::clone(&self.shared);
-                blocking(move || shared.fold(&events)).await;
-                if were_last {
-                    self.shared.is_at_the_end();
-                }
+            Ok(Step::Events(events)) => self.fold(events).await,
+            Ok(Step::LastEvents(events)) => {
+                self.fold(events).await;
+                self.shared.is_at_the_end();
             }
             Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
             Ok(Step::Restored) => self.begin_to_rebuild(),
             Err(error) => self.shared.is_out_of_touch(&error),
         }
+    }
+
+    async fn fold(&self, events: Vec<StoredEvent>) {
+        let last = events.last().map(|last| last.position);
+        self.shared.is_behind(last.unwrap_or_default());
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.fold(&events)).await;
     }
 
     /// Once is enough, however often it is asked for meanwhile.
@@ -195,6 +210,7 @@ impl Reader {
             follower: Follower::new(Arc::clone(&shared.store), position, PAGE),
             shared,
             trusted: Trust::ToBeAsked,
+            end: End::at(position),
             pause: Pause::default(),
         }
     }
@@ -230,9 +246,9 @@ impl Reader {
                     self.trusted = Trust::Lost;
                     return Ok(Step::Restored);
                 }
-                let known = store.info().await?.last;
-                if known > position {
-                    self.shared.is_behind(known);
+                self.end = End::at(store.info().await?.last);
+                if self.end.position > position {
+                    self.shared.is_behind(self.end.position);
                 } else {
                     // A follower says so once; after an outage nobody would hear it again.
                     self.shared.is_at_the_end();
@@ -241,9 +257,22 @@ impl Reader {
             }
         }
         Ok(match self.follower.next().await? {
+            Followed::Events(events) if self.is_at_the_end().await => Step::LastEvents(events),
             Followed::Events(events) => Step::Events(events),
             Followed::CaughtUp(_) => Step::AtTheEnd,
         })
+    }
+
+    /// A store that cannot say where it ends fails the next read, too; what was read before is taken in.
+    async fn is_at_the_end(&mut self) -> bool {
+        let position = self.follower.position();
+        if position >= self.end.position && self.end.asked_at.elapsed() >= END_HOLDS_FOR {
+            match self.shared.store.info().await {
+                Ok(info) => self.end = End::at(info.last),
+                Err(_) => return false,
+            }
+        }
+        position >= self.end.position
     }
 }
 
@@ -252,6 +281,15 @@ fn last(shared: &Shared) -> (Position, Option<(CallId, Head)>) {
     let last = live.model.last();
     let last = last.map(|(call, head)| (call.clone(), head));
     (live.model.position(), last)
+}
+
+impl End {
+    fn at(position: Position) -> Self {
+        Self {
+            position,
+            asked_at: Instant::now(),
+        }
+    }
 }
 
 impl Pause {
@@ -264,11 +302,6 @@ impl Pause {
     fn longer(&mut self) {
         self.0 = (self.0 * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
     }
-}
-
-/// Whether there were no more when these were read. While many write, no reader ever comes to where nothing is new.
-fn are_last(events: &[StoredEvent]) -> bool {
-    events.len() < PAGE
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -296,26 +329,39 @@ async fn build(shared: Arc<Shared>, mut model: Checkpointed<AllFour>) -> Checkpo
         if let Ok(false) = checkpoints::told_by(&**store, &model).await {
             model = Checkpointed::new(store.id());
         }
-        let mut follower = Follower::new(Arc::clone(store), model.position(), PAGE);
-        let error = loop {
-            match follower.next().await {
-                Ok(Followed::Events(events)) => {
-                    let were_last = are_last(&events);
-                    model = folded(model, events).await;
-                    shared.is_rebuilding(model.position());
-                    pause = Pause::default();
-                    if were_last {
-                        return model;
-                    }
-                }
-                Ok(Followed::CaughtUp(_)) => return model,
-                Err(error) => break error,
-            }
-        };
-        shared.is_out_of_touch(&error);
+        let read;
+        (model, read) = read_on(&shared, model, &mut pause).await;
+        match read {
+            Ok(()) => return model,
+            Err(error) => shared.is_out_of_touch(&error),
+        }
         pause.longer();
         pause.over().await;
     }
+}
+
+/// Folds what the store has behind the model now, as far as it can be read.
+async fn read_on(
+    shared: &Shared,
+    mut model: Checkpointed<AllFour>,
+    pause: &mut Pause,
+) -> (Checkpointed<AllFour>, Result<(), StoreError>) {
+    let store = &shared.store;
+    let end = match store.info().await {
+        Ok(info) => info.last,
+        Err(error) => return (model, Err(error)),
+    };
+    let mut follower = Follower::new(Arc::clone(store), model.position(), PAGE);
+    while model.position() < end {
+        match follower.next().await {
+            Ok(Followed::Events(events)) => model = folded(model, events).await,
+            Ok(Followed::CaughtUp(_)) => break,
+            Err(error) => return (model, Err(error)),
+        }
+        shared.is_rebuilding(model.position());
+        *pause = Pause::default();
+    }
+    (model, Ok(()))
 }
 
 /// Folds what the store has behind the model, up to that position; if there is less, that is all.

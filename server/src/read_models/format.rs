@@ -46,31 +46,6 @@ impl Format {
             None => accepted(headers, at_hand),
         }
     }
-
-    fn bare(self) -> &'static str {
-        let media_type = self.media_type();
-        media_type.split(';').next().unwrap_or(media_type)
-    }
-
-    /// How much the client likes it: as the most specific of what it names says.
-    fn weight(self, taken: &[Taken<'_>]) -> u16 {
-        let (kind, subtype) = self.bare().split_once('/').expect("it is a media type");
-        let fits = taken.iter().filter_map(|taken| {
-            let exact = match (taken.kind == kind, taken.subtype) {
-                (true, named) if named == subtype || is_alias(named, self) => 2,
-                (true, "*") => 1,
-                _ if (taken.kind, taken.subtype) == ("*", "*") => 0,
-                _ => return None,
-            };
-            Some((exact, taken.weight))
-        });
-        fits.max().map_or(0, |(_, weight)| weight)
-    }
-}
-
-/// The only list whose rows come line by line has no registered name, so that others are in use.
-fn is_alias(subtype: &str, format: Format) -> bool {
-    format == Format::Ndjson && matches!(subtype, "ndjson" | "jsonl" | "jsonlines")
 }
 
 fn suffix(path: &str) -> Option<Format> {
@@ -84,29 +59,67 @@ fn suffix(path: &str) -> Option<Format> {
 }
 
 fn accepted(headers: &HeaderMap, at_hand: &[Format]) -> Result<Format, Problem> {
+    let media_types: Vec<_> = at_hand.iter().map(|format| format.media_type()).collect();
+    liked_best(headers, &media_types).map(|place| at_hand[place])
+}
+
+/// Where the one of those media types stands that the client likes best: the first, if it does not care.
+pub(crate) fn liked_best(headers: &HeaderMap, at_hand: &[&str]) -> Result<usize, Problem> {
     let accept = headers.get_all(header::ACCEPT).into_iter();
     let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
-    let taken: Vec<_> = accept
-        .iter()
-        .flat_map(|value| value.split(','))
-        .filter_map(Taken::of)
-        .collect();
+    let taken = accept.iter().flat_map(|value| value.split(','));
+    let taken: Vec<_> = taken.filter_map(Taken::of).collect();
     if taken.is_empty() {
-        return Ok(at_hand[0]);
+        return Ok(0);
     }
     let mut best = None;
-    for format in at_hand {
-        let weight = format.weight(&taken);
+    for (place, media_type) in at_hand.iter().enumerate() {
+        let weight = weight(media_type, &taken);
         if weight > best.map_or(0, |(weight, _)| weight) {
-            best = Some((weight, *format));
+            best = Some((weight, place));
         }
     }
-    best.map(|(_, format)| format)
+    best.map(|(_, place)| place)
         .ok_or_else(|| not_acceptable(at_hand))
 }
 
-fn not_acceptable(at_hand: &[Format]) -> Problem {
-    let known: Vec<_> = at_hand.iter().map(|format| format.bare()).collect();
+fn bare(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or(media_type)
+}
+
+/// How much the client likes it: as the most specific of what it names says.
+fn weight(media_type: &str, taken: &[Taken<'_>]) -> u16 {
+    let (kind, subtype) = bare(media_type)
+        .split_once('/')
+        .expect("it is a media type");
+    let fits = taken.iter().filter_map(|taken| {
+        let exact = if taken.kind.eq_ignore_ascii_case(kind) {
+            match taken.subtype {
+                "*" => 1,
+                named if named.eq_ignore_ascii_case(subtype) || is_alias(named, subtype) => 2,
+                _ => return None,
+            }
+        } else if (taken.kind, taken.subtype) == ("*", "*") {
+            0
+        } else {
+            return None;
+        };
+        Some((exact, taken.weight))
+    });
+    fits.max().map_or(0, |(_, weight)| weight)
+}
+
+/// The only list whose rows come line by line has no registered name, so that others are in use.
+fn is_alias(named: &str, subtype: &str) -> bool {
+    let aliases = ["ndjson", "jsonl", "jsonlines"];
+    subtype == "x-ndjson"
+        && aliases
+            .iter()
+            .any(|alias| named.eq_ignore_ascii_case(alias))
+}
+
+fn not_acceptable(at_hand: &[&str]) -> Problem {
+    let known: Vec<_> = at_hand.iter().map(|media_type| bare(media_type)).collect();
     Problem::new(
         StatusCode::NOT_ACCEPTABLE,
         "not_acceptable",
@@ -177,6 +190,7 @@ mod tests {
                 Some(Format::Json),
             ),
             ("text/*", Some(Format::Csv)),
+            ("Application/JSON;q=0.5, TEXT/CSV;q=0.6", Some(Format::Csv)),
             ("image/png", None),
             ("*/*;q=0", None),
         ] {

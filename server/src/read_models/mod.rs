@@ -16,10 +16,10 @@ mod snapshot;
 mod stream;
 mod views;
 
-pub(crate) use asked::{Asked, KAIGI_POSITION, has, not_modified, text};
+pub(crate) use asked::{Asked, KAIGI_POSITION, has, not_modified, text, unless_stopping, wait};
 pub use csv::{csv, csv_of};
 pub(crate) use filter::{agent, phase};
-pub(crate) use format::{Format, ndjson};
+pub(crate) use format::{Format, liked_best, ndjson};
 pub(crate) use page::Paging;
 pub(crate) use routes::{
     agent_parameter, list, list_answers, paging_parameters, phase_parameter, queue, routes,

@@ -115,15 +115,34 @@ impl Paging {
         }
     }
 
-    /// Only what the page shows is sorted.
-    fn cut<R: Listed>(&self, rows: Vec<R>) -> (Vec<R>, Option<String>) {
-        let rows = rows.into_iter().map(|row| (self.order.place_of(&row), row));
-        let mut rows: Vec<_> = match &self.after {
-            Some(after) => rows
-                .filter(|(place, _)| self.order.compare(place, after).is_gt())
-                .collect(),
-            None => rows.collect(),
-        };
+    /// Only what the page shows is sorted, and no more than twice as much is held beside the rows.
+    fn cut<R: Listed>(&self, all: Vec<R>) -> (Vec<R>, Option<String>) {
+        let mut rows = Vec::new();
+        let mut more = false;
+        for row in all {
+            let place = self.order.place_of(&row);
+            if self.is_shown(&place) {
+                rows.push((place, row));
+            }
+            if rows.len() > 2 * self.limit {
+                more |= self.shorten(&mut rows);
+            }
+        }
+        more |= self.shorten(&mut rows);
+        rows.sort_unstable_by(|(one, _), (other, _)| self.order.compare(one, other));
+        let last = rows.last().filter(|_| more);
+        let next = last.map(|(place, _)| self.order.cursor::<R>(place));
+        (rows.into_iter().map(|(_, row)| row).collect(), next)
+    }
+
+    /// Whether it is behind the page before.
+    fn is_shown(&self, place: &Place) -> bool {
+        let after = self.after.as_ref();
+        after.is_none_or(|after| self.order.compare(place, after).is_gt())
+    }
+
+    /// Keeps the first rows, and says whether there were others.
+    fn shorten<R>(&self, rows: &mut Vec<(Place, R)>) -> bool {
         let more = rows.len() > self.limit;
         if more {
             rows.select_nth_unstable_by(self.limit, |(one, _), (other, _)| {
@@ -131,10 +150,7 @@ impl Paging {
             });
             rows.truncate(self.limit);
         }
-        rows.sort_unstable_by(|(one, _), (other, _)| self.order.compare(one, other));
-        let last = rows.last().filter(|_| more);
-        let next = last.map(|(place, _)| self.order.cursor::<R>(place));
-        (rows.into_iter().map(|(_, row)| row).collect(), next)
+        more
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can be asked of the read models, and by whom.
 
 use super::answering;
-use super::asked::USUAL_WAIT_S;
+use super::asked::USUAL_WAIT;
 use super::page::{HIGHEST_LIMIT, USUAL_LIMIT};
 use crate::Service;
 use crate::access::{Access, OPERATION, READ_MODELS, Role};
@@ -92,7 +92,11 @@ fn upkeep_routes() -> Vec<Handled> {
             operation: Operation {
                 id: "getReadModels",
                 summary: "How the read models are doing",
-                about: "How far they are, how far behind the store, and how far new ones are that will take their place.",
+                about: "How far they are, how far behind the store, and how far new ones are that will take their place. \
+                        Beside it what is wrong, if anything is: `trouble` and `feed_trouble` with reading the store, \
+                        `checkpoint_trouble` and `proof_trouble` with what is kept for the next start, and \
+                        `keys_trouble` with the file of keys. `following` is false if what follows the store came to \
+                        a bad end; only a new start helps then.",
                 answers: vec![told(200, "How they are doing")],
                 ..Operation::default()
             },
@@ -119,12 +123,18 @@ fn upkeep_routes() -> Vec<Handled> {
 fn upkeep_schema() -> Value {
     let position = json!({"type": "integer", "minimum": 0});
     let maybe_position = json!({"type": ["integer", "null"], "minimum": 0});
+    let maybe_text = json!({"type": ["string", "null"]});
     json!({
         "type": "object",
-        "required": ["position", "caught_up", "store_position", "behind_ms", "rebuilding", "checkpoint_position", "trouble"],
+        "required": [
+            "position", "caught_up", "following", "store_position", "behind_ms", "rebuilding", "checkpoint_position",
+            "trouble", "checkpoint_trouble", "feed_trouble", "proof_trouble", "keys_trouble",
+        ],
         "properties": {
-            "position": position, "caught_up": {"type": "boolean"}, "store_position": position,
-            "behind_ms": position, "checkpoint_position": maybe_position, "trouble": {"type": ["string", "null"]},
+            "position": position, "caught_up": {"type": "boolean"}, "following": {"type": "boolean"},
+            "store_position": position, "behind_ms": position, "checkpoint_position": maybe_position,
+            "trouble": maybe_text, "checkpoint_trouble": maybe_text, "feed_trouble": maybe_text,
+            "proof_trouble": maybe_text, "keys_trouble": maybe_text,
             "rebuilding": {
                 "type": ["object", "null"], "required": ["position"], "properties": {"position": position},
             },
@@ -221,7 +231,7 @@ fn live_list(
         ),
         Parameter::query(
             "wait",
-            json!({"type": "integer", "minimum": 0, "default": USUAL_WAIT_S}),
+            json!({"type": "number", "minimum": 0, "default": USUAL_WAIT.as_secs()}),
             "For how many seconds to wait for it at most",
         ),
     ]);

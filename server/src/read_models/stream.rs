@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 
 /// How many changes are taken from the log at once.
 const AT_ONCE: usize = 256;
@@ -35,6 +35,8 @@ struct Subscriber {
     route: Arc<Route>,
     /// When it is seen to that the key is still admitted.
     next_look: Instant,
+    /// When it says where it stands, unless it is given something before.
+    next_heartbeat: Instant,
     kind: Kind,
     filter: Arc<Filter>,
     progress: watch::Receiver<Progress>,
@@ -68,6 +70,7 @@ pub(super) fn answer(
         caller: asked.caller.clone(),
         route: Arc::clone(&asked.route),
         next_look: Instant::now(),
+        next_heartbeat: Instant::now(),
         kind,
         filter,
         progress: service.views.progress(),
@@ -88,6 +91,7 @@ impl Subscriber {
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
             if let Some(events) = self.gathered() {
+                self.next_heartbeat = Instant::now() + self.silence();
                 return Some((events, self));
             }
             if self.standing == Standing::Over {
@@ -115,6 +119,9 @@ impl Subscriber {
     async fn go_on(&mut self) {
         if !self.is_admitted() {
             return self.cut_off("key_revoked", "this key is not admitted any more");
+        }
+        if self.standing == Standing::CaughtUp && Instant::now() >= self.next_heartbeat {
+            return self.say("progress");
         }
         self.progress.mark_unchanged();
         if self.standing == Standing::CatchingUp && self.service.views.changes().is_blind(self.kind)
@@ -196,17 +203,14 @@ impl Subscriber {
             self.standing = Standing::CaughtUp;
             return self.say("caught_up");
         }
-        let silence = self.silence();
         tokio::select! {
             () = self.service.stopped() => {
                 self.say("stopping");
                 self.standing = Standing::Over;
             }
-            waited = timeout(silence, self.progress.changed()) => {
-                if waited.is_err() {
-                    self.say("progress");
-                }
-            }
+            // The sender is the service's own, and outlives this.
+            _ = self.progress.changed() => {}
+            () = sleep_until(self.next_heartbeat.min(self.next_look)) => {}
         }
     }
 
@@ -222,7 +226,7 @@ impl Subscriber {
         if Instant::now() < self.next_look {
             return true;
         }
-        self.next_look = Instant::now() + self.silence();
+        self.next_look = Instant::now() + self.silence().min(sse::BETWEEN_LOOKS);
         let guards = &self.service.guards;
         guards.still_admits(&self.caller, &self.route)
     }
@@ -245,7 +249,7 @@ impl Subscriber {
     }
 
     fn silence(&self) -> Duration {
-        Duration::from_millis(self.service.settings.heartbeat_ms)
+        Duration::from_millis(self.service.settings.heartbeat_ms.max(1))
     }
 }
 

@@ -7,6 +7,7 @@
 use super::changes::Changes;
 use super::ended::Ended;
 use super::follow::{self, Orders};
+use crate::Problem;
 use crate::calls::Lists;
 use crate::checkpoints::{self, NotKept};
 use domain::{EventStore, Position, Spread, StoreError, StoredEvent};
@@ -14,14 +15,21 @@ use projections::{AllFour, Checkpointed};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
+
+/// How many questions are answered at once: each may hold all rows of a model.
+const AT_ONCE: usize = 4;
+
+/// How long a question may take, with waiting for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The four read models, kept up with the store.
 pub struct Views {
     shared: Arc<Shared>,
     orders: Orders,
+    turns: Arc<Semaphore>,
     following: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,8 +65,12 @@ pub struct Standing {
     pub rebuilding: Option<Position>,
     /// The position of the checkpoint that the next start begins from, if one is kept.
     pub checkpoint: Option<Position>,
-    /// Why the last checkpoint was not kept, or the store not read, if so.
+    /// Why the store is not read, if so.
     pub trouble: Option<String>,
+    /// Why the last checkpoint was not kept, if so.
+    pub not_kept: Option<String>,
+    /// Whether anybody follows the store: nobody does once that was stopped, or came to a bad end.
+    pub following: bool,
 }
 
 /// What the task that follows and those who ask share.
@@ -95,6 +107,7 @@ struct Upkeep {
     rebuilding: Option<Position>,
     kept: Option<Position>,
     trouble: Option<String>,
+    not_kept: Option<String>,
 }
 
 impl Views {
@@ -112,6 +125,7 @@ impl Views {
         Ok(Self {
             shared,
             orders,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
             following: Mutex::new(Some(following)),
         })
     }
@@ -143,7 +157,15 @@ impl Views {
             rebuilding: upkeep.rebuilding,
             checkpoint: upkeep.kept,
             trouble: upkeep.trouble.clone(),
+            not_kept: upkeep.not_kept.clone(),
+            following: self.is_following(),
         }
+    }
+
+    fn is_following(&self) -> bool {
+        let following = self.following.lock();
+        let following = following.unwrap_or_else(PoisonError::into_inner);
+        following.as_ref().is_some_and(|task| !task.is_finished())
     }
 
     /// How many follow changes.
@@ -169,22 +191,34 @@ impl Views {
         }
     }
 
-    /// Reads them where they stand. What takes long belongs into [`Self::ask`].
-    pub fn read<T>(&self, question: impl FnOnce(&Checkpointed<AllFour>) -> T) -> T {
-        question(&self.shared.live().model)
-    }
-
-    /// Reads them on a thread that may block, with the tag of the model.
+    /// Reads them on a thread that may block, with the tag of the model, once it is its turn.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
     ) -> T {
         let shared = Arc::clone(&self.shared);
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
         let answered = spawn_blocking(move || {
+            // Whoever asked may be gone; its question still takes memory, and the turn with it.
+            let _turn = turn.expect("turns are never closed");
             let live = shared.live();
             question(&live.model, live.tag)
         });
         answered.await.expect("a question does not panic")
+    }
+
+    /// The same, unless too many ask.
+    pub(super) async fn ask_in_time<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        timeout(LONGEST_WAIT, self.ask(question))
+            .await
+            .map_err(|_| {
+                let detail =
+                    "too many ask the read models at once; ask again, or follow their changes";
+                Problem::try_again("busy", detail, 5)
+            })
     }
 
     /// Builds new ones from the store's first event; these answer until those have caught up.
@@ -277,6 +311,7 @@ impl Shared {
                 rebuilding: None,
                 kept,
                 trouble: None,
+                not_kept: None,
             }),
         }
     }
@@ -390,8 +425,11 @@ impl Shared {
         let kept = checkpoints::keep(folder, &model);
         let mut upkeep = self.upkeep();
         match kept {
-            Ok(()) => upkeep.kept = Some(model.position()),
-            Err(error) => upkeep.trouble = Some(whole(&error)),
+            Ok(()) => {
+                upkeep.kept = Some(model.position());
+                upkeep.not_kept = None;
+            }
+            Err(error) => upkeep.not_kept = Some(whole(&error)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Finding calls, and one call as it stands or stood.
 
-use crate::read_models::{Stand, in_the_middle_of_a_day, is_listed, parsed, sent, text};
+use crate::read_models::{
+    Stand, all_events, in_the_middle_of_a_day, is_listed, parsed, sent, text,
+};
 use async_trait::async_trait;
 use domain::call::Phase;
 use domain::handle::rebuild;
@@ -37,11 +39,6 @@ async fn answered(service: &Running, path: &str) -> Value {
 async fn refused(service: &Running, path: &str) -> (u16, Value) {
     let response = asked(service, path).await;
     (response.status().as_u16(), parsed(response).await)
-}
-
-async fn all_events(service: &Running) -> Vec<StoredEvent> {
-    let store = &service.service.store;
-    store.read_all(Position::START, usize::MAX).await.unwrap()
 }
 
 fn found(events: &[StoredEvent], filter: CallFilter) -> (Value, String) {
@@ -95,7 +92,7 @@ fn questions(one: &Value) -> Vec<(String, CallFilter)> {
 #[tokio::test]
 async fn calls_are_found_by_whatever_is_said_of_them() {
     let (service, last) = in_the_middle_of_a_day().await;
-    let events = all_events(&service).await;
+    let events = all_events(&*service.service.store).await;
     let (all, _) = found(&events, CallFilter::default());
     let mut all = all.as_array().unwrap().iter();
     let one = all.rfind(|row| {
@@ -115,10 +112,21 @@ async fn calls_are_found_by_whatever_is_said_of_them() {
     service.stop().await;
 }
 
+/// All calls of the store, in one answer of each form.
+pub(crate) async fn every_call_is_found(service: &Running, last: Position) {
+    let events = all_events(&*service.service.store).await;
+    let (rows, csv) = found(&events, CallFilter::default());
+    let expected = ("/v1/calls".to_owned(), rows, csv);
+    is_listed(service, &service.keys.auditor, &expected, last).await;
+}
+
 #[tokio::test]
 async fn pages_of_calls_make_the_whole_while_calls_come() {
     let (service, _) = in_the_middle_of_a_day().await;
-    let (all, _) = found(&all_events(&service).await, CallFilter::default());
+    let (all, _) = found(
+        &all_events(&*service.service.store).await,
+        CallFilter::default(),
+    );
     let all = all.as_array().unwrap().clone();
     for sort in ["answered_at", "-answered_at", "call", "-revision"] {
         let first = format!("/v1/calls?limit=9&sort={sort}");
@@ -181,7 +189,10 @@ async fn a_question_that_is_asked_again_reads_only_what_is_new() {
 async fn one_call_is_shown_as_it_stands_and_as_it_stood() {
     let (service, _) = in_the_middle_of_a_day().await;
     let api = Api::new(document(&server::route::table()));
-    let (all, _) = found(&all_events(&service).await, CallFilter::default());
+    let (all, _) = found(
+        &all_events(&*service.service.store).await,
+        CallFilter::default(),
+    );
     for row in all.as_array().unwrap().iter().take(12) {
         let id: CallId = row["call"].as_str().unwrap().parse().unwrap();
         let store = &service.service.store;

@@ -10,8 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use server::Settings;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tests::arbitrary::{Asked, what_is_asked_of_a_call};
+use tests::contract::in_time;
 use tests::scenario::{
     ANA, BEN, CUSTOMER, SAM, accept_consult, apply_wrap_up, connect_call, hang_up, hold,
     start_conference, start_consult, start_monitoring,
@@ -545,5 +547,33 @@ async fn a_rebuilt_read_model_is_sent_anew() {
         dashboard.take(&sent);
     }
     assert_eq!(dashboard.rows, listed(&service, stream).await);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_to_which_nothing_fits_says_where_it_stands_however_much_happens() {
+    let settings = Settings {
+        heartbeat_ms: 300,
+        ..Settings::default()
+    };
+    let service = Running::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    let mut events = connected(&service, "/v1/active-calls/changes?queue=nobody").await;
+    events.next_named("caught_up").await.unwrap();
+    let handler = Arc::clone(&service.service.handler);
+    let writing = tokio::spawn(async move {
+        for number in 0.. {
+            let connect = request(&format!("c{number}"), connect_call(ANA));
+            let id = handler.random_id();
+            handler.handle(&connect, id, handler.now()).await.unwrap();
+        }
+    });
+    let told = in_time(events.next()).await.unwrap();
+    assert_eq!(told.event, "progress");
+    assert!(position(&told) > Position::START);
+    writing.abort();
     service.stop().await;
 }

@@ -9,7 +9,7 @@ use domain::{
     StoreError, StoreId, StoreInfo, StoredEvent,
 };
 use reqwest::{Client, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::access::{Grant, Guards, Key, KeyFile, Keys};
 use server::feed::{Feed, INTERVAL, State, Subscribers};
 use server::log::Log;
@@ -29,13 +29,18 @@ use tests::sse::{Events, Sent};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event. It can fail,
-/// and it can be restored from a backup while it is open.
+/// So many events are answered at most.
+const AT_MOST: usize = 7;
+
+/// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event, and answers a
+/// few events at once, whatever it is asked for. It can fail, and it can be restored from a backup while it is open.
 struct Cluster {
     id: StoreId,
     held: Mutex<(Arc<MemoryStore>, u64)>,
     /// How many reads fail from now on, and how.
     failing: Mutex<(usize, Option<StoreError>)>,
+    /// The position from which the next read is refused.
+    refusing: Mutex<Option<Position>>,
     reads: AtomicUsize,
     /// The first position that was read on from.
     read_from: AtomicU64,
@@ -51,6 +56,7 @@ impl Cluster {
             id: store.id(),
             held: Mutex::new((store, 10)),
             failing: Mutex::default(),
+            refusing: Mutex::default(),
             reads: AtomicUsize::new(0),
             read_from: AtomicU64::new(u64::MAX),
             restored: watch::Sender::new(0),
@@ -139,6 +145,10 @@ impl EventStore for Cluster {
         self.failure()?;
         let mut silences = self.is_silent.subscribe();
         let _ = silences.wait_for(|is_silent| !is_silent).await;
+        let refused = self.refusing.lock().unwrap().take_if(|from| *from == after);
+        if refused.is_some() {
+            return Err(StoreError::Refused("not this once".to_owned()));
+        }
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.read_from.fetch_min(after.0, Ordering::SeqCst);
         let (store, gap) = self.held();
@@ -146,6 +156,7 @@ impl EventStore for Cluster {
         if !after.0.is_multiple_of(gap) || after.0 / gap > last {
             return Err(StoreError::Refused(format!("{after} is no place here")));
         }
+        let max = max.min(AT_MOST);
         let events = store.read_all(Position(after.0 / gap), max).await?;
         Ok(spread(events, gap))
     }
@@ -438,6 +449,10 @@ async fn a_kept_proof(store: &Arc<Cluster>) -> TempDir {
     let folder = tempdir().unwrap();
     let service = service_in(store, Settings::default(), Some(folder.path())).await;
     told(&service, "/v1/proof").await;
+    // The read models are kept, too, so that a start does not read for them from further back.
+    let last = store.info().await.unwrap().last;
+    let soon = std::time::Duration::from_mins(1);
+    service.service.views.wait_for(last, soon).await.unwrap();
     service.stop().await;
     folder
 }
@@ -543,6 +558,66 @@ async fn a_store_restored_while_it_is_read_is_read_anew_and_streams_are_told() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_reader_is_refused_is_verified_before_anybody_is_told() {
+    let store = Cluster::new();
+    // More than are at hand, so that a page reads the store.
+    store.fill("c", 17_000).await;
+    let settings = Settings {
+        heartbeat_ms: 10,
+        ..Settings::default()
+    };
+    let service = service(&store, settings).await;
+    told(&service, "/v1/proof").await;
+    let mut live = subscribe(&service, "", None).await;
+    assert_eq!(next(&mut live).await.event, "begin");
+    let reads_before = store.reads.load(Ordering::SeqCst);
+    *store.refusing.lock().unwrap() = Some(Position(11_000));
+    let (status, problem) = ask(&service, "/v1/events?after=11000&limit=10").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (503, &json!("store_changed"))
+    );
+    // The stretch that the doubt was about is read, and then the end.
+    let reads = usize::try_from(INTERVAL).unwrap() / AT_MOST;
+    in_time(async {
+        while store.reads.load(Ordering::SeqCst) < reads_before + reads {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    told(&service, "/v1/events?after=11000&limit=10").await;
+    store.keep("d", [connect_call(ANA)]).await;
+    loop {
+        let sent = next(&mut live).await;
+        assert_ne!(sent.event, "cut_off", "{}", sent.data);
+        if is_event(&sent) {
+            break;
+        }
+    }
+    assert!(!service.service.feed.state().rebuilt);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_was_taken_away_is_no_other_store() {
+    let store = Cluster::new();
+    store.fill("c", 17_000).await;
+    let service = service(&store, Settings::default()).await;
+    told(&service, "/v1/proof").await;
+    let refused = StoreError::Refused("the reader may not".to_owned());
+    store.fail(usize::MAX, refused.clone());
+    let (status, problem) = ask(&service, "/v1/events?after=11000&limit=10").await;
+    assert_eq!(
+        (status.as_u16(), &problem["code"]),
+        (503, &json!("store_unavailable"))
+    );
+    store.fail(0, refused);
+    told(&service, "/v1/events?after=11000&limit=10").await;
+    assert!(!service.service.feed.state().rebuilt);
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn the_feed_outlives_a_store_that_is_away_and_tells_of_damage() {
     let store = Cluster::new();
@@ -584,7 +659,6 @@ async fn a_store_that_does_not_answer_is_away_before_it_says_so_itself() {
     let store = Cluster::new();
     let settings = Settings::default();
     let feed = Feed::start(Arc::clone(&store) as _, None, &settings);
-    let feed = feed.await.unwrap();
     store.fill("c", 5).await;
     let stands = async |wanted: &dyn Fn(&State) -> bool| {
         in_time(async {
@@ -935,13 +1009,13 @@ async fn the_feed_is_for_auditors_and_operators() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_once_its_key_is_revoked() {
+async fn a_stream_ends_once_its_key_is_revoked_however_rarely_it_says_something() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let file = KeyFile::at(&path);
-    let (auditor, text) = Key::create("auditor", vec![Grant::Auditor]);
-    let id = auditor.id.clone();
-    file.add(auditor).unwrap();
+    let (key, text) = Key::create("both", vec![Grant::Auditor, Grant::Reader]);
+    let id = key.id.clone();
+    file.add(key).unwrap();
     let (operator, operators_text) = Key::create("operator", vec![Grant::Operator]);
     file.add(operator).unwrap();
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
@@ -949,7 +1023,7 @@ async fn a_stream_ends_once_its_key_is_revoked() {
         handler: Handler::new(Arc::clone(&store)),
         store,
         settings: Settings {
-            heartbeat_ms: 5,
+            heartbeat_ms: 86_400_000,
             ..Settings::default()
         },
         guards: Guards::new(Keys::open(&path).unwrap()),
@@ -961,16 +1035,88 @@ async fn a_stream_ends_once_its_key_is_revoked() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(server::listen::serve(listener, Arc::clone(&service)));
     let client = Client::new();
-    let request = client.get(format!("{url}/v1/events?stream=true"));
-    let mut events = Events::of(request.bearer_auth(text).send().await.unwrap());
-    assert_eq!(next(&mut events).await.event, "begin");
+    let mut streams = Vec::new();
+    for (path, first) in [
+        ("/v1/events?stream=true", "begin"),
+        ("/v1/active-calls/changes", "caught_up"),
+    ] {
+        let request = client.get(format!("{url}{path}")).bearer_auth(&text);
+        let mut events = Events::of(request.send().await.unwrap());
+        assert_eq!(next(&mut events).await.event, first);
+        streams.push(events);
+    }
     let revoke = client.delete(format!("{url}/v1/keys/{id}"));
     let revoked = revoke.bearer_auth(operators_text).send().await.unwrap();
     assert_eq!(revoked.status(), 200);
-    let end = in_time(events.next_named("cut_off")).await.unwrap();
-    assert_eq!(end.json()["reason"], "key_revoked");
-    assert_eq!(in_time(events.next()).await, None);
+    for mut events in streams {
+        let end = in_time(events.next_named("cut_off")).await.unwrap();
+        assert_eq!(end.json()["reason"], "key_revoked");
+        assert_eq!(in_time(events.next()).await, None);
+    }
     service.stop();
     serving.await.unwrap();
     service.close().await;
+}
+
+#[tokio::test]
+async fn events_are_answered_in_the_form_that_the_client_likes_best() {
+    let store = Cluster::new();
+    store.fill("c", 3).await;
+    let service = service(&store, Settings::default()).await;
+    let answer = async |accept: &str| {
+        let auditor = &service.keys.auditor;
+        let question = service.get(auditor, "/v1/events?after=0&form=whole");
+        let asked = question.header("accept", accept).send();
+        let answer = in_time(asked).await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.headers()["content-type"]
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        )
+    };
+    for (accept, expected) in [
+        ("*/*", "application/json"),
+        (
+            "application/*;q=0.5, application/json;q=0.4",
+            "application/x-ndjson",
+        ),
+        (
+            "application/x-ndjson;q=0.1, application/json",
+            "application/json",
+        ),
+        ("application/jsonl", "application/x-ndjson"),
+        ("text/event-stream;q=0, */*", "application/json"),
+        (
+            "text/event-stream;q=0.5, application/json;q=0.4",
+            "text/event-stream",
+        ),
+        ("text/*", "text/event-stream"),
+    ] {
+        assert_eq!(answer(accept).await, (200, expected.to_owned()), "{accept}");
+    }
+    for accept in [
+        "text/csv",
+        "application/x-ndjson;q=0, text/csv",
+        "text/event-stream;q=0",
+    ] {
+        let (status, _) = answer(accept).await;
+        assert_eq!(status, 406, "{accept}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn as_many_events_may_wait_as_an_operator_likes() {
+    let store = Cluster::new();
+    let settings = Settings {
+        max_waiting_events: usize::MAX,
+        ..Settings::default()
+    };
+    let service = service(&store, settings).await;
+    let mut events = subscribe(&service, "after=0", None).await;
+    store.fill("c", 3).await;
+    next_events(&mut events, 3).await;
+    service.stop().await;
 }

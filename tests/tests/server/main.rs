@@ -10,3 +10,4 @@ mod metrics;
 mod narrow;
 mod openapi;
 mod read_models;
+mod short_pages;

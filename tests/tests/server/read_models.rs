@@ -7,7 +7,7 @@ use domain::{
 };
 use kaigi::simulate::{Day, simulate};
 use projections::{AllFour, By, Checkpointed, ExplainedRow, ReadModel, Row, TimesFilter, Window};
-use reqwest::header::{ACCEPT, ETAG, IF_NONE_MATCH, LINK};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, ETAG, IF_NONE_MATCH, LINK, VARY};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json, to_value};
 use server::Settings;
@@ -16,12 +16,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use tests::api::{Answered, Api};
+use tests::contract::in_time;
 use tests::scenario::{
     ANA, BEN, CUSTOMER, DAN, EVA, SAM, a_conference, connect_call, hang_up, start_consult,
     start_monitoring,
 };
 use tests::service::{Running, Setup};
 use tests::sse::Events;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -32,6 +35,8 @@ pub(crate) struct Stand {
     /// Rises with whatever ends a wait.
     turned: watch::Sender<u64>,
     away: AtomicBool,
+    /// Whether whoever reads it comes to a bad end.
+    broken: AtomicBool,
     /// After which positions events were read.
     pub(crate) read: Mutex<Vec<Position>>,
 }
@@ -43,6 +48,7 @@ impl Stand {
             inner: RwLock::new(Arc::new(inner)),
             turned: watch::Sender::new(0),
             away: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             read: Mutex::default(),
         })
     }
@@ -63,8 +69,9 @@ impl Stand {
     }
 
     fn there(&self) -> Result<Arc<MemoryStore>, StoreError> {
+        assert!(!self.broken.load(Ordering::SeqCst), "it is broken");
         if self.away.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("it is away".to_owned()));
+            return Err(StoreError::Unavailable("node-7 is away".to_owned()));
         }
         Ok(Arc::clone(&self.inner.read().unwrap()))
     }
@@ -112,7 +119,7 @@ impl EventStore for Stand {
 }
 
 /// The better part of a day, taken by the store: calls of it still go on.
-async fn begun(store: &Arc<dyn EventStore>, day: Day) {
+pub(crate) async fn begun(store: &Arc<dyn EventStore>, day: Day) {
     let handler = Handler::new(Arc::clone(store));
     let commands = simulate(&day).count() * 2 / 3;
     for request in simulate(&day).take(commands) {
@@ -125,7 +132,11 @@ async fn begun(store: &Arc<dyn EventStore>, day: Day) {
 
 /// A service on a store in which several centres are in the middle of their day, caught up.
 pub(crate) async fn in_the_middle_of_a_day() -> (Running, Position) {
-    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    in_the_middle_of_a_day_on(Arc::new(MemoryStore::new())).await
+}
+
+/// The same on that store, which is empty.
+pub(crate) async fn in_the_middle_of_a_day_on(store: Arc<dyn EventStore>) -> (Running, Position) {
     for seed in 1..=8 {
         begun(&store, Day { calls: 40, seed }).await;
     }
@@ -157,8 +168,21 @@ pub(crate) async fn in_the_middle_of_a_day() -> (Running, Position) {
 async fn folded(service: &Running) -> Checkpointed<AllFour> {
     let store = &service.service.store;
     let mut model = Checkpointed::new(store.id());
-    model.fold(&store.read_all(Position::START, usize::MAX).await.unwrap());
+    model.fold(&all_events(&**store).await);
     model
+}
+
+/// However few the store answers at once.
+pub(crate) async fn all_events(store: &dyn EventStore) -> Vec<StoredEvent> {
+    let mut all: Vec<StoredEvent> = Vec::new();
+    loop {
+        let after = all.last().map_or(Position::START, |last| last.position);
+        let events = store.read_all(after, usize::MAX).await.unwrap();
+        if events.is_empty() {
+            return all;
+        }
+        all.extend(events);
+    }
 }
 
 /// Asks a dashboard's question.
@@ -315,12 +339,16 @@ pub(crate) async fn is_listed(
 #[tokio::test]
 async fn every_list_is_what_the_projection_says_in_each_form() {
     let (service, last) = in_the_middle_of_a_day().await;
-    let model = folded(&service).await;
+    every_list_is_what_the_projection_says(&service, last).await;
+    service.stop().await;
+}
+
+pub(crate) async fn every_list_is_what_the_projection_says(service: &Running, last: Position) {
+    let model = folded(service).await;
     for list in all_lists(model.state()) {
         assert!(!list.1.as_array().unwrap().is_empty(), "{}", list.0);
-        is_listed(&service, &service.keys.reader, &list, last).await;
+        is_listed(service, &service.keys.reader, &list, last).await;
     }
-    service.stop().await;
 }
 
 /// Whether the value is somewhere in the row.
@@ -589,6 +617,8 @@ async fn what_a_client_has_is_not_sent_again_until_something_happens() {
     let unchanged = again(path).await.unwrap();
     assert_eq!(unchanged.status(), 304);
     assert_eq!(unchanged.headers()[ETAG], etag);
+    assert_eq!(unchanged.headers()[VARY], "accept, authorization");
+    assert_eq!(unchanged.headers()[CACHE_CONTROL], "private, no-cache");
     assert_eq!(text(unchanged).await, "");
     assert_eq!(
         again("/v1/wrap-up-queue?limit=2").await.unwrap().status(),
@@ -648,12 +678,15 @@ async fn who_wrote_reads_what_it_wrote() {
 async fn pages_have_every_row_that_stays_once_whatever_comes_and_goes() {
     let service = Arc::new(Running::start().await);
     let mut staying = BTreeSet::new();
+    let mut last = Position::START;
     for number in 0..40 {
         // Others come to stand before, between and behind them.
         let call = format!("{}-stays", number * 7 % 40 + 10);
-        sent(&service, &call, connect_call(ANA)).await;
+        last = sent(&service, &call, connect_call(ANA)).await;
         staying.insert(call);
     }
+    let soon = std::time::Duration::from_mins(1);
+    service.service.views.wait_for(last, soon).await.unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
         let (service, done) = (Arc::clone(&service), Arc::clone(&done));
@@ -692,7 +725,7 @@ async fn pages_have_every_row_that_stays_once_whatever_comes_and_goes() {
     Arc::into_inner(service).unwrap().stop().await;
 }
 
-async fn standing(service: &Running) -> Value {
+pub(crate) async fn standing(service: &Running) -> Value {
     let operator = &service.keys.operator;
     let response = service.get(operator, "/v1/read-models").send().await;
     parsed(response.unwrap()).await
@@ -916,8 +949,9 @@ async fn how_the_read_models_do_is_told_to_operators_and_dashboards() {
     assert_eq!(
         told,
         json!({
-            "position": last.0, "caught_up": true, "store_position": last.0, "behind_ms": 0, "rebuilding": null,
-            "checkpoint_position": null, "trouble": null,
+            "position": last.0, "caught_up": true, "following": true, "store_position": last.0, "behind_ms": 0,
+            "rebuilding": null, "checkpoint_position": null, "trouble": null, "checkpoint_trouble": null,
+            "feed_trouble": null, "proof_trouble": null, "keys_trouble": null,
         })
     );
     assert_eq!(answered(&service, "/v1/read-models").await, told);
@@ -944,4 +978,146 @@ async fn no_question_waits_longer_than_the_operator_lets_it() {
     .await;
     assert_eq!((status, code.as_str()), (503, "projection_behind"));
     service.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_does_not_hold_up_the_end_of_the_service() {
+    let service = Running::start().await;
+    let address = service.url.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    // The second question is taken up with the first one's answer.
+    let healthy = "GET /healthz HTTP/1.1\r\nHost: kaigi\r\n\r\n";
+    let waiting = format!(
+        "GET /v1/active-calls?min_position=9&wait=29.5 HTTP/1.1\r\nHost: kaigi\r\nAuthorization: Bearer {}\r\n\r\n",
+        service.keys.reader
+    );
+    let questions = format!("{healthy}{waiting}");
+    connection.write_all(questions.as_bytes()).await.unwrap();
+    let mut first = [0; 15];
+    connection.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 204 No");
+    service.service.stop();
+    let mut rest = String::new();
+    in_time(connection.read_to_string(&mut rest)).await.unwrap();
+    let (_, answer) = rest.split_once("HTTP/1.1 503").expect("it is refused");
+    assert!(answer.contains("retry-after: 1"), "{answer}");
+    assert!(answer.contains(r#""code":"stopping""#), "{answer}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_is_a_number_of_seconds() {
+    let service = Running::start().await;
+    for (wait, expected) in [
+        ("0", (503, "projection_behind")),
+        ("0.01", (503, "projection_behind")),
+        ("-1", (422, "bad_value")),
+        ("soon", (422, "bad_value")),
+        ("NaN", (422, "bad_value")),
+    ] {
+        let path = format!("/v1/active-calls?min_position=9&wait={wait}");
+        let (status, code) = refused(&service, &path).await;
+        assert_eq!((status, code.as_str()), expected, "{wait}");
+    }
+    service.stop().await;
+}
+
+/// What everybody is told of whether the service can be relied upon, once it is of that status.
+async fn readiness(service: &Running, status: u16) -> (String, Value) {
+    let client = reqwest::Client::new();
+    let url = format!("{}/readyz", service.url);
+    in_time(async {
+        loop {
+            let answer = client.get(&url).send().await.unwrap();
+            if answer.status() == status {
+                let text = answer.text().await.unwrap();
+                let said = serde_json::from_str(&text).unwrap();
+                return (text, said);
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_may_ask_for_readiness_and_only_who_looks_after_it_is_told_why_not() {
+    let stand = Stand::of(MemoryStore::new());
+    let service = Running::with(Setup {
+        store: Arc::clone(&stand) as Arc<dyn EventStore>,
+        ..Setup::default()
+    })
+    .await;
+    let (_, ready) = readiness(&service, 200).await;
+    assert_eq!(ready, json!({"position": 0, "count": 0, "trouble": []}));
+    stand.go_away();
+    let (text, said) = readiness(&service, 503).await;
+    assert_eq!(
+        (&said["code"], &said["why"]),
+        (&json!("not_ready"), &json!("store_unavailable"))
+    );
+    assert_eq!((&said["position"], &said["count"]), (&json!(0), &json!(0)));
+    assert!(!text.contains("node-7"), "{text}");
+    for trouble in ["trouble", "feed_trouble"] {
+        let says = |told: &Value| {
+            told[trouble]
+                .as_str()
+                .is_some_and(|told| told.contains("node-7"))
+        };
+        while !says(&standing(&service).await) {
+            tokio::task::yield_now().await;
+        }
+    }
+    stand.come_back();
+    readiness(&service, 200).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_nothing_follows_the_store_for_is_not_ready() {
+    let stand = Stand::of(MemoryStore::new());
+    let service = Running::with(Setup {
+        store: Arc::clone(&stand) as Arc<dyn EventStore>,
+        ..Setup::default()
+    })
+    .await;
+    readiness(&service, 200).await;
+    stand.broken.store(true, Ordering::SeqCst);
+    stand.turned.send_modify(|times| *times += 1);
+    let (_, said) = in_time(async {
+        loop {
+            let said = readiness(&service, 503).await;
+            if said.1["why"] == "ended" {
+                return said;
+            }
+        }
+    })
+    .await;
+    assert_eq!(said["code"], "not_ready");
+    assert_eq!(standing(&service).await["following"], false);
+    stand.broken.store(false, Ordering::SeqCst);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_kept_is_told_and_nothing_is_refused_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in-the-way");
+    std::fs::write(&file, b"no folder").unwrap();
+    let service = Running::with(Setup {
+        folder: Some(file),
+        ..Setup::default()
+    })
+    .await;
+    let position = sent(&service, "c1", connect_call(ANA)).await;
+    let path = format!("/v1/active-calls?min_position={position}");
+    assert_eq!(rows(&service, &path).await.len(), 1);
+    let (text, said) = readiness(&service, 200).await;
+    assert_eq!(said["trouble"], json!(["proof"]));
+    assert!(!text.contains("in-the-way"), "{text}");
+    assert!(standing(&service).await["proof_trouble"].is_string());
+    let inner = Arc::clone(&service.service);
+    service.stop().await;
+    let not_kept = inner.views.standing().not_kept.expect("it is told");
+    assert!(not_kept.contains("in-the-way"), "{not_kept}");
 }
