@@ -14,7 +14,8 @@ pub struct Settings {
     pub max_header_bytes: usize,
     /// How long a client may take to send its headers, in milliseconds; and for the handshake before them.
     pub header_timeout_ms: u64,
-    /// How long a client may send nothing of a body, or take nothing of an answer, in milliseconds.
+    /// How long a client may send nothing of a body, a stream of commands among them, or take nothing of an answer, in
+    /// milliseconds. A body that is no stream must be there as a whole within four times as long.
     pub idle_timeout_ms: u64,
     /// How long a connection without a request is kept, in milliseconds.
     pub keep_alive_ms: u64,

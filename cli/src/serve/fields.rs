@@ -69,7 +69,7 @@ pub static FIELDS: [Field; 20] = [
     field(["header_timeout_ms", "header-timeout", "KAIGI_HEADER_TIMEOUT_MS"], Kind::Duration,
         "how long a client may take to send its headers, and for the handshake before them"),
     field(["idle_timeout_ms", "idle-timeout", "KAIGI_IDLE_TIMEOUT_MS"], Kind::Duration,
-        "how long a client may send nothing of a body, or take nothing of an answer"),
+        "how long a client may send nothing of a body or of a stream of commands, or take nothing of an answer"),
     field(["keep_alive_ms", "keep-alive", "KAIGI_KEEP_ALIVE_MS"], Kind::Duration,
         "how long a connection without a request is kept"),
     field(["max_connections", "max-connections", "KAIGI_MAX_CONNECTIONS"], Kind::Number,
