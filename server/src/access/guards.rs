@@ -151,7 +151,7 @@ impl Guards {
 
     /// Whose token stands in the query, if it is for that stream; it is taken out then.
     fn redeemed(&self, request: &mut Request, route: &Route) -> Option<Arc<str>> {
-        if request.method() != Method::GET || !tokens::is_stream(route) {
+        if request.method() != Method::GET || !route.is_stream() {
             return None;
         }
         let (owner, uri) = self.tokens.redeem(request.uri())?;
@@ -179,6 +179,11 @@ impl Denied {
         }
     }
 
+    /// Whose key it came with, if that is certain.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(Caller::key)
+    }
+
     fn known_by_nobody(problem: Problem) -> Self {
         Self {
             code: problem.code(),
@@ -191,14 +196,10 @@ impl Denied {
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
         let mut response = self.problem.into_response();
-        let extensions = response.extensions_mut();
-        extensions.insert(Refused {
+        response.extensions_mut().insert(Refused {
             code: self.code,
             rule: None,
         });
-        if let Some(key) = self.key {
-            extensions.insert(key);
-        }
         response
     }
 }
