@@ -258,7 +258,8 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(&guard.route));
     extensions.insert(caller.clone());
-    next.run(request).await
+    let answer = next.run(request).await;
+    guard.service.guards.bounded(&caller, answer)
 }
 
 /// Counts, times and tells of each request, whatever became of it.

@@ -76,6 +76,8 @@ pub static FIELDS: [Field; 20] = [
         "how many connections are served at once; more are answered 503"),
     field(["rate_per_key", "rate-per-key", "KAIGI_RATE_PER_KEY"], Kind::Number,
         "how many requests a second a key may make; 0 for as many as it likes"),
+    field(["max_streams_per_key", "max-streams-per-key", "KAIGI_MAX_STREAMS_PER_KEY"], Kind::Number,
+        "how many streams of server-sent events a key may have open at once"),
     field(["grace_ms", "grace", "KAIGI_GRACE_MS"], Kind::Duration,
         "how long what is under way may take once the service was told to stop"),
     field(["heartbeat_ms", "heartbeat", "KAIGI_HEARTBEAT_MS"], Kind::Duration,

@@ -2,8 +2,8 @@
 //! stream and a short time. They are kept by this process alone, and only their hashes.
 
 use crate::Settings;
+use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
-use axum::http::{Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
