@@ -28,6 +28,7 @@ pub(crate) async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    // One that comes while the service stops is under way, like one whose body still comes: it is answered.
     must_be("application/json", &headers)?;
     let text = text(body, &service.settings).await?;
     let request = parsed(&service, &call, &text)?;

@@ -51,12 +51,11 @@ impl Lines {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
+    /// The last line; null before the first.
     fn last(&self) -> Value {
         let text = self.text();
-        let last = text.lines().last();
-        last.map_or(Value::Null, |line| {
-            serde_json::from_str(line).unwrap_or_default()
-        })
+        let line = text.lines().last();
+        line.map_or(Value::Null, |line| serde_json::from_str(line).unwrap())
     }
 }
 
@@ -818,13 +817,13 @@ async fn the_log_tells_why_somebody_was_denied_and_no_secret() {
     let (of_reader, of_revoked, of_expired) = (id("reader"), id("revoked"), id("expired"));
     let service = Served::with_keys(keys).await;
     let ask = |key: &str| status(service.get("/v1/keys?secret=0800").bearer_auth(key));
-    // It is written by a thread of its own.
+    // A line may be written after its answer was read.
     let logged = async |code: &str, key: Value| {
-        let is_last = async || {
+        let is_told = || {
             let line = service.log.last();
             (&line["code"], &line["key"]) == (&json!(code), &key)
         };
-        eventually(code, is_last).await;
+        eventually(code, async || is_told()).await;
     };
     status(service.get("/v1/keys")).await;
     logged("key_missing", Value::Null).await;
