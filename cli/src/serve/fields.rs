@@ -47,7 +47,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 20] = [
+pub static FIELDS: [Field; 21] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
