@@ -333,7 +333,7 @@ fn post(headers: &str, body: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn whatever_is_sent_is_answered_and_the_service_goes_on() {
+async fn whatever_is_sent_is_answered_or_cut_off_and_the_service_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let address = address();
     let more = ["--idle-timeout", "300ms", "--header-timeout", "300ms"];
@@ -349,7 +349,7 @@ async fn whatever_is_sent_is_answered_and_the_service_goes_on() {
             "400",
         ),
         ("malformed JSON", post(&length(5), "{\"a\":"), false, "400"),
-        ("an empty body", post(&length(0), ""), false, &["400"]),
+        ("an empty body", post(&length(0), ""), false, "400"),
         (
             "a body of another type",
             post("Content-Type: text/plain\r\nContent-Length: 2\r\n", "{}"),
@@ -384,7 +384,8 @@ async fn whatever_is_sent_is_answered_and_the_service_goes_on() {
             "headers that never end",
             b"GET /healthz HTTP/1.1\r\nHost: l".to_vec(),
             false,
-            "408",
+            // There is no request to be answered.
+            "",
         ),
         (
             "a length that is none",
