@@ -174,10 +174,17 @@ fn is_no_such_call(error: &ClientError) -> bool {
     problem.is_some_and(|problem| problem.code == "call_not_found")
 }
 
-/// A service that cannot be reached is a store that cannot.
+/// A service that cannot be reached is a store that cannot; one whose store is damaged is a damaged store.
 fn of_reading(error: &ClientError) -> StoreError {
+    let damaged = error
+        .problem()
+        .filter(|problem| problem.code == "store_damaged");
     if error.is_passing() {
         StoreError::Unavailable(error.to_string())
+    } else if let Some(problem) = damaged {
+        // The error says that itself.
+        let what = problem.detail.trim_start_matches("the store is damaged: ");
+        StoreError::Corrupt(what.to_owned())
     } else {
         StoreError::Refused(error.to_string())
     }

@@ -9,6 +9,11 @@ use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How often the time in which a client may send nothing fits into that which a body may take that is wanted as a whole.
+const IDLE_TIMES: u64 = 4;
 
 /// A body, piece by piece.
 pub(crate) struct Pieces {
@@ -25,6 +30,9 @@ pub(crate) enum BrokenOff {
     /// Nothing more came.
     #[error("nothing came for {0} ms, and the body did not end")]
     Silent(u64),
+    /// It came too slowly.
+    #[error("the body did not end within {0} ms")]
+    Slow(u64),
 }
 
 impl Pieces {
@@ -95,7 +103,17 @@ pub(crate) async fn text(body: Body, settings: &Settings) -> Result<String, Prob
     if announced > most as u64 {
         return Err(too_large(most));
     }
-    let mut pieces = Pieces::of(body, settings);
+    let whole_ms = settings.idle_timeout_ms.saturating_mul(IDLE_TIMES);
+    let whole = whole(Pieces::of(body, settings), most);
+    let whole = timeout(Duration::from_millis(whole_ms), whole).await;
+    let bytes = whole.map_err(|_| Problem::from(BrokenOff::Slow(whole_ms)))??;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        malformed(format!("invalid UTF-8 at byte {}", valid + 1))
+    })
+}
+
+async fn whole(mut pieces: Pieces, most: usize) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     while let Some(piece) = pieces.next().await? {
         if bytes.len() + piece.len() > most {
@@ -103,10 +121,7 @@ pub(crate) async fn text(body: Body, settings: &Settings) -> Result<String, Prob
         }
         bytes.extend_from_slice(&piece);
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        malformed(format!("invalid UTF-8 at byte {}", valid + 1))
-    })
+    Ok(bytes)
 }
 
 /// The whole body, if it says that it is JSON and is JSON of that kind.
@@ -125,7 +140,9 @@ impl From<BrokenOff> for Problem {
         let said = format!("{broken_off}; send it again");
         match broken_off {
             BrokenOff::Failed(_) => malformed(said),
-            BrokenOff::Silent(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", said),
+            BrokenOff::Silent(_) | BrokenOff::Slow(_) => {
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", said)
+            }
         }
     }
 }

@@ -1,11 +1,13 @@
 //! One line a request, as JSON, without secrets and telephone numbers: of a path only its route is told.
 
 use crate::problem::Refused;
+use crate::route::Route;
 use axum::http::{Method, StatusCode};
 use domain::Timestamp;
 use domain::json::Text;
 use serde::Serialize;
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -45,8 +47,12 @@ pub struct Line {
     pub(crate) took: Duration,
     /// The trace it is part of.
     pub(crate) trace: Option<String>,
+    /// From where it came.
+    pub(crate) peer: Option<IpAddr>,
     /// The bytes of the answer's body, if that is not a stream.
     pub(crate) bytes: Option<u64>,
+    /// For how many lines of a stream of commands it stands, if not for a request as a whole.
+    pub(crate) lines: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +66,10 @@ struct Written<'a> {
     rule: Option<&'a str>,
     us: u64,
     trace: Option<&'a str>,
+    peer: Option<IpAddr>,
     bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<u64>,
 }
 
 impl Log {
@@ -88,6 +97,22 @@ impl Log {
     pub fn dropped(&self) -> u64 {
         let queue = self.0.as_ref();
         queue.map_or(0, |queue| queue.dropped.load(Ordering::Relaxed))
+    }
+
+    /// Tells of lines of a stream of commands that their sender may not send; the code is the last one's.
+    pub(crate) fn denied(&self, lines: u64, code: &'static str, key: &str, route: &Route) {
+        self.request(&Line {
+            method: route.method.clone(),
+            route: route.path,
+            status: StatusCode::FORBIDDEN,
+            key: Some(key.to_owned()),
+            refused: Some(Refused { code, rule: None }),
+            took: Duration::ZERO,
+            trace: None,
+            peer: None,
+            bytes: None,
+            lines: Some(lines),
+        });
     }
 
     pub(crate) fn request(&self, line: &Line) {
@@ -143,7 +168,9 @@ impl Line {
             rule: refused.and_then(|refused| refused.rule.as_deref()),
             us: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
             trace: self.trace.as_deref(),
+            peer: self.peer,
             bytes: self.bytes,
+            lines: self.lines,
         };
         let mut text = serde_json::to_string(&written).expect("texts and numbers are JSON");
         text.push('\n');
@@ -183,7 +210,9 @@ mod tests {
             refused: None,
             took: Duration::from_micros(5),
             trace: None,
+            peer: None,
             bytes: Some(0),
+            lines: None,
         }
     }
 

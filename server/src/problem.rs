@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::Revision;
+use domain::{Revision, StoreError};
 use serde_json::{Map, Value, json};
 
 /// Why a request was not carried out, and what to do instead.
@@ -17,6 +17,9 @@ pub struct Problem {
     /// Boxed, for it is mostly empty, and every answer has room for a problem.
     more: Box<Map<String, Value>>,
 }
+
+/// When to ask again what the store was away for, in seconds.
+const STORE_AWAY_S: u64 = 2;
 
 /// What a log line and the counters tell of a problem; put beside the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,15 @@ impl Problem {
         problem
     }
 
+    /// 500: the service failed, which was reported where it happened.
+    pub fn defect() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "defect",
+            "the service failed at this request; please report it",
+        )
+    }
+
     /// The rule that refused.
     #[must_use]
     pub fn rule(mut self, rule: impl Into<String>) -> Self {
@@ -78,6 +90,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after_s(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Something more for people.
+    #[must_use]
+    pub fn and(mut self, what: &str) -> Self {
+        self.detail = format!("{}; {what}", self.detail);
         self
     }
 
@@ -118,6 +137,21 @@ impl Problem {
         }
         fields.extend((*self.more).clone());
         body
+    }
+}
+
+/// A store that has no answer, whatever it was asked.
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        let failed = StatusCode::INTERNAL_SERVER_ERROR;
+        let said = error.to_string();
+        match error {
+            StoreError::Unavailable(_) => Self::try_again("store_unavailable", said, STORE_AWAY_S),
+            StoreError::Corrupt(_) => {
+                Self::new(failed, "store_damaged", said).and("`kaigi store check` finds the damage")
+            }
+            StoreError::Refused(_) => Self::new(failed, "store_refuses", said),
+        }
     }
 }
 

@@ -1,19 +1,23 @@
 //! The table of routes: each with who may take it and what it is asked and answers. The router, the guard in front of
 //! each handler and the OpenAPI document are made of it, so that none can know a route that another does not.
 
-use crate::access::{Access, Caller};
+use crate::access::Access;
 use crate::log::Line;
 use crate::problem::Refused;
+use crate::sse::EVENT_STREAM;
 use crate::{Problem, Service, access, calls, commands, feed, metrics, operations, read_models};
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use futures_util::FutureExt as _;
 use http_body::Body as _;
 use serde_json::Value;
-use std::sync::{Arc, LazyLock};
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
 /// What is asked for by one method at one path.
@@ -123,6 +127,13 @@ impl Route {
         self.parameter_names().any(|known| known == name)
     }
 
+    /// Whether it is a stream that a browser can follow.
+    pub(crate) fn is_stream(&self) -> bool {
+        let answers = self.operation.answers.iter();
+        let mut content = answers.flat_map(|answer| &answer.content);
+        self.method == Method::GET && content.any(|(media, _)| *media == EVENT_STREAM)
+    }
+
     pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
         let parameters = self.operation.parameters.iter();
         let in_query = parameters.filter(|parameter| parameter.place == Place::Query);
@@ -174,10 +185,15 @@ pub fn table() -> Vec<Arc<Route>> {
     TABLE.clone()
 }
 
-/// The methods that a path takes.
+/// The methods that a path takes; what can be got can be asked for its headers alone.
 fn methods(path: &str) -> String {
     let routes = table().into_iter().filter(|route| route.path == path);
-    let methods: Vec<_> = routes.map(|route| route.method.to_string()).collect();
+    let methods: Vec<_> = routes
+        .map(|route| match route.method {
+            Method::GET => "GET, HEAD".to_owned(),
+            ref other => other.to_string(),
+        })
+        .collect();
     methods.join(", ")
 }
 
@@ -223,56 +239,131 @@ struct Guard {
 
 /// Nobody reaches a handler but by way of this.
 async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
-    let caller = match guard.service.guards.admit(&mut request, &guard.route) {
+    let seen = request.extensions().get::<Arc<Seen>>().cloned();
+    let seen = seen.expect("every request is told of");
+    // It comes to one route, once.
+    let _ = seen.route.set(guard.route.path);
+    let admitted = guard.service.guards.admit(&mut request, &guard.route);
+    let key = match &admitted {
+        Ok(caller) => Some(caller.key()),
+        Err(denied) => denied.key(),
+    };
+    if let Some(key) = key {
+        let _ = seen.key.set(key.to_owned());
+    }
+    let caller = match admitted {
         Ok(caller) => caller,
-        Err(denied) => {
-            let mut response = denied.into_response();
-            response.extensions_mut().insert(guard.route);
-            return response;
-        }
+        Err(denied) => return denied.into_response(),
     };
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(&guard.route));
     extensions.insert(caller.clone());
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(guard.route);
-    response.extensions_mut().insert(caller);
-    response
+    let answer = next.run(request).await;
+    guard.service.guards.bounded(&caller, answer)
 }
 
 /// Counts, times and tells of each request, whatever became of it.
-async fn told(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = request.method().clone();
+async fn told(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
     let origin = request.headers().get("origin").cloned();
-    let trace = commands::trace(request.headers()).map(str::to_owned);
+    let telling = Telling::of(&service, &mut request);
     let mut response = match service.guards.admit_page(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => answered(request, next).await,
         Err(problem) => problem.into_response(),
     };
-    service
-        .guards
-        .answer_origin(origin.as_ref(), response.headers_mut());
-    let extensions = response.extensions();
-    let route = extensions
-        .get::<Arc<Route>>()
-        .map_or("-", |route| route.path);
-    let line = Line {
-        method,
-        route,
-        status: response.status(),
-        key: extensions
-            .get::<Caller>()
-            .map(|caller| caller.key().to_owned()),
-        refused: extensions.get::<Refused>().cloned(),
-        took: begun.elapsed(),
-        trace,
-        bytes: response.body().size_hint().exact(),
-    };
-    service.metrics.request(&line);
-    service.log.request(&line);
+    let headers = response.headers_mut();
+    service.guards.answer_origin(origin.as_ref(), headers);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, AS_IT_SAYS);
+    telling.answered(&response);
     response
 }
+
+/// What a browser is told, lest it take an answer for something else than it says it is.
+const AS_IT_SAYS: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// A defect of ours is an answer like any other; it was reported where it happened.
+async fn answered(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| Problem::defect().into_response())
+}
+
+/// What is found out of a request on its way to its handler.
+#[derive(Default)]
+struct Seen {
+    route: OnceLock<&'static str>,
+    key: OnceLock<String>,
+}
+
+/// What is told of a request once it is answered, or dropped before because its client is gone.
+struct Telling {
+    service: Arc<Service>,
+    begun: Instant,
+    method: Method,
+    trace: Option<String>,
+    peer: Option<IpAddr>,
+    seen: Arc<Seen>,
+    is_told: bool,
+}
+
+impl Telling {
+    fn of(service: &Arc<Service>, request: &mut Request) -> Self {
+        let seen = Arc::<Seen>::default();
+        request.extensions_mut().insert(Arc::clone(&seen));
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        Self {
+            service: Arc::clone(service),
+            begun: Instant::now(),
+            method: request.method().clone(),
+            trace: commands::trace(request.headers()).map(str::to_owned),
+            peer: peer.map(|ConnectInfo(peer)| peer.ip()),
+            seen,
+            is_told: false,
+        }
+    }
+
+    fn answered(mut self, response: &Response) {
+        let refused = response.extensions().get::<Refused>().cloned();
+        self.tell(
+            response.status(),
+            refused,
+            response.body().size_hint().exact(),
+        );
+    }
+
+    fn tell(&mut self, status: StatusCode, refused: Option<Refused>, bytes: Option<u64>) {
+        let line = Line {
+            method: self.method.clone(),
+            route: self.seen.route.get().copied().unwrap_or("-"),
+            status,
+            key: self.seen.key.get().cloned(),
+            refused,
+            took: self.begun.elapsed(),
+            trace: self.trace.take(),
+            peer: self.peer,
+            bytes,
+            lines: None,
+        };
+        self.service.metrics.request(&line);
+        self.service.log.request(&line);
+        self.is_told = true;
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if !self.is_told {
+            let gone = Refused {
+                code: "client_gone",
+                rule: None,
+            };
+            let status = StatusCode::from_u16(CLIENT_GONE).expect("it has three digits");
+            self.tell(status, Some(gone), None);
+        }
+    }
+}
+
+/// The status in the log and the counters of what nobody waited for, or was cut off when the service ended. Nobody is
+/// ever answered with it.
+const CLIENT_GONE: u16 = 499;
 
 async fn no_such_route() -> Problem {
     Problem::not_found(

@@ -14,7 +14,8 @@ pub struct Settings {
     pub max_header_bytes: usize,
     /// How long a client may take to send its headers, in milliseconds; and for the handshake before them.
     pub header_timeout_ms: u64,
-    /// How long a client may send nothing of a body, or take nothing of an answer, in milliseconds.
+    /// How long a client may send nothing of a body, a stream of commands among them, or take nothing of an answer, in
+    /// milliseconds. A body that is no stream must be there as a whole within four times as long.
     pub idle_timeout_ms: u64,
     /// How long a connection without a request is kept, in milliseconds.
     pub keep_alive_ms: u64,
@@ -22,6 +23,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// How many requests a second a key may make; 0 for as many as it likes.
     pub rate_per_key: u32,
+    /// How many streams of server-sent events a key may have open at once.
+    pub max_streams_per_key: usize,
     /// How long what is under way may take once the service was told to stop, in milliseconds.
     pub grace_ms: u64,
     /// How long a stream may be silent before it says that it is still there, in milliseconds.
@@ -49,6 +52,7 @@ impl Default for Settings {
             keep_alive_ms: 120_000,
             max_connections: 4096,
             rate_per_key: 0,
+            max_streams_per_key: 256,
             grace_ms: 20_000,
             heartbeat_ms: 15_000,
             max_waiting_events: 8192,

@@ -47,7 +47,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 20] = [
+pub static FIELDS: [Field; 21] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
@@ -69,13 +69,15 @@ pub static FIELDS: [Field; 20] = [
     field(["header_timeout_ms", "header-timeout", "KAIGI_HEADER_TIMEOUT_MS"], Kind::Duration,
         "how long a client may take to send its headers, and for the handshake before them"),
     field(["idle_timeout_ms", "idle-timeout", "KAIGI_IDLE_TIMEOUT_MS"], Kind::Duration,
-        "how long a client may send nothing of a body, or take nothing of an answer"),
+        "how long a client may send nothing of a body or of a stream of commands, or take nothing of an answer"),
     field(["keep_alive_ms", "keep-alive", "KAIGI_KEEP_ALIVE_MS"], Kind::Duration,
         "how long a connection without a request is kept"),
     field(["max_connections", "max-connections", "KAIGI_MAX_CONNECTIONS"], Kind::Number,
         "how many connections are served at once; more are answered 503"),
     field(["rate_per_key", "rate-per-key", "KAIGI_RATE_PER_KEY"], Kind::Number,
         "how many requests a second a key may make; 0 for as many as it likes"),
+    field(["max_streams_per_key", "max-streams-per-key", "KAIGI_MAX_STREAMS_PER_KEY"], Kind::Number,
+        "how many streams of server-sent events a key may have open at once"),
     field(["grace_ms", "grace", "KAIGI_GRACE_MS"], Kind::Duration,
         "how long what is under way may take once the service was told to stop"),
     field(["heartbeat_ms", "heartbeat", "KAIGI_HEARTBEAT_MS"], Kind::Duration,

@@ -1,7 +1,7 @@
 //! What the routes of keys and tokens answer.
 
 use super::key_file::{agent, supervisor};
-use super::tokens::{Full, MOST_PER_KEY, is_stream};
+use super::tokens::{Full, MOST_PER_KEY};
 use super::{Caller, KeyFile, KeyFileError, Keys, Role, Wanted};
 use crate::request::Params;
 use crate::route::{self, Route};
@@ -68,7 +68,7 @@ fn stream(text: &str) -> Result<PathAndQuery, Problem> {
 
 /// The stream at that path. A path that is written out goes before one that varies, as it does for the router.
 fn route_of(stream: &PathAndQuery) -> Option<Arc<Route>> {
-    let streams = route::table().into_iter().filter(|route| is_stream(route));
+    let streams = route::table().into_iter().filter(|route| route.is_stream());
     let named = streams.filter(|route| leads(route.path, stream.path()));
     named.min_by_key(|route| route.path.matches('{').count())
 }

@@ -3,10 +3,12 @@
 use super::keys::Standing;
 use super::origins::{self, Origins};
 use super::rates::Rates;
+use super::streams::Streams;
 use super::tokens::{self, Tokens};
 use super::{Access, Caller, Key, Keys};
 use crate::problem::Refused;
 use crate::route::Route;
+use crate::sse::EVENT_STREAM;
 use crate::{Problem, Settings};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -19,6 +21,7 @@ pub struct Guards {
     keys: Option<Keys>,
     tokens: Tokens,
     rates: Rates,
+    streams: Streams,
     origins: Origins,
 }
 
@@ -46,6 +49,7 @@ impl Guards {
             keys,
             tokens: Tokens::within(&settings),
             rates: Rates::within(&settings),
+            streams: Streams::within(&settings),
             origins: Origins::within(&settings),
         }
     }
@@ -56,6 +60,7 @@ impl Guards {
             keys: self.keys,
             tokens: Tokens::within(settings),
             rates: Rates::within(settings),
+            streams: Streams::within(settings),
             origins: Origins::within(settings),
         }
     }
@@ -116,6 +121,15 @@ impl Guards {
         }
     }
 
+    /// What the caller is answered: a stream only if its key has not too many of them.
+    pub(crate) fn bounded(&self, caller: &Caller, answer: Response) -> Response {
+        if self.keys.is_none() || !is_event_stream(&answer) {
+            return answer;
+        }
+        let begun = self.streams.begin(caller.key(), answer);
+        begun.unwrap_or_else(Problem::into_response)
+    }
+
     /// Refuses what a page of somebody else's makes a browser send.
     pub(crate) fn admit_page(&self, request: &Request) -> Result<(), Problem> {
         if self.keys.is_none() {
@@ -151,7 +165,7 @@ impl Guards {
 
     /// Whose token stands in the query, if it is for that stream; it is taken out then.
     fn redeemed(&self, request: &mut Request, route: &Route) -> Option<Arc<str>> {
-        if request.method() != Method::GET || !tokens::is_stream(route) {
+        if request.method() != Method::GET || !route.is_stream() {
             return None;
         }
         let (owner, uri) = self.tokens.redeem(request.uri())?;
@@ -179,6 +193,11 @@ impl Denied {
         }
     }
 
+    /// Whose key it came with, if that is certain.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(Caller::key)
+    }
+
     fn known_by_nobody(problem: Problem) -> Self {
         Self {
             code: problem.code(),
@@ -191,16 +210,17 @@ impl Denied {
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
         let mut response = self.problem.into_response();
-        let extensions = response.extensions_mut();
-        extensions.insert(Refused {
+        response.extensions_mut().insert(Refused {
             code: self.code,
             rule: None,
         });
-        if let Some(key) = self.key {
-            extensions.insert(key);
-        }
         response
     }
+}
+
+fn is_event_stream(answer: &Response) -> bool {
+    let media_type = answer.headers().get(header::CONTENT_TYPE);
+    media_type.is_some_and(|media_type| media_type.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
 }
 
 /// The text after `Bearer`, which may be written in any case. Two headers could be read one way here and another way by

@@ -15,6 +15,7 @@ mod keys;
 mod origins;
 mod rates;
 mod routes;
+mod streams;
 mod tokens;
 
 pub use guards::Guards;

@@ -2,9 +2,8 @@
 //! stream and a short time. They are kept by this process alone, and only their hashes.
 
 use crate::Settings;
-use crate::route::Route;
+use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
-use axum::http::{Method, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
@@ -94,16 +93,6 @@ impl Tokens {
         let uri = Uri::from_parts(parts).ok()?;
         holds.then(|| (Arc::clone(&token.key), uri))
     }
-}
-
-/// Whether it is a stream that a browser can follow.
-pub(super) fn is_stream(route: &Route) -> bool {
-    let mut content = route
-        .operation
-        .answers
-        .iter()
-        .flat_map(|answer| &answer.content);
-    route.method == Method::GET && content.any(|(media, _)| *media == "text/event-stream")
 }
 
 /// Whether anything stands in the query that would be a token.

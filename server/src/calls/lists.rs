@@ -70,7 +70,7 @@ impl Lists {
             Ok(list) => list,
             Err(error) => {
                 self.drop_list(&filter);
-                return Err(super::store_failed(&error));
+                return Err(Problem::from(&error));
             }
         };
         drop(turn);

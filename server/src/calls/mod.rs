@@ -13,10 +13,8 @@ use crate::read_models::{
 use crate::route::{Handled, Operation, Parameter};
 use crate::{Problem, Service};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use domain::StoreError;
 use projections::{CallFilter, ListedCall};
 use serde_json::json;
 use std::sync::Arc;
@@ -101,22 +99,5 @@ fn calls_operation() -> Operation {
         body: None,
         answers: list_answers("ListedCalls", &["ListedCall"]),
         problems: &[406, 422, 500, 503],
-    }
-}
-
-/// What a store that has no answer is answered with.
-fn store_failed(error: &StoreError) -> Problem {
-    match error {
-        StoreError::Unavailable(_) => Problem::try_again("store_unavailable", error.to_string(), 1),
-        StoreError::Corrupt(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "store_damaged",
-            format!("{error}; `kaigi store check` finds the damage"),
-        ),
-        StoreError::Refused(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "store_refused",
-            error.to_string(),
-        ),
     }
 }

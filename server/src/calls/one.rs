@@ -1,6 +1,5 @@
 //! One call: as it stands, as it stood, and how it came there.
 
-use super::store_failed;
 use crate::access::HISTORY;
 use crate::read_models::{Asked, Format, KAIGI_POSITION, has, ndjson, text};
 use crate::request::CallInPath;
@@ -151,7 +150,7 @@ fn position(events: &[StoredEvent]) -> HeaderValue {
 
 async fn history(service: &Service, call: &CallId) -> Result<Vec<StoredEvent>, Problem> {
     let events = service.store.read_call(call, Revision(0)).await;
-    let events = events.map_err(|error| store_failed(&error))?;
+    let events = events.map_err(|error| Problem::from(&error))?;
     if events.is_empty() {
         let detail = format!("there is no call {call}; connect_call opens one");
         return Err(Problem::not_found("call_not_found", detail).rule("R1"));

@@ -240,8 +240,9 @@ struct Calls {
 enum Course {
     /// One of its commands is being judged, and these wait for it.
     UnderWay(VecDeque<Job>),
-    /// One of its commands was not decided: what follows must not be judged as if that had never been sent.
-    Undecided(HandleError),
+    /// One of its commands was not decided: what follows must not be judged as if that had never been sent, until it
+    /// has been sent again.
+    Undecided(CommandId, HandleError),
 }
 
 impl Calls {
@@ -249,12 +250,12 @@ impl Calls {
         let mut courses = self.courses();
         match courses.get_mut(&job.asked.request.call) {
             Some(Course::UnderWay(waiting)) => waiting.push_back(job),
-            Some(Course::Undecided(error)) => {
-                let error = error.clone();
+            Some(Course::Undecided(id, error)) if *id != job.asked.id => {
+                let (id, error) = (*id, error.clone());
                 drop(courses);
-                self.not_judged(job, &error);
+                self.not_judged(job, id, &error);
             }
-            None => {
+            Some(Course::Undecided(..)) | None => {
                 let call = job.asked.request.call.clone();
                 courses.insert(call, Course::UnderWay(VecDeque::new()));
                 drop(courses);
@@ -273,30 +274,28 @@ impl Calls {
                 read_at,
             } = &job.asked;
             let result = self.handler.handle(request, *id, *read_at).await;
-            next = self.after(&request.call, &result);
+            next = self.after(&request.call, *id, &result);
             self.tell(&job, result.as_ref());
             answer(job, result);
         }
     }
 
     /// The call's next command, if one waits and may be judged.
-    fn after(&self, call: &CallId, result: &Result<Answer, HandleError>) -> Option<Job> {
-        let mut courses = self.courses();
+    fn after(
+        &self,
+        call: &CallId,
+        id: CommandId,
+        result: &Result<Answer, HandleError>,
+    ) -> Option<Job> {
         if let Err(error) = result
             && RejectionJson::of(error).is_none()
         {
-            let course = courses.insert(call.clone(), Course::Undecided(error.clone()));
-            drop(courses);
-            if let Some(Course::UnderWay(waiting)) = course {
-                for job in waiting {
-                    self.not_judged(job, error);
-                }
-            }
-            return None;
+            return self.sent_again(call, id, error);
         }
+        let mut courses = self.courses();
         let next = match courses.get_mut(call) {
             Some(Course::UnderWay(waiting)) => waiting.pop_front(),
-            Some(Course::Undecided(_)) | None => None,
+            Some(Course::Undecided(..)) | None => None,
         };
         if next.is_none() {
             courses.remove(call);
@@ -304,10 +303,46 @@ impl Calls {
         next
     }
 
-    fn not_judged(&self, job: Job, error: &HandleError) {
+    /// The command that was not decided, if it has been sent again already; those before it are not judged.
+    fn sent_again(&self, call: &CallId, id: CommandId, error: &HandleError) -> Option<Job> {
+        let (passed, again) = {
+            let mut courses = self.courses();
+            let Some(Course::UnderWay(mut waiting)) = courses.remove(call) else {
+                return None;
+            };
+            let again = waiting.iter().position(|job| job.asked.id == id);
+            let later = waiting.split_off(again.unwrap_or(waiting.len()));
+            (waiting, Self::resume(&mut courses, call, id, error, later))
+        };
+        for job in passed {
+            self.not_judged(job, id, error);
+        }
+        again
+    }
+
+    /// Takes the first of those that came later, which is the undecided one again; without any it is waited for.
+    fn resume(
+        courses: &mut HashMap<CallId, Course>,
+        call: &CallId,
+        id: CommandId,
+        error: &HandleError,
+        mut later: VecDeque<Job>,
+    ) -> Option<Job> {
+        let again = later.pop_front();
+        let course = match &again {
+            Some(_) => Course::UnderWay(later),
+            None => Course::Undecided(id, error.clone()),
+        };
+        courses.insert(call.clone(), course);
+        again
+    }
+
+    fn not_judged(&self, job: Job, earlier: CommandId, error: &HandleError) {
         self.tell(&job, Err(error));
-        let said = "an earlier command of this call was not decided; send both again";
-        undecided(job, said, error.clone());
+        let said = format!(
+            "an earlier command of this call was not decided; send both again, first the one with the id {earlier}"
+        );
+        undecided(job, &said, error.clone());
     }
 
     fn tell(&self, job: &Job, result: Result<&Answer, &HandleError>) {

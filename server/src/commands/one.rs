@@ -1,7 +1,7 @@
 //! One command for one call.
 
 use super::headers::complete;
-use super::{TooFarAhead, must_have_happened, must_run, refusal};
+use super::{TooFarAhead, must_have_happened, refusal};
 use crate::access::Caller;
 use crate::body::{must_be, text};
 use crate::metrics::{Outcome, UNKNOWN};
@@ -28,8 +28,7 @@ pub(crate) async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    // One whose body still comes is under way: it is answered.
-    must_run(&service)?;
+    // One that comes while the service stops is under way, like one whose body still comes: it is answered.
     must_be("application/json", &headers)?;
     let text = text(body, &service.settings).await?;
     let request = parsed(&service, &call, &text)?;
@@ -113,51 +112,6 @@ fn accepted(answer: &Answer) -> Response {
 
 /// A panic was reported where it happened.
 fn defect() -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "defect",
-        "the service failed at this command; please report it, and send it again with the same id to learn whether it \
-         was accepted",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Settings;
-    use crate::access::Guards;
-    use crate::log::Log;
-    use crate::service::Parts;
-    use axum::extract::Request as HttpRequest;
-    use domain::{EventStore, Handler, MemoryStore};
-    use tower::ServiceExt as _;
-
-    async fn service() -> Arc<Service> {
-        let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
-        let parts = Parts {
-            handler: Handler::new(Arc::clone(&store)),
-            store,
-            settings: Settings::default(),
-            guards: Guards::open(),
-            folder: None,
-            log: Log::silent(),
-        };
-        Service::start(parts).await.expect("a store in memory")
-    }
-
-    /// Its connections end by then, so that only one that is accepted in the same moment gets this far.
-    #[tokio::test]
-    async fn what_comes_while_the_service_stops_is_sent_elsewhere() {
-        let service = service().await;
-        service.stop();
-        for path in ["/v1/calls/c1/commands", "/v1/commands"] {
-            let request = HttpRequest::post(path).header("host", "localhost");
-            let request = request.body(Body::empty()).expect("a request");
-            let response = service.router().oneshot(request).await.expect("an answer");
-            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-        }
-        let events = service.store.info().await.expect("it answers").events;
-        assert_eq!(events, Some(0));
-    }
+    Problem::defect()
+        .and("send the command again with the same id to learn whether it was accepted")
 }

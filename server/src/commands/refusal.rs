@@ -9,9 +9,6 @@ use domain::{CallId, CommandId, HandleError, RejectionCode, StoreError};
 /// When to send a command again that others were in the way of.
 const UNSETTLED_S: u64 = 1;
 
-/// When to send a command again that the store was away for.
-const UNAVAILABLE_S: u64 = 5;
-
 /// What is no command, or none for this call.
 pub(crate) fn invalid(error: &InvalidCommand) -> Problem {
     match code(error) {
@@ -65,22 +62,14 @@ fn problem(error: &HandleError) -> Problem {
 }
 
 fn of_store(error: &StoreError) -> Problem {
-    let failed = StatusCode::INTERNAL_SERVER_ERROR;
+    let problem = Problem::from(error);
     match error {
-        StoreError::Unavailable(_) => Problem::try_again(
-            "store_unavailable",
-            format!(
-                "{error}; send the command again with the same id to learn whether it was accepted"
-            ),
-            UNAVAILABLE_S,
+        StoreError::Unavailable(_) => {
+            problem.and("send the command again with the same id to learn whether it was accepted")
+        }
+        StoreError::Corrupt(_) => problem.and(
+            "nothing was written, and sending it again changes nothing until the store is repaired",
         ),
-        StoreError::Corrupt(_) => Problem::new(
-            failed,
-            "store_damaged",
-            format!(
-                "{error}; nothing was written, and sending it again changes nothing until the store is repaired"
-            ),
-        ),
-        StoreError::Refused(_) => Problem::new(failed, "store_refuses", error.to_string()),
+        StoreError::Refused(_) => problem,
     }
 }

@@ -21,7 +21,7 @@ use domain::{Correlation, Request};
 use futures_util::stream::unfold;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 const NDJSON: &str = "application/x-ndjson";
@@ -34,6 +34,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How long a sender that was told to stop has for stopping, in milliseconds, before it is cut off.
 const LINGER_MS: u64 = 1000;
+
+/// How long after one line of the log the next may tell what a sender may not send, in milliseconds.
+const BETWEEN_DENIALS_MS: u64 = 1000;
 
 pub(crate) async fn send(
     State(service): State<Arc<Service>>,
@@ -59,6 +62,7 @@ pub(crate) async fn send(
         correlation: correlation(&headers),
         intake,
         line: 0,
+        denials: Denials::default(),
     };
     // Reads for as long as somebody takes the answers.
     tokio::spawn(reader.read(pieces));
@@ -77,6 +81,7 @@ struct Reader {
     intake: Intake,
     /// The line that was taken last.
     line: u64,
+    denials: Denials,
 }
 
 /// Why no more lines are taken.
@@ -107,9 +112,41 @@ impl End {
     }
 }
 
+/// Lines that their sender may not send, and that the log was not told of yet.
+#[derive(Default)]
+struct Denials {
+    lines: u64,
+    /// Of the last of them.
+    code: &'static str,
+    told: Option<Instant>,
+}
+
+impl Denials {
+    fn add(&mut self, code: &'static str) {
+        self.lines += 1;
+        self.code = code;
+    }
+
+    /// Whoever sends nothing else must not fill the log.
+    fn are_due(&self) -> bool {
+        let between = Duration::from_millis(BETWEEN_DENIALS_MS);
+        self.told.is_none_or(|told| told.elapsed() >= between)
+    }
+
+    fn tell(&mut self, service: &Service, caller: &Caller, route: &Route) {
+        if self.lines == 0 {
+            return;
+        }
+        let lines = std::mem::take(&mut self.lines);
+        service.log.denied(lines, self.code, caller.key(), route);
+        self.told = Some(Instant::now());
+    }
+}
+
 impl Reader {
     async fn read(mut self, mut pieces: Pieces) {
         let end = self.read_lines(&mut pieces).await;
+        self.denials.tell(&self.service, &self.caller, &self.route);
         let Some(said) = end.said() else { return };
         if let Some(place) = self.intake.place(self.line + 1).await {
             place.unreadable(&said);
@@ -183,7 +220,7 @@ impl Reader {
         }
     }
 
-    fn judge(&self, line: Line, place: Place) {
+    fn judge(&mut self, line: Line, place: Place) {
         match parsed(line) {
             Ok(request) => self.ask(request, place),
             Err((code, error)) => {
@@ -194,7 +231,7 @@ impl Reader {
         }
     }
 
-    fn ask(&self, mut request: Request, place: Place) {
+    fn ask(&mut self, mut request: Request, place: Place) {
         let handler = &self.service.handler;
         if request.correlation.is_none() {
             request.correlation.clone_from(&self.correlation);
@@ -210,8 +247,18 @@ impl Reader {
                 let kind = asked.request.command.name();
                 let metrics = &self.service.metrics;
                 metrics.unjudged(kind, outcome, rejection.code);
+                if outcome == Outcome::Denied {
+                    self.denied(rejection.code);
+                }
                 place.refused(&asked.request.call, asked.id, rejection);
             }
+        }
+    }
+
+    fn denied(&mut self, code: &'static str) {
+        self.denials.add(code);
+        if self.denials.are_due() {
+            self.denials.tell(&self.service, &self.caller, &self.route);
         }
     }
 

@@ -46,7 +46,7 @@ impl From<Broken> for Problem {
                  it does not hold, everything is read anew",
                 5,
             ),
-            Broken::Store(error) => unavailable(&error.to_string()),
+            Broken::Store(error) => Problem::from(&error),
         }
     }
 }
@@ -198,7 +198,7 @@ impl Reading {
     async fn reach(&self, position: Position) -> Result<(), Problem> {
         self.caught_up().await?;
         let last = self.store.info().await;
-        let last = last.map_err(|error| unavailable(&error.to_string()))?.last;
+        let last = last.map_err(|error| Problem::from(&error))?.last;
         let end = self.live.end().reached;
         if position > last.max(end.position) {
             return Err(ahead_of_store(end));

@@ -123,6 +123,8 @@ fn protocol(service: &Service) -> Builder<TokioExecutor> {
     let mut protocol = Builder::new(TokioExecutor::new());
     protocol
         .http1()
+        // Who has asked may close its side and wait; whether anybody is still there, writing tells.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(room);

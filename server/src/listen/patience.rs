@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// How long what may take.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ pub(super) enum Late {
 pub(super) struct Pulse {
     patience: Patience,
     state: Mutex<State>,
+    /// It can be late sooner than it could before.
+    is_sooner: Notify,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,8 @@ struct State {
     /// Since when a piece of an answer was not followed by the next.
     answers_wait: HashMap<u64, Instant>,
     next_answer: u64,
+    /// Until when whoever waits for it to be late sleeps; none for as long as nothing happens.
+    wakes: Option<Instant>,
 }
 
 /// While no request is under way.
@@ -70,10 +75,12 @@ impl Pulse {
             writing_waits: None,
             answers_wait: HashMap::new(),
             next_answer: 0,
+            wakes: None,
         };
         Self {
             patience,
             state: Mutex::new(state),
+            is_sooner: Notify::new(),
         }
     }
 
@@ -81,17 +88,30 @@ impl Pulse {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Something happened; whoever sleeps too long for it wakes.
+    fn happened<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let changed = change(&mut state);
+        let due = state.due(&self.patience).map(|(due, _)| due);
+        if due.is_some_and(|due| state.wakes.is_none_or(|wakes| due < wakes)) {
+            state.wakes = due;
+            self.is_sooner.notify_one();
+        }
+        changed
+    }
+
     /// The next is due now: the handshake is done, or the connection is to end.
     pub(super) fn begin(&self) {
-        self.state().between = Between::Arriving(Instant::now());
+        self.happened(|state| state.between = Between::Arriving(Instant::now()));
     }
 
     /// Bytes came in.
     pub(super) fn read(&self) {
-        let mut state = self.state();
-        if let (Between::Quiet(_), false) = (state.between, state.is_shared) {
-            state.between = Between::Arriving(Instant::now());
-        }
+        self.happened(|state| {
+            if let (Between::Quiet(_), false) = (state.between, state.is_shared) {
+                state.between = Between::Arriving(Instant::now());
+            }
+        });
     }
 
     /// Bytes went out.
@@ -105,7 +125,9 @@ impl Pulse {
 
     /// Bytes cannot go out.
     pub(super) fn cannot_write(&self) {
-        self.state().writing_waits.get_or_insert_with(Instant::now);
+        self.happened(|state| {
+            state.writing_waits.get_or_insert_with(Instant::now);
+        });
     }
 
     /// A request has come in; `is_shared` if others may come before it is answered.
@@ -123,23 +145,23 @@ impl Pulse {
     /// Waits until it is late with something.
     pub(super) async fn late(&self) -> Late {
         loop {
-            let now = Instant::now();
-            // What begins after now cannot be late before that.
-            let latest = now + self.patience.shortest();
-            let due = self.state().due(&self.patience);
-            match due {
-                Some((due, late)) if due <= now => return late,
-                Some((due, _)) => sleep_until(due.min(latest)).await,
-                None => sleep_until(latest).await,
+            match self.due() {
+                Some((due, late)) if due <= Instant::now() => return late,
+                Some((due, _)) => {
+                    // Whichever comes first, what is due is looked at anew.
+                    let _ = timeout_at(due, self.is_sooner.notified()).await;
+                }
+                None => self.is_sooner.notified().await,
             }
         }
     }
-}
 
-impl Patience {
-    fn shortest(&self) -> Duration {
-        let shortest = self.header.min(self.idle).min(self.keep_alive);
-        shortest.max(Duration::from_millis(10))
+    /// What it will be late with first, and when, for whoever sleeps until then.
+    fn due(&self) -> Option<(Instant, Late)> {
+        let mut state = self.state();
+        let due = state.due(&self.patience);
+        state.wakes = due.map(|(due, _)| due);
+        due
     }
 }
 
@@ -161,8 +183,8 @@ impl State {
 impl UnderWay {
     /// A piece of the answer was handed over; whoever takes it comes for the next.
     pub(super) fn handed_over(&self) {
-        let mut state = self.pulse.state();
-        state.answers_wait.insert(self.answer, Instant::now());
+        self.pulse
+            .happened(|state| state.answers_wait.insert(self.answer, Instant::now()));
     }
 
     /// They came.
@@ -173,9 +195,10 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.pulse.state();
-        state.answers_wait.remove(&self.answer);
-        state.under_way -= 1;
-        state.between = Between::Quiet(Instant::now());
+        self.pulse.happened(|state| {
+            state.answers_wait.remove(&self.answer);
+            state.under_way -= 1;
+            state.between = Between::Quiet(Instant::now());
+        });
     }
 }

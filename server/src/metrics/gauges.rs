@@ -2,6 +2,7 @@
 
 use super::labels::ByPhase;
 use crate::Service;
+use crate::access::Keys;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
 use projections::{ActiveCall, OwedWrapUp};
@@ -37,6 +38,8 @@ pub(crate) struct Gauges {
     pub(crate) commits: Option<CommitFigures>,
     /// Lines that were not written to the log because it took no more.
     pub(crate) log_lines_dropped: u64,
+    /// How often the key file could not be read, so that the keys before stayed in force.
+    pub(crate) failed_key_reads: Option<u64>,
 }
 
 /// Asks everybody who knows.
@@ -64,6 +67,7 @@ pub(crate) async fn observe(service: &Service) -> Gauges {
         subscribers: Some(subscribers as u64),
         commits: service.store.commits(),
         log_lines_dropped: service.log.dropped(),
+        failed_key_reads: service.guards.keys().map(Keys::failed_reads),
     }
 }
 
@@ -93,6 +97,13 @@ impl Gauges {
             "Lines that were not written to the log because it took no more",
             ConstCounter::new(self.log_lines_dropped),
         );
+        if let Some(failed) = self.failed_key_reads {
+            registry.register(
+                "failed_key_reads",
+                "How often the key file could not be read, so that the keys before stayed in force",
+                ConstCounter::new(failed),
+            );
+        }
         registry
     }
 

@@ -35,6 +35,11 @@ pub fn document(routes: &[Arc<Route>]) -> Value {
                     "type": "http", "scheme": "bearer",
                     "description": "A key that `kaigi keys create` told once.",
                 },
+                "token": {
+                    "type": "apiKey", "in": "query", "name": "token",
+                    "description": "For a browser's EventSource, which cannot send a key: a token for this one stream, \
+                                    of `POST /v1/tokens`.",
+                },
             },
         },
     })
@@ -78,7 +83,7 @@ fn operation(route: &Route) -> Value {
         "description": described(about, route.access),
         "parameters": parameters.iter().map(parameter).collect::<Vec<_>>(),
         "responses": responses(answers, problems, route.access),
-        "security": security(route.access),
+        "security": security(route),
     });
     if let Some((media_type, schema)) = body {
         operation["requestBody"] = json!({
@@ -170,9 +175,10 @@ fn problem(status: u16) -> Value {
     })
 }
 
-fn security(access: Access) -> Value {
-    match access {
+fn security(route: &Route) -> Value {
+    match route.access {
         Access::Everyone => json!([]),
+        Access::Roles(_) if route.is_stream() => json!([{"key": []}, {"token": []}]),
         Access::Roles(_) => json!([{"key": []}]),
     }
 }

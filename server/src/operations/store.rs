@@ -5,10 +5,10 @@ use crate::access::STORE;
 use crate::route::{Answer, Handled, Operation, Route};
 use crate::{Problem, Service};
 use axum::extract::State;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use domain::{StoreError, StoreInfo};
+use domain::StoreInfo;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -37,20 +37,9 @@ pub(crate) fn routes() -> Vec<Handled> {
 
 async fn store(State(service): State<Arc<Service>>) -> Result<impl IntoResponse, Problem> {
     let info = service.store.info().await;
-    let info = info.map_err(|error| not_told(&error))?;
+    let info = info.map_err(|error| Problem::from(&error))?;
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((json, told(info).to_string()))
-}
-
-fn not_told(error: &StoreError) -> Problem {
-    match error {
-        StoreError::Unavailable(_) => Problem::try_again("store_unavailable", error.to_string(), 1),
-        StoreError::Corrupt(_) | StoreError::Refused(_) => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "store_failed",
-            error.to_string(),
-        ),
-    }
 }
 
 fn told(info: StoreInfo) -> Value {

@@ -13,6 +13,7 @@ use tests::program::{Ran, Run, bare, on};
 use tests::scripted::{Scripted, answer, begun, problem, streamed};
 use tests::service::Running as Service;
 use tests::service_program::Serving;
+use uuid::Uuid;
 
 /// The program with those arguments, through that service.
 fn through(url: &str, args: &str) -> Run {
@@ -255,6 +256,21 @@ fn a_service_that_takes_no_more_lines_is_sent_the_others_again() {
     let ran = through(&service.url, "run -").input(commands(4)).run();
     assert_eq!(ran.ended_with(0).lines().len(), 4);
     assert_eq!(service.asked().len(), 2);
+}
+
+#[test]
+fn a_damaged_store_is_one_through_a_service_too() {
+    let stands = json!({ "store": Uuid::new_v4().to_string(), "position": 7 }).to_string();
+    let service = Scripted::new(move |asked| {
+        if asked.path.starts_with("/v1/position") {
+            return answer(200, "application/json", &stands);
+        }
+        let said = "the store is damaged: a block is missing";
+        problem(500, "store_damaged", said, &[])
+    });
+    let ran = through(&service.url, "store digest").run().ended_with(6);
+    let said = "kaigi: the store is damaged: a block is missing";
+    assert!(ran.err.contains(said), "{ran:#?}");
 }
 
 #[test]

@@ -602,13 +602,24 @@ async fn a_page_of_another_origin_is_refused_and_an_allowed_one_may_read_every_a
         );
         assert_eq!(headers["vary"], "origin");
         let shown = headers["access-control-expose-headers"].to_str().unwrap();
-        for name in ["etag", "kaigi-position", "retry-after", "link"] {
+        for name in [
+            "etag",
+            "kaigi-position",
+            "kaigi-as-of",
+            "kaigi-store",
+            "kaigi-count",
+            "kaigi-rolling-hash",
+            "kaigi-caught-up",
+            "retry-after",
+            "link",
+        ] {
             assert!(shown.split(", ").any(|shown| shown == name), "{name}");
         }
         assert!(!headers.contains_key("access-control-allow-credentials"));
     }
     let plain = service.get("/healthz").send().await.unwrap();
     assert_eq!(plain.headers()["vary"], "origin");
+    assert_eq!(plain.headers()["x-content-type-options"], "nosniff");
     service.stop().await;
 }
 
@@ -636,10 +647,9 @@ async fn a_preflight_needs_no_key_and_tells_the_methods_of_the_path() {
             .collect::<BTreeSet<_>>()
     };
     let methods = told("access-control-allow-methods");
-    assert!(
-        methods.contains("GET") && methods.contains("POST"),
-        "{methods:?}"
-    );
+    for method in ["GET", "HEAD", "POST"] {
+        assert!(methods.contains(method), "{methods:?}");
+    }
     let taken = told("access-control-allow-headers");
     for name in [
         "authorization",
@@ -729,6 +739,70 @@ async fn a_key_that_asks_too_often_is_told_when_to_ask_again_and_no_other_is() {
     );
     assert!(service.admits(&of_slow).await);
     eventually("it may ask again", async || service.admits(&of_fast).await).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_has_so_many_streams_and_no_more_until_one_ends() {
+    let (mut keys, held) = one_of_each();
+    let (other, of_other) = Key::create("other", vec![Grant::Reader]);
+    keys.push(other);
+    let settings = Settings {
+        max_streams_per_key: 2,
+        heartbeat_ms: 20,
+        ..Settings::default()
+    };
+    let service = Served::by(Guards::new(Keys::of(keys)), settings).await;
+    let stream = async |key: &str| {
+        let stream = service.get("/v1/active-calls/changes").bearer_auth(key);
+        stream.send().await.unwrap()
+    };
+    let open = [stream(&held.reader).await, stream(&held.reader).await];
+    assert!(open.iter().all(|stream| stream.status() == 200));
+    let refused = stream(&held.reader).await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    let problem: Value = serde_json::from_str(&refused.text().await.unwrap()).unwrap();
+    assert_eq!(problem["code"], "too_many_streams");
+    assert_eq!(stream(&of_other).await.status(), 200);
+    let list = service.get("/v1/active-calls").bearer_auth(&held.reader);
+    assert_eq!(status(list).await, 200, "what is no stream is no stream");
+    drop(open);
+    eventually("there is room again", async || {
+        stream(&held.reader).await.status() == 200
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_tells_of_lines_that_their_sender_may_not_send() {
+    let (desk, text) = Key::create("desk", vec![Grant::Desk("ana".parse().unwrap())]);
+    let id = desk.id.clone();
+    let service = Served::with_keys(vec![desk]).await;
+    let line = json!({"call": "c1", "type": "press_end", "by": "agent:ben"});
+    let request = service.request(Method::POST, "/v1/commands");
+    let request = request.header("content-type", "application/x-ndjson");
+    let request = request
+        .bearer_auth(&text)
+        .body(format!("{line}\n").repeat(100));
+    assert_eq!(status(request).await, 200);
+    let told = || {
+        let text = service.log.text();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let denied = lines.filter(|line: &Value| line["code"] == "not_yours");
+        denied.collect::<Vec<_>>()
+    };
+    let count = || {
+        told()
+            .iter()
+            .map(|line| line["lines"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    eventually("all of them are told", async || count() == 100).await;
+    assert!(told().len() < 100, "many in one line");
+    assert_eq!(told()[0]["route"], "/v1/commands");
+    assert_eq!(told()[0]["key"], id.as_str());
     service.stop().await;
 }
 
@@ -904,7 +978,12 @@ async fn a_changed_key_file_is_read_again_and_a_bad_one_leaves_the_keys_in_force
         })
         .await;
         assert!(service.admits(&of_first).await && service.admits(&of_second).await);
-        assert!(keys().failed_reads() > 0);
+        let metrics = service.get("/metrics").bearer_auth(&of_first).send().await;
+        let metrics = metrics.unwrap().text().await.unwrap();
+        let failed = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("kaigi_failed_key_reads_total "));
+        assert!(failed.unwrap().parse::<u64>().unwrap() > 0);
         let wanted = json!({"name": "x", "roles": ["reader"]});
         let (status, _) = service.post(&of_first, "/v1/keys", &wanted).await;
         assert_eq!(status, 503);

@@ -423,3 +423,18 @@ async fn a_client_that_goes_away_does_not_undo_its_command_and_can_ask_again() {
     assert_eq!(store.events().await, 1, "nothing twice");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_defect_is_answered_and_the_service_goes_on() {
+    let (_, service) = Watched::open().defective().served().await;
+    problem(send(&service, CONNECT, &[]).await, 500, "defect").await;
+    for path in ["/v1/calls/c1", "/v1/calls/c1?at=2026-01-01T00:00:00.000Z"] {
+        let asked = service.get(&service.keys.auditor, path).send().await;
+        problem(asked.expect("it answers"), 500, "defect").await;
+    }
+    let metrics = service.get(&service.keys.operator, "/metrics").send().await;
+    let metrics = metrics.expect("it answers").text().await.unwrap();
+    let counted = "route=\"/v1/calls/{call}\",method=\"GET\",status=\"500\"} 2";
+    assert!(metrics.contains(counted), "{metrics}");
+    service.stop().await;
+}

@@ -4,13 +4,14 @@ use domain::{Handler, MemoryStore};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::Value;
 use server::access::{Guards, Keys};
 use server::listen::{Certificate, Listener, serve};
 use server::log::Log;
 use server::service::Parts;
 use server::{Service, Settings};
 use std::fs;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -28,11 +29,37 @@ const SHORT_MS: u64 = 200;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: kaigi\r\n\r\n";
 
+/// What a service wrote to its log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn all(&self) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+}
+
+const DOCUMENT: &str = "GET /openapi.json HTTP/1.1\r\nhost: kaigi\r\nconnection: close\r\n\r\n";
+
 /// A service, listening; its clients here are plain sockets, to do what no well-behaved client does.
 struct Here {
     address: SocketAddr,
     service: Arc<Service>,
     telephony: String,
+    log: Lines,
     serving: JoinHandle<usize>,
     runtime: Runtime,
 }
@@ -45,6 +72,7 @@ impl Here {
     fn listening(settings: Settings, listener: impl FnOnce(TcpListener) -> Listener) -> Self {
         let runtime = Runtime::new().unwrap();
         let (keys, held) = one_of_each();
+        let log = Lines::default();
         let store = Arc::new(MemoryStore::new());
         let parts = Parts {
             store: Arc::clone(&store) as _,
@@ -52,7 +80,7 @@ impl Here {
             settings,
             guards: Guards::new(Keys::of(keys)),
             folder: None,
-            log: Log::silent(),
+            log: Log::to(log.clone()),
         };
         let service = runtime.block_on(Service::start(parts)).unwrap();
         let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -62,6 +90,7 @@ impl Here {
             address,
             service,
             telephony: held.telephony,
+            log,
             serving,
             runtime,
         }
@@ -177,7 +206,10 @@ fn endless() -> Settings {
 mod http2 {
     use std::io::Read;
 
+    pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
+    const WINDOW: u8 = 8;
+    const END: u8 = 1;
     pub(super) const PING: u8 = 6;
 
     pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -205,8 +237,31 @@ mod http2 {
         frame(HEADERS, 5, 1, &fields)
     }
 
+    /// Room for so many bytes more, of the answer and of the connection.
+    pub(super) fn room(bytes: u32) -> Vec<u8> {
+        let frame = |stream| frame(WINDOW, 0, stream, &bytes.to_be_bytes());
+        [frame(0), frame(1)].concat()
+    }
+
     /// The payload of the next frame of that kind.
     pub(super) fn next(stream: &mut impl Read, kind: u8) -> Vec<u8> {
+        flagged(stream, kind).1
+    }
+
+    /// The rest of an answer's body.
+    pub(super) fn body(stream: &mut impl Read) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let (flags, data) = flagged(stream, DATA);
+            body.extend(data);
+            if flags & END != 0 {
+                return body;
+            }
+        }
+    }
+
+    /// The flags and the payload of the next frame of that kind.
+    fn flagged(stream: &mut impl Read, kind: u8) -> (u8, Vec<u8>) {
         loop {
             let mut head = [0; 9];
             stream.read_exact(&mut head).unwrap();
@@ -214,7 +269,7 @@ mod http2 {
             let mut payload = vec![0; length as usize];
             stream.read_exact(&mut payload).unwrap();
             if head[3] == kind {
-                return payload;
+                return (head[4], payload);
             }
         }
     }
@@ -317,7 +372,74 @@ fn who_falls_silent_within_a_body_is_told_and_cut_off() {
     let mut client = here.asking(100);
     client.send("{\"type\":");
     let rest = String::from_utf8(client.rest()).unwrap();
-    assert!(rest.starts_with("HTTP/1.1 4"), "{rest}");
+    assert!(rest.starts_with("HTTP/1.1 408"), "{rest}");
+    assert!(
+        rest.contains(&format!("nothing came for {SHORT_MS} ms")),
+        "{rest}"
+    );
+    here.stop();
+}
+
+#[test]
+fn a_byte_of_a_body_now_and_then_is_not_enough() {
+    let here = Here::with(Settings {
+        idle_timeout_ms: SHORT_MS,
+        ..endless()
+    });
+    let mut client = here.asking(60_000);
+    let stream = client.0.get_mut();
+    let between = Duration::from_millis(SHORT_MS / 10);
+    stream.set_read_timeout(Some(between)).unwrap();
+    let begun = Instant::now();
+    let mut first = [0];
+    while stream.read(&mut first).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "it was never told");
+        stream.write_all(b" ").unwrap();
+    }
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (head, body) = client.answer();
+    assert!(head.starts_with("TTP/1.1 408"), "{head}");
+    assert!(
+        body.contains(&format!("within {} ms", 4 * SHORT_MS)),
+        "{body}"
+    );
+    drop(client);
+    here.stop();
+}
+
+#[test]
+fn who_takes_an_answer_slowly_over_http2_is_given_all_of_it() {
+    let here = Here::with(Settings {
+        keep_alive_ms: SHORT_MS,
+        header_timeout_ms: SHORT_MS,
+        ..endless()
+    });
+    let (_, whole) = here.connect().send(DOCUMENT).answer();
+    let mut client = here.connect();
+    client
+        .send(http2::begin(1000))
+        .send(http2::get("/openapi.json"));
+    let mut body = http2::next(&mut client.0, http2::DATA);
+    // As long as nothing is taken, whoever has nothing under way would be gone.
+    let mut others = (0..3).map(|_| here.connect().rest());
+    assert!(others.all(|rest| rest.is_empty()));
+    client.send(http2::room(1_000_000));
+    body.extend(http2::body(&mut client.0));
+    assert_eq!(body.len(), whole.len());
+    assert_eq!(body, whole.as_bytes());
+    drop(client);
+    here.stop();
+}
+
+#[test]
+fn a_connection_is_closed_behind_its_only_answer_if_none_is_to_be_kept() {
+    let here = Here::with(Settings {
+        keep_alive_ms: 0,
+        ..endless()
+    });
+    let mut client = here.connect();
+    assert!(client.is_healthy());
+    assert_eq!(client.rest(), b"");
     here.stop();
 }
 
@@ -443,7 +565,18 @@ fn what_takes_longer_than_the_grace_is_cut_off_and_counted() {
     });
     let mut asking = [here.asking(100), here.asking(100)];
     here.service.stop();
+    let log = here.log.clone();
     assert_eq!(here.ended(), 2);
+    wait_until(|| log.all().len() == 2);
+    for line in log.all() {
+        assert_eq!(
+            (&line["status"], &line["code"]),
+            (&499.into(), &"client_gone".into())
+        );
+        assert_eq!(line["route"], "/v1/calls/{call}/commands");
+        assert_eq!(line["peer"], "127.0.0.1");
+        assert!(line["key"].is_string(), "{line}");
+    }
     for client in &mut asking {
         assert_eq!(client.rest(), b"");
     }

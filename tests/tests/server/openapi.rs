@@ -167,6 +167,23 @@ async fn every_route_answers_as_the_document_says() {
 }
 
 #[tokio::test]
+async fn a_stream_takes_a_token_in_place_of_a_key_and_nothing_else_does() {
+    let service = Running::start().await;
+    let document = document(&service).await;
+    let scheme = &document["components"]["securitySchemes"]["token"];
+    assert_eq!(
+        (&scheme["type"], &scheme["in"], &scheme["name"]),
+        (&json!("apiKey"), &json!("query"), &json!("token"))
+    );
+    let security = |path: &str| &document["paths"][path]["get"]["security"];
+    for path in ["/v1/active-calls/changes", "/v1/events"] {
+        assert_eq!(*security(path), json!([{"key": []}, {"token": []}]));
+    }
+    assert_eq!(*security("/v1/active-calls"), json!([{"key": []}]));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_backend_team_needs_nothing_but_the_document() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let check = "a client generated of the OpenAPI document";

@@ -238,6 +238,68 @@ async fn behind_a_command_that_was_not_decided_those_of_its_call_are_not_judged(
 }
 
 #[tokio::test]
+async fn a_command_that_was_not_decided_can_be_sent_again_on_its_stream() {
+    let away = AppendError::Store(StoreError::Unavailable("gone".to_owned()));
+    let (store, service) = Watched::open().failing("c1", away).served().await;
+    let mut conversation = Conversation::begin(&service).await;
+    let first = with_id(&connect("c1"), Uuid::new_v4());
+    for _ in 0..2 {
+        conversation.say(first.clone()).await;
+        let answer = conversation.answer().await;
+        assert!(error(&answer).contains("gone"), "it is judged: {answer}");
+    }
+    store.mend();
+    conversation.say(hold("c1")).await;
+    let behind = conversation.answer().await;
+    assert!(error(&behind).contains("earlier command"), "{behind}");
+    let again = [first, hold("c1")].concat();
+    conversation.say(again).await;
+    let answers = conversation.answers(2).await;
+    let revisions: Vec<_> = answers.iter().map(|answer| &answer["revision"]).collect();
+    assert_eq!(revisions, [1, 2], "{answers:?}");
+    assert_eq!(conversation.end().await, [] as [Value; 0]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_is_sent_twice_before_it_is_decided_is_judged_twice_if_it_must() {
+    let away = AppendError::Store(StoreError::Unavailable("gone".to_owned()));
+    let (_, service) = Watched::open().failing("c1", away).served().await;
+    let conversation = Conversation::begin(&service).await;
+    let first = with_id(&connect("c1"), Uuid::new_v4());
+    let lines = [first.as_str(), &hold("c1"), &first, &hold("c1")].concat();
+    conversation.say(lines).await;
+    let answers = conversation.end().await;
+    let judged = answers.iter().map(|answer| error(answer).contains("gone"));
+    assert_eq!(judged.collect::<Vec<_>>(), [true, false, true, false]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_more_and_waits_is_answered() {
+    let (store, service) = Watched::shut().served().await;
+    let json = ["content-type: application/json"];
+    for (path, call, headers) in [
+        ("/v1/calls/c1/commands", "c1", &json[..]),
+        ("/v1/commands", "c2", NDJSON),
+    ] {
+        let line = connect(call);
+        let length = format!("content-length: {}", line.len());
+        let headers = [&headers[..1], &[length.as_str()]].concat();
+        let mut wire = Wire::post(&service, path, &headers).await;
+        wire.send(line.as_bytes()).await;
+        wire.half_close().await;
+        store.until_waiting(1).await;
+        store.let_in();
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.lines()[0]["accepted"], true);
+        store.keep_out();
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_sent_again_with_its_ids_is_answered_as_before() {
     let (store, service) = Watched::open().served().await;
     let input: String = (0..100)

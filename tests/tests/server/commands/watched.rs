@@ -6,7 +6,7 @@ use domain::{
     StoreInfo, StoredEvent,
 };
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tests::service::{Running, Setup};
 use tokio::sync::watch;
@@ -19,7 +19,8 @@ pub(crate) struct Watched {
     inner: MemoryStore,
     open: watch::Sender<bool>,
     waiting: watch::Sender<Waiting>,
-    faults: HashMap<CallId, AppendError>,
+    faults: Mutex<HashMap<CallId, AppendError>>,
+    is_defective: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -35,7 +36,8 @@ impl Watched {
             inner: MemoryStore::new(),
             open: watch::Sender::new(true),
             waiting: watch::Sender::default(),
-            faults: HashMap::new(),
+            faults: Mutex::default(),
+            is_defective: false,
         }
     }
 
@@ -47,10 +49,26 @@ impl Watched {
     }
 
     /// Fails whatever is written to that call.
-    pub(crate) fn failing(mut self, call: &str, error: AppendError) -> Self {
+    pub(crate) fn failing(self, call: &str, error: AppendError) -> Self {
         let call = call.parse().expect("the call is valid");
-        self.faults.insert(call, error);
+        self.faults.lock().unwrap().insert(call, error);
         self
+    }
+
+    /// Fails no more.
+    pub(crate) fn mend(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
+    /// Panics whenever it is asked for a call.
+    pub(crate) fn defective(mut self) -> Self {
+        self.is_defective = true;
+        self
+    }
+
+    /// Keeps whoever writes waiting from now on.
+    pub(crate) fn keep_out(&self) {
+        self.open.send_replace(false);
     }
 
     /// A service on it.
@@ -100,8 +118,9 @@ impl EventStore for Watched {
     }
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
-        if let Some(error) = self.faults.get(batch.call()) {
-            return Err(error.clone());
+        let fault = self.faults.lock().unwrap().get(batch.call()).cloned();
+        if let Some(error) = fault {
+            return Err(error);
         }
         self.waiting.send_modify(|waiting| {
             waiting.now += 1;
@@ -119,6 +138,7 @@ impl EventStore for Watched {
         call: &CallId,
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError> {
+        assert!(!self.is_defective, "a defect that the test wants");
         self.inner.read_call(call, after).await
     }
 
