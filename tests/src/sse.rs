@@ -1,6 +1,7 @@
 //! Server-sent events as a test takes them, parsed as the client does.
 
-use client::sse::{Message, Parser};
+use client::sse::Message;
+pub use client::sse::Parser;
 use reqwest::Response;
 
 /// One event of a stream.
@@ -40,8 +41,12 @@ impl From<Message> for Sent {
 
 /// The events of a whole body.
 pub fn sent(body: &[u8]) -> Vec<Sent> {
-    let mut parser = Parser::default();
-    parser.read(body).expect("every event has an end");
+    taken(&mut Parser::default(), body)
+}
+
+/// The events that a further piece of a stream ends.
+pub fn taken(parser: &mut Parser, piece: &[u8]) -> Vec<Sent> {
+    parser.read(piece).expect("every event has an end");
     std::iter::from_fn(|| parser.next())
         .map(Sent::from)
         .collect()

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 use tests::program::{Run, bare};
 use tests::service_program::Serving;
-use tests::sse::{Parser, Sent};
+use tests::sse::{Parser, Sent, taken};
 use tests::standin::{Config, StandIn};
 use uuid::Uuid;
 
@@ -516,7 +516,7 @@ impl Consumer {
         let mut stream = answer;
         let mut parser = Parser::default();
         while let Ok(Some(bytes)) = stream.chunk().await {
-            for sent in parser.take(&bytes) {
+            for sent in taken(&mut parser, &bytes) {
                 if let Some(end) = self.take(&sent) {
                     return Some(end);
                 }
@@ -717,7 +717,7 @@ impl Board {
         while !is_so(self) {
             let bytes = self.stream.chunk().await.expect("it is not cut");
             let bytes = bytes.expect("it goes on");
-            for sent in self.parser.take(&bytes) {
+            for sent in taken(&mut self.parser, &bytes) {
                 self.take(&sent);
             }
         }
