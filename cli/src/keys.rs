@@ -1,12 +1,12 @@
 //! `kaigi keys`: the file of the keys that a service admits. The service reads it again when it has changed, so neither
 //! is it restarted nor its store opened.
 
-use crate::args::{Output, agent, duration};
+use crate::args::{Output, agent};
 use crate::exit::{Exit, not_found, usage};
 use crate::output::{Column, Console, column, json_line, list};
 use crate::store::StoreUrl;
 use clap::{Args, Subcommand};
-use domain::{AgentId, SupervisorId, Timestamp};
+use domain::{AgentId, SupervisorId, TimeSpan, Timestamp};
 use serde_json::{Value, json};
 use server::access::{Key, KeyFile, KeyFileError, Role, Wanted};
 use std::path::PathBuf;
@@ -216,8 +216,8 @@ fn supervisor(text: &str) -> Result<SupervisorId, String> {
 
 /// A time, or how long from now.
 fn end(text: &str) -> Result<Timestamp, String> {
-    let after = duration(text).map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
-    let after = after.map(|ms| Timestamp::now().plus_millis(ms));
+    let after = text.parse::<TimeSpan>();
+    let after = after.map(|lasts| Timestamp::now().plus_millis(lasts.as_millis()));
     after.or_else(|_| text.parse()).map_err(|_| {
         "must be a whole number of s, m, h or d, such as 90d, or a time like 2027-01-01T00:00:00Z"
             .to_owned()

@@ -27,10 +27,7 @@ pub async fn show(
             let model: Checkpointed<ActiveCalls> = caught_up(url, store).await?;
             let calls = model.state();
             let mut rows = match idle {
-                Some(idle) => {
-                    let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-                    calls.idle(as_of, idle_ms)
-                }
+                Some(idle) => calls.idle(as_of, idle.as_millis()),
                 None => calls.rows(),
             };
             rows.retain(|row| is_of(queue.as_ref(), row.queue.as_ref().map(|queue| queue.0)));

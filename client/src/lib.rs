@@ -7,14 +7,16 @@
 mod asking;
 mod error;
 mod lines;
+mod patience;
 mod prefix;
 mod remote_store;
 pub mod sse;
 mod stream;
 
-pub use asking::{Answer, Client, Options, Patience, Question, Waits};
+pub use asking::{Answer, Client, Options, Question};
 pub use error::{ClientError, Problem};
 pub use lines::Lines;
+pub use patience::{Patience, Waits};
 pub use prefix::{Counted, Disagreement, Prefix};
 pub use remote_store::RemoteStore;
 pub use stream::Events;

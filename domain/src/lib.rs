@@ -19,6 +19,7 @@ pub mod rejection;
 pub mod store;
 pub mod stored;
 mod time;
+mod time_span;
 
 pub use call::Call;
 pub use command::{Command, Request};
@@ -33,3 +34,4 @@ pub use memory::MemoryStore;
 pub use rejection::{Rejection, RejectionCode, Rule};
 pub use store::{AppendError, CommitFigures, EventStore, Spread, StoreError, StoreInfo};
 pub use time::{InvalidTime, Timestamp};
+pub use time_span::{InvalidTimeSpan, TimeSpan};

@@ -6,6 +6,7 @@
 //! ([`listen`]).
 
 pub mod access;
+mod body;
 pub mod calls;
 pub mod checkpoints;
 pub mod commands;

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod contract;
 pub mod disk;
 pub mod files;
+pub mod judge;
 pub mod ledger;
 pub mod load;
 pub mod page;

@@ -90,7 +90,8 @@ pub fn one_of_each() -> (Vec<Key>, Held) {
     (keys, held)
 }
 
-fn kept(file: &Path, keys: Vec<Key>) -> Keys {
+/// Those keys in a file.
+pub fn kept(file: &Path, keys: Vec<Key>) -> Keys {
     let kept = KeyFile::at(file);
     for key in keys {
         kept.add(key).expect("a key can be kept");

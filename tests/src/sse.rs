@@ -1,7 +1,7 @@
-//! A client of Server-Sent Events, after the description of the format and nothing of ours.
+//! Server-sent events as a test takes them, parsed as the client does.
 
+use client::sse::{Message, Parser};
 use reqwest::Response;
-use std::collections::VecDeque;
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,24 +14,11 @@ pub struct Sent {
     pub data: String,
 }
 
-/// Takes a stream apart, whatever pieces it comes in.
-#[derive(Debug, Default)]
-pub struct Parser {
-    /// The beginning of a line whose end has not come yet.
-    line: Vec<u8>,
-    /// The line feed after a carriage return belongs to it.
-    after_return: bool,
-    id: String,
-    event: String,
-    data: Option<String>,
-}
-
 /// The events of an answer as they come.
 #[derive(Debug)]
 pub struct Events {
     response: Response,
     parser: Parser,
-    ready: VecDeque<Sent>,
 }
 
 impl Sent {
@@ -41,52 +28,23 @@ impl Sent {
     }
 }
 
-impl Parser {
-    /// The events that those bytes complete.
-    pub fn take(&mut self, bytes: &[u8]) -> Vec<Sent> {
-        let mut complete = Vec::new();
-        for &byte in bytes {
-            let after_return = std::mem::replace(&mut self.after_return, byte == b'\r');
-            match byte {
-                b'\n' if after_return => {}
-                b'\n' | b'\r' => complete.extend(self.end_of_line()),
-                _ => self.line.push(byte),
-            }
+impl From<Message> for Sent {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id.unwrap_or_default(),
+            event: message.event,
+            data: message.data,
         }
-        complete
     }
+}
 
-    fn end_of_line(&mut self) -> Option<Sent> {
-        let line = String::from_utf8(std::mem::take(&mut self.line)).expect("a stream is UTF-8");
-        if line.is_empty() {
-            return self.end_of_event();
-        }
-        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "id" => value.clone_into(&mut self.id),
-            "event" => value.clone_into(&mut self.event),
-            "data" => match &mut self.data {
-                Some(data) => data.extend(["\n", value]),
-                None => self.data = Some(value.to_owned()),
-            },
-            // A comment, a time to wait, or a field that came later than this client.
-            _ => {}
-        }
-        None
-    }
-
-    fn end_of_event(&mut self) -> Option<Sent> {
-        let event = std::mem::take(&mut self.event);
-        let data = self.data.take()?;
-        let event = if event.is_empty() {
-            "message".to_owned()
-        } else {
-            event
-        };
-        let id = self.id.clone();
-        Some(Sent { id, event, data })
-    }
+/// The events of a whole body.
+pub fn sent(body: &[u8]) -> Vec<Sent> {
+    let mut parser = Parser::default();
+    parser.read(body).expect("every event has an end");
+    std::iter::from_fn(|| parser.next())
+        .map(Sent::from)
+        .collect()
 }
 
 impl Events {
@@ -97,17 +55,22 @@ impl Events {
         Self {
             response,
             parser: Parser::default(),
-            ready: VecDeque::new(),
         }
     }
 
     /// The next one; none once the stream has ended.
     pub async fn next(&mut self) -> Option<Sent> {
-        while self.ready.is_empty() {
-            let bytes = self.response.chunk().await.expect("the stream is not cut");
-            self.ready.extend(self.parser.take(&bytes?));
+        loop {
+            if let Some(message) = self.parser.next() {
+                return Some(message.into());
+            }
+            let bytes = self
+                .response
+                .chunk()
+                .await
+                .expect("the stream is not cut")?;
+            self.parser.read(&bytes).expect("every event has an end");
         }
-        self.ready.pop_front()
     }
 
     /// The next one of that name, passing over others.
@@ -117,36 +80,6 @@ impl Events {
             if sent.event == name {
                 return Some(sent);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Parser, Sent};
-
-    const STREAM: &[u8] =
-        b": hello\r\nid: 1\r\nevent: a\ndata: x\ndata:y\r\rdata\n\nevent: nothing\n\ndata:  z\n\nid: 9\ndata: cut";
-
-    fn sent(id: &str, event: &str, data: &str) -> Sent {
-        Sent {
-            id: id.to_owned(),
-            event: event.to_owned(),
-            data: data.to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_pieces_a_stream_comes_in_make_no_difference() {
-        let expected = [
-            sent("1", "a", "x\ny"),
-            sent("1", "message", ""),
-            sent("1", "message", " z"),
-        ];
-        for size in 1..=STREAM.len() {
-            let mut parser = Parser::default();
-            let pieces = STREAM.chunks(size).flat_map(|piece| parser.take(piece));
-            assert_eq!(pieces.collect::<Vec<_>>(), expected, "{size}");
         }
     }
 }

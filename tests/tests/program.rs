@@ -252,7 +252,7 @@ fn a_command_by_hand_ends_with_what_became_of_it() {
 
 #[test]
 fn the_command_line_says_what_is_wrong() {
-    let unknown = bare(["--store", "http://localhost", "store", "info"])
+    let unknown = bare(["--store", "ftp://localhost", "store", "info"])
         .run()
         .ended_with(2);
     assert!(

@@ -4,6 +4,7 @@ pub mod call;
 pub mod run;
 pub mod show;
 pub mod subscription;
+mod under_way;
 pub mod watch;
 
 use crate::args::Cli;

@@ -1,6 +1,7 @@
 //! `kaigi run` through a service: lines go out while answers come in, and what was not answered when a connection
 //! breaks is sent again. Every command has an id, so that nothing is applied twice.
 
+use super::under_way::{Request, has_room, send};
 use crate::exit::Exit;
 use crate::lines::Lines;
 use crate::run::{Stopped, Tally};
@@ -8,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 use client::{Client, ClientError, Patience, Waits};
 use domain::json::{parse_command, write_command};
 use domain::{CallId, CommandId};
-use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::json;
 use server::commands::lines::Line;
@@ -17,8 +17,6 @@ use std::future::pending;
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::SendError;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -402,83 +400,6 @@ fn behind_its_line(text: &str) -> Option<&str> {
     let said = text.strip_prefix("{\"line\":")?;
     let said = said.trim_start_matches(|c: char| c.is_ascii_digit());
     said.starts_with(',').then_some(said)
-}
-
-/// A request under way, sent and answered beside whoever made it.
-struct Request {
-    pieces: Option<mpsc::Sender<Bytes>>,
-    answers: mpsc::Receiver<Result<String, ClientError>>,
-    task: JoinHandle<()>,
-}
-
-impl Request {
-    fn begin(client: &Client) -> Self {
-        let (pieces, body) = mpsc::channel(1);
-        let (to, answers) = mpsc::channel(1024);
-        let task = tokio::spawn(exchanged(client.clone(), body, to));
-        Self {
-            pieces: Some(pieces),
-            answers,
-            task,
-        }
-    }
-
-    /// No more lines come.
-    fn end(&mut self) {
-        self.pieces = None;
-    }
-
-    /// Reads the answer to its end, so that the connection can be used again; every line was answered.
-    async fn ended(mut self) {
-        while self.answers.recv().await.is_some() {}
-    }
-}
-
-/// Waits until the next piece can be sent at once, or no more will be taken.
-async fn has_room(pieces: Option<&mpsc::Sender<Bytes>>) {
-    match pieces {
-        Some(pieces) => drop(pieces.reserve().await),
-        None => pending().await,
-    }
-}
-
-async fn send(pieces: Option<&mpsc::Sender<Bytes>>, piece: Bytes) -> Result<(), SendError<Bytes>> {
-    match pieces {
-        // Where every line was answered without the service, there is nothing to send.
-        Some(pieces) if !piece.is_empty() => pieces.send(piece).await,
-        Some(_) | None => Ok(()),
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn exchanged(
-    client: Client,
-    body: mpsc::Receiver<Bytes>,
-    to: mpsc::Sender<Result<String, ClientError>>,
-) {
-    let body = unfold(body, |mut body| async move {
-        let piece = body.recv().await?;
-        Some((piece, body))
-    });
-    let mut lines = match client.exchange(["v1", "commands"], body).await {
-        Ok(lines) => lines,
-        Err(error) => {
-            // Whoever gave up on the request wants to know nothing.
-            let _ = to.send(Err(error)).await;
-            return;
-        }
-    };
-    while let Some(line) = lines.next().await.transpose() {
-        let failed = line.is_err();
-        if to.send(line).await.is_err() || failed {
-            return;
-        }
-    }
 }
 
 /// Reads until the input ends or the answers are no longer wanted.

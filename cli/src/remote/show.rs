@@ -59,7 +59,7 @@ pub(super) fn question(what: &Show, below: &'static str) -> anyhow::Result<Quest
     };
     Ok(match what {
         Show::ActiveCalls { idle, queue } => of("active-calls")
-            .with_some("idle", idle.map(|idle| format!("{}s", idle.as_secs())))
+            .with_some("idle", idle.as_ref())
             .with_some("queue", queue.as_ref()),
         Show::WrapUpQueue { agent, queue } => of("wrap-up-queue")
             .with_some(

@@ -5,6 +5,7 @@ use crate::store::StoreUrl;
 use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use domain::TimeSpan;
 use std::path::PathBuf;
 use toml::Value;
 
@@ -160,19 +161,12 @@ fn value(field: &Field, text: &str) -> Result<Value, String> {
 
 /// Whole milliseconds, or a number with its unit: 500ms, 60s, 2m, 1h.
 pub(super) fn milliseconds(text: &str) -> Result<i64, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit {
-        "" | "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let number = number.parse::<u32>().ok().map(i64::from);
-    let product = number.zip(unit).map(|(number, unit)| number * unit);
-    product.ok_or_else(|| {
-        "must be milliseconds, or a whole number of ms, s, m or h, such as 60s".to_owned()
+    let span: Result<TimeSpan, _> = text.parse().or_else(|_| format!("{text}ms").parse());
+    let ms = span
+        .ok()
+        .and_then(|span| i64::try_from(span.as_millis()).ok());
+    ms.ok_or_else(|| {
+        "must be milliseconds, or a whole number of ms, s, m, h or d, such as 60s".to_owned()
     })
 }
 
@@ -228,7 +222,7 @@ mod tests {
         ] {
             assert_eq!(milliseconds(text), Ok(expected), "{text}");
         }
-        for text in ["", "s", "-1s", "1.5s", "1 s", "1d", "4294967296"] {
+        for text in ["", "s", "-1s", "1.5s", "1 s", "4294967296"] {
             assert!(milliseconds(text).is_err(), "{text}");
         }
     }

@@ -8,6 +8,7 @@
     reason = "a refusal is a whole problem, made once and answered at once"
 )]
 
+mod answering;
 mod guards;
 mod key_file;
 mod keys;

@@ -1,39 +1,13 @@
 //! What headers say of a command.
 
 use crate::Problem;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::HeaderMap;
 use domain::{CommandId, Correlation, Request, Revision};
 use std::fmt::Display;
 use uuid::Uuid;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const TRACEPARENT: &str = "traceparent";
-
-/// The body must say what it is, and be that.
-pub(crate) fn must_be(media_type: &str, headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE);
-    let given = given.and_then(|given| given.to_str().ok()).unwrap_or("");
-    let (essence, parameters) = given.split_once(';').unwrap_or((given, ""));
-    if essence.trim().eq_ignore_ascii_case(media_type) && is_utf_8(parameters) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "media_type",
-        format!("send the body as `Content-Type: {media_type}`, in UTF-8"),
-    ))
-}
-
-fn is_utf_8(parameters: &str) -> bool {
-    let mut parameters = parameters.split(';').map(str::trim);
-    parameters.all(|parameter| {
-        let Some((name, value)) = parameter.split_once('=') else {
-            return parameter.is_empty();
-        };
-        let value = value.trim().trim_matches('"');
-        !name.trim().eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8")
-    })
-}
 
 /// Adds to the command what the headers say of it. What both say must be the same.
 pub(crate) fn complete(request: &mut Request, headers: &HeaderMap) -> Result<(), Problem> {

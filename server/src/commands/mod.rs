@@ -1,6 +1,5 @@
 //! Commands: one for a call, or many in a stream.
 
-mod body;
 mod headers;
 pub mod in_order;
 pub mod lines;

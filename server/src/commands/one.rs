@@ -1,8 +1,9 @@
 //! One command for one call.
 
-use super::headers::{complete, must_be};
-use super::{TooFarAhead, body, must_have_happened, refusal};
+use super::headers::complete;
+use super::{TooFarAhead, must_have_happened, refusal};
 use crate::access::Caller;
+use crate::body::{must_be, text};
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::{CallInPath, Params};
 use crate::{Problem, Service};
@@ -28,7 +29,7 @@ pub(crate) async fn send(
     body: Body,
 ) -> Result<Response, Problem> {
     must_be("application/json", &headers)?;
-    let text = body::text(body, &service.settings).await?;
+    let text = text(body, &service.settings).await?;
     let request = parsed(&service, &call, &text)?;
     let request = permitted(&service, &caller, request, &headers)?;
     let id = request.id.unwrap_or_else(|| service.handler.random_id());

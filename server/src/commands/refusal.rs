@@ -1,7 +1,7 @@
 //! What is answered to a command that is not accepted.
 
-use super::body::{MALFORMED, malformed};
 use crate::Problem;
+use crate::body::{MALFORMED, malformed};
 use axum::http::StatusCode;
 use domain::json::InvalidCommand;
 use domain::{CallId, CommandId, HandleError, RejectionCode, StoreError};

@@ -1,11 +1,11 @@
 //! Many commands, one a line, and their answers while they still come.
 
-use super::body::{BrokenOff, MALFORMED, Pieces};
-use super::headers::{correlation, must_be};
+use super::headers::correlation;
 use super::in_order::{Answers, Asked, Dropped, Intake, Place, Ready, in_order};
 use super::lines::{Cutter, Line};
 use super::{TooFarAhead, by_no_rule, must_have_happened, must_run, refusal};
 use crate::access::Caller;
+use crate::body::{BrokenOff, MALFORMED, Pieces, must_be};
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::Params;
 use crate::route::Route;

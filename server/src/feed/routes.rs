@@ -9,6 +9,7 @@ use super::reading::no_such_prefix;
 use super::stream::Subscription;
 use crate::access::{Caller, HISTORY};
 use crate::operations::schemas;
+use crate::read_models::agent;
 use crate::request::Params;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::{Problem, Service, sse};
@@ -17,8 +18,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use domain::Position;
 use domain::event::EventType;
-use domain::{AgentId, Position};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,12 @@ fn events_parameters() -> Vec<Parameter> {
             json!({"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}),
             "How many events a page has at most",
         ),
-        Parameter::query("call", text(), "Only events of this call"),
+        Parameter::query(
+            "call",
+            text(),
+            "Only events of this call. All events are looked through, so that the page proves that it leaves none out; \
+             the call's history by itself is at /v1/calls/{call}/events",
+        ),
         Parameter::query(
             "agent",
             text(),
@@ -251,13 +257,6 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
         agent: agent(params)?,
         event_type: event_type(params)?,
     })
-}
-
-/// As it is, or as it stands in an event.
-fn agent(params: &Params) -> Result<Option<AgentId>, Problem> {
-    let id = |text: &str| text.strip_prefix("agent:").unwrap_or(text).parse();
-    let agent = params.text("agent").map(id).transpose();
-    agent.map_err(|error: domain::InvalidText| Problem::bad_value("agent", error))
 }
 
 fn event_type(params: &Params) -> Result<Option<EventType>, Problem> {

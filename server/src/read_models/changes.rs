@@ -135,7 +135,17 @@ impl Kind {
         Kind::AgentTimes,
     ];
 
-    fn rows_of(
+    /// All rows, where there are only so many as calls go on.
+    pub(super) fn rows_that_go_on(self, model: &ReadModel<AllFour>) -> Vec<Rendered> {
+        match self {
+            Kind::ActiveCalls => rendered(model.active_calls()),
+            Kind::WrapUpQueue => rendered(model.wrap_up_queue()),
+            Kind::Monitoring => rendered(model.monitoring()),
+            Kind::CallTimes | Kind::AgentTimes => Vec::new(),
+        }
+    }
+
+    pub(super) fn rows_of(
         self,
         model: &ReadModel<AllFour>,
         (call, ended_at): (&CallId, Option<Timestamp>),
@@ -170,6 +180,14 @@ impl Rendered {
             row: serde_json::to_string(row).expect("a row is JSON"),
             facets,
         }
+    }
+}
+
+impl Change {
+    /// Of which row.
+    pub(super) fn key(&self) -> Option<&str> {
+        let row = self.after.as_ref().or(self.before.as_ref());
+        row.map(|row| row.key.as_str())
     }
 }
 

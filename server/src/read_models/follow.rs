@@ -82,25 +82,30 @@ impl Orders {
 }
 
 pub(super) fn start(shared: Arc<Shared>) -> (Orders, JoinHandle<()>) {
-    let orders = Orders {
-        stop: watch::Sender::new(false),
-        rebuild: watch::Sender::new(0),
-    };
-    let mut rounds = interval(BETWEEN_ROUNDS);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let following = Following {
-        stop: orders.stop.subscribe(),
-        rebuild: orders.rebuild.subscribe(),
-        reader: Reader::new(Arc::clone(&shared)),
-        rebuilding: None,
-        rounds,
-        kept_at: Instant::now(),
-        shared,
-    };
+    let (orders, following) = Following::new(shared);
     (orders, tokio::spawn(following.run()))
 }
 
 impl Following {
+    fn new(shared: Arc<Shared>) -> (Orders, Self) {
+        let orders = Orders {
+            stop: watch::Sender::new(false),
+            rebuild: watch::Sender::new(0),
+        };
+        let mut rounds = interval(BETWEEN_ROUNDS);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let following = Self {
+            stop: orders.stop.subscribe(),
+            rebuild: orders.rebuild.subscribe(),
+            reader: Reader::new(Arc::clone(&shared)),
+            rebuilding: None,
+            rounds,
+            kept_at: Instant::now(),
+            shared,
+        };
+        (orders, following)
+    }
+
     async fn run(mut self) {
         loop {
             tokio::select! {
@@ -108,7 +113,7 @@ impl Following {
                 () = stopped(&mut self.stop) => break,
                 model = built(&mut self.rebuilding) => self.put_in_place(model).await,
                 Ok(()) = self.rebuild.changed() => self.begin_to_rebuild(),
-                _ = self.rounds.tick() => self.look_after(),
+                _ = self.rounds.tick() => drop(self.look_after()),
                 step = self.reader.step() => self.take(step).await,
             }
         }
@@ -169,16 +174,17 @@ impl Following {
         self.reader = Reader::new(Arc::clone(&self.shared));
     }
 
-    fn look_after(&mut self) {
+    /// A checkpoint that is due is kept beside the fold, which goes on.
+    fn look_after(&mut self) -> Option<JoinHandle<()>> {
         self.reader.ask_again();
         self.shared.changes.let_go();
         self.shared.lists.let_go();
-        if self.kept_at.elapsed() >= BETWEEN_CHECKPOINTS {
+        let is_due = self.kept_at.elapsed() >= BETWEEN_CHECKPOINTS;
+        is_due.then(|| {
             self.kept_at = Instant::now();
             let shared = Arc::clone(&self.shared);
-            // The fold goes on beside it.
-            drop(spawn_blocking(move || shared.keep()));
-        }
+            spawn_blocking(move || shared.keep())
+        })
     }
 }
 
@@ -342,4 +348,39 @@ async fn folded(
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = spawn_blocking(work).await;
     done.expect("what is done there does not panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::json::parse_command;
+    use domain::{EventStore, Handler, MemoryStore, Request};
+    use tempfile::tempdir;
+
+    async fn connect(store: &Arc<dyn EventStore>) {
+        let command = r#"{"call":"c1","type":"connect_call","agent":"agent:ana"}"#;
+        let request: Request = parse_command(command).unwrap();
+        let handler = Handler::new(Arc::clone(store));
+        let answer = handler.handle(&request, handler.random_id(), handler.now());
+        answer.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_is_kept_now_and_then_beside_the_fold() {
+        let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+        let folder = tempdir().unwrap();
+        connect(&store).await;
+        let model = Checkpointed::new(store.id());
+        let place = Some(folder.path().to_owned());
+        let shared = Arc::new(Shared::new(Arc::clone(&store), place, model, None));
+        let (_orders, mut following) = Following::new(Arc::clone(&shared));
+        let step = following.reader.step().await;
+        following.take(step).await;
+        assert!(following.look_after().is_none(), "it is too soon");
+        let long_ago = Instant::now().checked_sub(BETWEEN_CHECKPOINTS);
+        following.kept_at = long_ago.expect("the machine runs for longer");
+        following.look_after().expect("it is due").await.unwrap();
+        let kept = checkpoints::read::<AllFour>(folder.path(), store.id()).unwrap();
+        assert_eq!(kept.position(), Position(1));
+    }
 }

@@ -1,9 +1,9 @@
 //! Pages: rows in an order, from where the page before ended, as text. A cursor holds what the last row was sorted by
 //! and what tells it from others, not how many came before it, so rows that come and go elsewhere change nothing.
 
-use super::format::Format;
+use super::csv;
+use super::format::{Format, ndjson};
 use super::rows::{Cell, Listed, RowKey};
-use super::{csv, ndjson};
 use crate::Problem;
 use crate::request::Params;
 use base64::Engine as _;

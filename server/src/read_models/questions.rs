@@ -6,12 +6,11 @@ use super::page::{Page, Paging};
 use super::rows::Followed;
 use crate::Problem;
 use crate::request::Params;
-use domain::{Position, Timestamp};
+use domain::{Position, TimeSpan, Timestamp};
 use projections::{
     ActiveCall, AgentTimes, AllFour, By, CallTimes, Checkpointed, ExplainedRow, MonitoredCall,
     OwedWrapUp, ReadModel, TimesFilter, Window, WindowRow,
 };
-use std::str::FromStr;
 
 /// A question for one of the read models.
 #[derive(Debug, Clone)]
@@ -36,16 +35,11 @@ pub(super) enum Question {
     },
 }
 
-/// A duration in whole units, as in `90s`, `30m`, `4h` or `2d`.
-struct Idle {
-    ms: u64,
-}
-
 impl Question {
     pub(super) fn active_calls(params: &Params) -> Result<Self, Problem> {
         Ok(Self::ActiveCalls {
             filter: Filter::of(params)?,
-            idle_ms: params.get::<Idle>("idle")?.map(|idle| idle.ms),
+            idle_ms: params.get("idle")?.map(TimeSpan::as_millis),
         })
     }
 
@@ -178,25 +172,5 @@ impl Cut<'_> {
             calls: explained.behind(row),
         });
         self.page(rows.collect())
-    }
-}
-
-impl FromStr for Idle {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let unit_ms = match unit {
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => 0,
-        };
-        let number = number.parse::<u64>().ok().filter(|_| unit_ms > 0);
-        let ms = number.and_then(|number| number.checked_mul(unit_ms));
-        ms.map(|ms| Self { ms })
-            .ok_or("it is a whole number of s, m, h or d, such as 4h")
     }
 }

@@ -6,7 +6,7 @@
 use super::asked::Asked;
 use super::changes::{Change, Further, Id, Kind, Place, Rendered};
 use super::filter::Filter;
-use super::rows::Followed;
+use super::snapshot;
 use super::views::Progress;
 use crate::access::Caller;
 use crate::route::Route;
@@ -15,7 +15,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use domain::Position;
 use futures_util::stream::unfold;
-use projections::{AllFour, ReadModel};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -147,18 +146,18 @@ impl Subscriber {
         self.standing == Standing::CaughtUp && waiting > most
     }
 
-    /// All rows that there are.
+    /// All rows to begin with.
     async fn begin(&mut self) {
-        let (kind, filter) = (self.kind, Arc::clone(&self.filter));
-        let all = self.service.views.ask(move |model, tag| {
-            let position = model.position();
-            let place = Place::end_of(position);
-            let rows = all_rows(kind, &filter, position, model.state());
-            (Id { place, tag }, rows)
-        });
-        let (id, rows) = all.await;
-        self.ready = rows;
-        self.last = Some(id);
+        let (kind, filter, views) = (self.kind, &self.filter, &self.service.views);
+        let now = self.service.handler.now();
+        // Without one, this is begun again.
+        let taken = snapshot::of(views, kind, filter, now).await;
+        let Some(snapshot) = taken else { return };
+        let position = snapshot.id.place.position;
+        let rows = snapshot.rows.into_iter();
+        let told = rows.map(|row| sse::event(None, "row", &data(position, &row.key, &row.row)));
+        self.ready = told.collect();
+        self.last = Some(snapshot.id);
     }
 
     fn begin_anew(&mut self, why: &str) {
@@ -248,28 +247,6 @@ impl Subscriber {
     fn silence(&self) -> Duration {
         Duration::from_millis(self.service.settings.heartbeat_ms)
     }
-}
-
-fn all_rows(
-    kind: Kind,
-    filter: &Filter,
-    position: Position,
-    model: &ReadModel<AllFour>,
-) -> VecDeque<Bytes> {
-    match kind {
-        Kind::ActiveCalls => told(filter, position, &model.active_calls()),
-        Kind::WrapUpQueue => told(filter, position, &model.wrap_up_queue()),
-        Kind::Monitoring => told(filter, position, &model.monitoring()),
-        Kind::CallTimes => told(filter, position, &model.calls(&filter.times())),
-        Kind::AgentTimes => told(filter, position, &model.agents(&filter.times())),
-    }
-}
-
-fn told<R: Followed>(filter: &Filter, position: Position, rows: &[R]) -> VecDeque<Bytes> {
-    let rows = rows.iter().map(Rendered::new);
-    let fitting = rows.filter(|row| filter.fits(&row.facets));
-    let told = fitting.map(|row| sse::event(None, "row", &data(position, &row.key, &row.row)));
-    told.collect()
 }
 
 /// Key and row are JSON already.

@@ -216,6 +216,15 @@ impl Views {
         &self.shared.changes
     }
 
+    /// Waits until all that the fold changed up to that position was noted for those who follow that model.
+    pub(super) async fn noted(&self, position: Position, tag: u32) {
+        let mut progress = self.progress();
+        let noted =
+            progress.wait_for(|progress| progress.position >= position || progress.tag != tag);
+        // The sender is never dropped while somebody can ask.
+        let _ = noted.await;
+    }
+
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
     }
@@ -242,7 +251,7 @@ async fn kept(
 }
 
 impl Shared {
-    fn new(
+    pub(super) fn new(
         store: Arc<dyn EventStore>,
         folder: Option<PathBuf>,
         model: Checkpointed<AllFour>,

@@ -5,4 +5,5 @@ mod cluster;
 mod faults;
 mod follow;
 mod keys;
+mod routes;
 mod serve;

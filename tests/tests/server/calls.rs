@@ -16,9 +16,12 @@ use server::operations::document;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tests::api::{Answered, Api};
+use tests::contract::in_time;
 use tests::scenario::{ANA, BEN, connect_call, hang_up};
 use tests::service::{Running, Setup};
+use tokio::sync::watch;
 
 async fn asked(service: &Running, path: &str) -> reqwest::Response {
     let auditor = &service.keys.auditor;
@@ -379,5 +382,95 @@ async fn a_history_that_was_altered_is_not_shown_as_one() {
         "who looks for what was altered is shown it"
     );
     store.altered.store(false, Ordering::SeqCst);
+    service.stop().await;
+}
+
+/// A store with a gate: while it is closed, whoever reads it from its first event waits and is counted.
+struct Gated {
+    store: MemoryStore,
+    closed: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
+}
+
+#[async_trait]
+impl EventStore for Gated {
+    fn id(&self) -> StoreId {
+        self.store.id()
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
+        self.store.append(batch).await
+    }
+
+    async fn read_call(
+        &self,
+        call: &CallId,
+        after: Revision,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.read_call(call, after).await
+    }
+
+    async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        if after == Position::START && *self.closed.borrow() {
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            let mut closed = self.closed.subscribe();
+            closed.wait_for(|closed| !closed).await.unwrap();
+        }
+        self.store.read_all(after, max).await
+    }
+
+    async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
+        self.store.wait_past(position).await
+    }
+
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        self.store.info().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+#[tokio::test]
+async fn two_look_through_all_events_at_once_and_others_are_told_to_come_back() {
+    let store = Arc::new(Gated {
+        store: MemoryStore::new(),
+        closed: watch::Sender::new(false),
+        waiting: watch::Sender::new(0),
+    });
+    let service = Running::with(Setup {
+        store: Arc::clone(&store) as Arc<dyn EventStore>,
+        ..Setup::default()
+    })
+    .await;
+    // So many that whoever else follows the store begins further on when it looks at it again.
+    for call in 0..1100 {
+        sent(&service, &format!("c{call}"), connect_call(ANA)).await;
+    }
+    let last = store.info().await.unwrap().last;
+    let soon = Duration::from_mins(1);
+    service.service.views.wait_for(last, soon).await.unwrap();
+    let path = format!("/v1/events?after={last}");
+    assert_eq!(asked(&service, &path).await.status(), 200);
+    store.closed.send_replace(true);
+    let folding = ["/v1/calls?agent=ana", "/v1/calls?agent=ben"];
+    let folding = folding.map(|path| service.get(&service.keys.auditor, path).send());
+    let folding = tokio::spawn(futures_util::future::join_all(folding));
+    let mut waiting = store.waiting.subscribe();
+    in_time(waiting.wait_for(|waiting| *waiting == 2))
+        .await
+        .unwrap();
+    let refused = in_time(asked(&service, "/v1/calls?phase=talking")).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert_eq!(parsed(refused).await["code"], "busy");
+    assert_eq!(*store.waiting.borrow(), 2, "it never had its turn");
+    store.closed.send_replace(false);
+    for answer in folding.await.unwrap() {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    let answer = answered(&service, "/v1/calls?phase=talking&limit=1").await;
+    assert_eq!(answer["rows"][0]["call"], "c0");
     service.stop().await;
 }

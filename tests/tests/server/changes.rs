@@ -1,14 +1,15 @@
 //! The changes of read models as a stream.
 
-use crate::read_models::{in_the_middle_of_a_day, parsed, sent};
-use domain::{Position, Request};
+use crate::narrow::{a_narrow_client, everything, read_until};
+use crate::read_models::{in_the_middle_of_a_day, parsed, request, sent};
+use domain::{Command, Position, Request, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::Settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tests::arbitrary::{Asked, what_is_asked_of_a_call};
 use tests::scenario::{
@@ -26,8 +27,8 @@ const STREAMS: [(&str, &str); 9] = [
     ("/v1/wrap-up-queue", "agent=agent:ben"),
     ("/v1/monitoring", "supervisor=supervisor:sam"),
     ("/v1/monitoring", "may_start=true"),
-    ("/v1/handle-times", "by=call"),
-    ("/v1/handle-times", "by=agent"),
+    ("/v1/handle-times", "by=call&from=1970-01-01T00:00:00Z"),
+    ("/v1/handle-times", "by=agent&from=1970-01-01T00:00:00Z"),
 ];
 
 /// Whoever keeps rows by what the stream says, and comes back after each cut.
@@ -304,6 +305,112 @@ async fn a_call_that_is_completed_at_once_has_its_times() {
     service.stop().await;
 }
 
+async fn at(service: &Running, call: &str, command: Command, at: Timestamp) {
+    let request = Request {
+        at: Some(at),
+        ..request(call, command)
+    };
+    let handler = &service.service.handler;
+    let answer = handler.handle(&request, handler.random_id(), handler.now());
+    answer.await.unwrap();
+}
+
+/// The calls of the rows that come first.
+async fn calls_to_begin_with(service: &Running, path: &str) -> Vec<Value> {
+    let mut events = connected(service, path).await;
+    let mut calls = Vec::new();
+    loop {
+        let sent = events.next().await.unwrap();
+        if sent.event == "caught_up" {
+            return calls;
+        }
+        calls.push(sent.json()["key"]["call"].clone());
+    }
+}
+
+#[tokio::test]
+async fn ended_calls_begin_with_the_last_24_hours_unless_it_is_said_since_when() {
+    const HOUR_MS: u64 = 3_600_000;
+    let service = Running::start().await;
+    let now = service.service.handler.now();
+    let ago = |hours| now.minus_millis(hours * HOUR_MS);
+    for (call, hours) in [("old", 49), ("yesterday", 25), ("today", 23)] {
+        at(&service, call, connect_call(ANA), ago(hours + 1)).await;
+        at(&service, call, hang_up(CUSTOMER), ago(hours)).await;
+    }
+    let last = service.service.store.info().await.unwrap().last;
+    let soon = Duration::from_mins(1);
+    service.service.views.wait_for(last, soon).await.unwrap();
+    let path = "/v1/handle-times/changes";
+    for by in ["call", "agent"] {
+        let since = |query: String| format!("{path}?by={by}{query}");
+        for (query, expected) in [
+            (String::new(), vec!["today"]),
+            (format!("&from={}", ago(26)), vec!["yesterday", "today"]),
+            (format!("&to={}", ago(24)), vec!["yesterday"]),
+        ] {
+            let calls = calls_to_begin_with(&service, &since(query)).await;
+            assert_eq!(calls, expected);
+        }
+    }
+    // What is not sent first is sent when it changes.
+    let mut events = connected(&service, path).await;
+    events.next_named("caught_up").await.unwrap();
+    sent(&service, "old", apply_wrap_up(ANA, "billing")).await;
+    let row = events.next().await.unwrap().json();
+    assert_eq!(row["key"], json!({"call": "old"}));
+    service.stop().await;
+}
+
+/// More calls ended than are taken at once, and while they are taken, wrap-ups are applied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_change_while_all_are_taken_are_as_they_are_then() {
+    let service = Running::with(Setup {
+        settings: Settings {
+            heartbeat_ms: 5,
+            ..Settings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let calls = 3000;
+    for call in 0..calls {
+        at(
+            &service,
+            &format!("c{call}"),
+            connect_call(ANA),
+            Timestamp::now(),
+        )
+        .await;
+        at(
+            &service,
+            &format!("c{call}"),
+            hang_up(CUSTOMER),
+            Timestamp::now(),
+        )
+        .await;
+    }
+    let end = tokio::sync::watch::channel(None);
+    let stream = ("/v1/handle-times", "by=agent&from=1970-01-01T00:00:00Z");
+    let writing = async {
+        for call in (0..calls).rev() {
+            let wrap_up = apply_wrap_up(ANA, "billing");
+            at(&service, &format!("c{call}"), wrap_up, Timestamp::now()).await;
+        }
+        let last = service.service.store.info().await.unwrap().last;
+        end.0.send_replace(Some(last));
+    };
+    let followers = (0..8).map(|_| followed(&service, stream, std::iter::empty(), end.1.clone()));
+    let followers = futures_util::future::join_all(followers);
+    let (dashboards, ()) = tokio::join!(followers, writing);
+    let listed = listed(&service, stream).await;
+    assert_eq!(listed.len(), calls);
+    for dashboard in dashboards {
+        assert_eq!(dashboard.rows, listed);
+    }
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_not_known_any_more_begins_anew() {
     let (service, _) = in_the_middle_of_a_day().await;
@@ -352,6 +459,61 @@ async fn who_is_too_slow_is_cut_off_and_comes_back() {
     service.stop().await;
 }
 
+/// The calls whose rows were sent.
+fn calls_of<'s>(sent: impl IntoIterator<Item = &'s Sent>) -> BTreeSet<String> {
+    let rows = sent.into_iter().filter(|sent| sent.event == "row");
+    rows.map(|sent| sent.json()["key"]["call"].to_string())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_reading_is_cut_off_and_can_go_on_while_others_are_told_everything() {
+    let service = Running::with(Setup {
+        settings: Settings {
+            max_waiting_events: 500,
+            ..Settings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let path = "/v1/active-calls/changes";
+    let mut quick = connected(&service, path).await;
+    quick.next_named("caught_up").await.unwrap();
+    let mut slow = a_narrow_client(&service, &service.keys.reader, path).await;
+    let begun = read_until(&mut slow, "caught_up").await;
+    let mut told = BTreeSet::new();
+    for round in 0..40 {
+        for call in 0..200 {
+            let call = format!("c{round}-{call}");
+            at(&service, &call, connect_call(ANA), Timestamp::now()).await;
+        }
+        for _ in 0..200 {
+            let row = quick.next_named("row").await.unwrap();
+            told.extend(calls_of([&row]));
+        }
+    }
+    assert_eq!(told.len(), 8000);
+    let slow = everything(slow, begun).await;
+    let end = slow.last().unwrap();
+    assert_eq!(end.event, "cut_off");
+    assert_eq!(end.json()["reason"], "too_slow");
+    let mut got = calls_of(&slow);
+    assert!(got.len() < told.len());
+    let question = service.get(&service.keys.reader, path);
+    let response = question.header("Last-Event-ID", &end.id).send().await;
+    let mut resumed = Events::of(response.unwrap());
+    loop {
+        let sent = resumed.next().await.unwrap();
+        if sent.event == "caught_up" {
+            break;
+        }
+        assert!(got.is_disjoint(&calls_of([&sent])), "sent twice");
+        got.extend(calls_of([&sent]));
+    }
+    assert_eq!(got, told);
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn a_service_that_stops_says_so() {
     let (service, _) = in_the_middle_of_a_day().await;
@@ -369,7 +531,7 @@ async fn a_service_that_stops_says_so() {
 #[tokio::test]
 async fn a_rebuilt_read_model_is_sent_anew() {
     let (service, _) = in_the_middle_of_a_day().await;
-    let stream = ("/v1/handle-times", "by=agent");
+    let stream = ("/v1/handle-times", "by=agent&from=2000-01-01T00:00:00Z");
     let mut dashboard = Dashboard::default();
     let mut events = dashboard.connected(&service, stream).await;
     dashboard.take(&events.next().await.unwrap());

@@ -1,5 +1,6 @@
 //! The feed: every event once and in order, whatever is cut off on the way, and the proof of it.
 
+use crate::narrow::{a_narrow_client, everything, read_until};
 use async_trait::async_trait;
 use domain::envelope::Hash;
 use domain::json::parse_line;
@@ -25,8 +26,7 @@ use tests::contract::{a_whole_call, batches, chatter, in_time};
 use tests::scenario::{ANA, BEN, connect_call, start_consult};
 use tests::service::{Running, Setup};
 use tests::sse::{Events, Sent};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// A store whose positions have gaps and which, like a cluster, reads on only from where it has an event. It can fail,
@@ -602,50 +602,6 @@ async fn a_store_that_does_not_answer_is_away_before_it_says_so_itself() {
     feed.close().await;
 }
 
-/// A client that asks, with as little room for an answer as there can be.
-async fn a_narrow_client(service: &Running) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
-    let address = service.url.strip_prefix("http://").unwrap();
-    let mut stream = socket.connect(address.parse().unwrap()).await.unwrap();
-    let request = format!(
-        "GET /v1/events?after=0&stream=true HTTP/1.1\r\nhost: kaigi\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
-        service.keys.auditor
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    stream
-}
-
-/// The answer so far, once it has that text.
-async fn read_until(stream: &mut TcpStream, text: &str) -> Vec<u8> {
-    let mut answer = Vec::new();
-    while !String::from_utf8_lossy(&answer).contains(text) {
-        in_time(stream.read_buf(&mut answer)).await.unwrap();
-    }
-    answer
-}
-
-/// What a client gets of an answer in chunks that it has begun to read.
-async fn everything(mut stream: TcpStream, mut answer: Vec<u8>) -> Vec<Sent> {
-    in_time(stream.read_to_end(&mut answer)).await.unwrap();
-    let head = answer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap();
-    let (mut rest, mut body) = (&answer[head + 4..], Vec::new());
-    loop {
-        let end = rest.windows(2).position(|two| two == b"\r\n").unwrap();
-        let size = std::str::from_utf8(&rest[..end]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        if size == 0 {
-            break;
-        }
-        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
-        rest = &rest[end + 4 + size..];
-    }
-    tests::sse::Parser::default().take(&body)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_is_cut_off_and_can_resume_while_others_are_told_everything() {
     let store = Cluster::new();
@@ -655,7 +611,8 @@ async fn who_does_not_read_is_cut_off_and_can_resume_while_others_are_told_every
     };
     let service = service(&store, settings).await;
     let mut quick = subscribe(&service, "after=0", None).await;
-    let mut slow = a_narrow_client(&service).await;
+    let auditor = &service.keys.auditor;
+    let mut slow = a_narrow_client(&service, auditor, "/v1/events?after=0&stream=true").await;
     store.fill("first", 1).await;
     let mut seen = next_events(&mut quick, 1).await;
     // Once it was told of an event as it came, it is not catching up any more, which it may do as slowly as it likes.

@@ -7,5 +7,6 @@ mod commands;
 mod feed;
 mod listen;
 mod metrics;
+mod narrow;
 mod openapi;
 mod read_models;

@@ -204,7 +204,7 @@ fn shown<R: Row>(rows: &[R]) -> Value {
     to_value(rows).unwrap()
 }
 
-fn request(call: &str, command: Command) -> Request {
+pub(crate) fn request(call: &str, command: Command) -> Request {
     Request {
         call: call.parse().unwrap(),
         id: None,

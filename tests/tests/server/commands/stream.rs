@@ -356,6 +356,35 @@ async fn a_client_that_goes_away_does_not_undo_what_was_read_and_can_send_it_aga
     service.stop().await;
 }
 
+/// Whoever paces itself has asked for all that it may, so that a single request is refused meanwhile; without a pace,
+/// those few that this test makes would be admitted.
+#[tokio::test]
+async fn a_stream_goes_no_faster_than_its_key_may_and_no_line_of_it_is_refused() {
+    let service = Running::with(Setup {
+        settings: Settings {
+            rate_per_key: 50,
+            ..Settings::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let mut conversation = Conversation::begin(&service).await;
+    let lines: String = (0..120).map(|call| connect(&format!("c{call}"))).collect();
+    conversation.say(lines).await;
+    let mut refused = 0;
+    for answered in 0..120 {
+        assert_eq!(conversation.answer().await["accepted"], true);
+        if answered >= 50 && answered % 5 == 0 {
+            let path = "/v1/active-calls";
+            let single = service.get(&service.keys.telephony, path).send().await;
+            refused += usize::from(single.unwrap().status() == 429);
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(conversation.end().await, [] as [Value; 0]);
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn only_ndjson_is_taken_and_only_from_who_may_send_commands() {
     let service = Running::start().await;

@@ -2,10 +2,11 @@
 
 use crate::{Problem, Settings};
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::io;
 
@@ -61,6 +62,32 @@ fn is_silence(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref().is_some_and(timed_out) || error.source().is_some_and(is_silence)
 }
 
+/// The body must say what it is, and be that.
+pub(crate) fn must_be(media_type: &str, headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE);
+    let given = given.and_then(|given| given.to_str().ok()).unwrap_or("");
+    let (essence, parameters) = given.split_once(';').unwrap_or((given, ""));
+    if essence.trim().eq_ignore_ascii_case(media_type) && is_utf_8(parameters) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "media_type",
+        format!("send the body as `Content-Type: {media_type}`, in UTF-8"),
+    ))
+}
+
+fn is_utf_8(parameters: &str) -> bool {
+    let mut parameters = parameters.split(';').map(str::trim);
+    parameters.all(|parameter| {
+        let Some((name, value)) = parameter.split_once('=') else {
+            return parameter.is_empty();
+        };
+        let value = value.trim().trim_matches('"');
+        !name.trim().eq_ignore_ascii_case("charset") || value.eq_ignore_ascii_case("utf-8")
+    })
+}
+
 /// The whole body as a text.
 pub(crate) async fn text(body: Body, settings: &Settings) -> Result<String, Problem> {
     let most = settings.max_body_bytes;
@@ -82,9 +109,20 @@ pub(crate) async fn text(body: Body, settings: &Settings) -> Result<String, Prob
     })
 }
 
+/// The whole body, if it says that it is JSON and is JSON of that kind.
+pub(crate) async fn json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    settings: &Settings,
+) -> Result<T, Problem> {
+    must_be("application/json", headers)?;
+    let text = text(body, settings).await?;
+    serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))
+}
+
 impl From<BrokenOff> for Problem {
     fn from(broken_off: BrokenOff) -> Self {
-        let said = format!("{broken_off}; send the command again");
+        let said = format!("{broken_off}; send it again");
         match broken_off {
             BrokenOff::Failed(_) => malformed(said),
             BrokenOff::Silent(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", said),
@@ -96,9 +134,7 @@ fn too_large(most: usize) -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!(
-            "a body that is one command has at most {most} bytes; many are sent to /v1/commands"
-        ),
+        format!("this body has at most {most} bytes; many commands are sent to /v1/commands"),
     )
 }
 
