@@ -68,10 +68,31 @@ where
         call_rows(self.ended(filter, filter.span()))
     }
 
+    /// The same in no order and one by one, for whoever wants a few of very many.
+    pub fn each_call<'a, 'f>(
+        &'a self,
+        filter: &'f TimesFilter,
+    ) -> impl Iterator<Item = CallTimes<'a>> + use<'a, 'f, P> {
+        self.ended(filter, filter.span()).map(CallTimes::new)
+    }
+
     /// The agents' parts in the calls that ended, by when, then by call, then by agent.
     pub fn agents(&self, filter: &TimesFilter) -> Vec<AgentTimes<'_>> {
         let ended = self.ended(filter, filter.span());
         agent_rows(ended, |parts| filter.has_agent(&parts.agent))
+    }
+
+    /// The same in no order and one by one, for whoever wants a few of very many.
+    pub fn each_agent<'a, 'f>(
+        &'a self,
+        filter: &'f TimesFilter,
+    ) -> impl Iterator<Item = AgentTimes<'a>> + use<'a, 'f, P> {
+        let ended = self.ended(filter, filter.span());
+        ended.flat_map(move |ended| {
+            let parts = ended.parts.agents.iter();
+            let parts = parts.filter(|parts| filter.has_agent(&parts.agent));
+            parts.map(move |parts| AgentTimes::new(ended, parts))
+        })
     }
 
     /// The row of that call if it ended then, whether or not it is completed.

@@ -87,7 +87,7 @@ impl Paging {
     /// The page of those rows.
     pub(crate) fn page<R: Listed>(
         &self,
-        rows: Vec<R>,
+        rows: impl IntoIterator<Item = R>,
         as_of: Timestamp,
         position: Position,
     ) -> Page {
@@ -115,8 +115,8 @@ impl Paging {
         }
     }
 
-    /// Only what the page shows is sorted, and no more than twice as much is held beside the rows.
-    fn cut<R: Listed>(&self, all: Vec<R>) -> (Vec<R>, Option<String>) {
+    /// Only what the page shows is sorted, and no more than twice as much is held.
+    fn cut<R: Listed>(&self, all: impl IntoIterator<Item = R>) -> (Vec<R>, Option<String>) {
         let mut rows = Vec::new();
         let mut more = false;
         for row in all {

@@ -124,8 +124,8 @@ impl Question {
             },
             Self::WrapUpQueue(filter) => cut.found(four.wrap_up_queue(), filter),
             Self::Monitoring(filter) => cut.found(four.monitoring(), filter),
-            Self::CallTimes(filter) => cut.page(four.calls(filter)),
-            Self::AgentTimes(filter) => cut.page(four.agents(filter)),
+            Self::CallTimes(filter) => cut.page(four.each_call(filter)),
+            Self::AgentTimes(filter) => cut.page(four.each_agent(filter)),
             Self::Windows { window, by, filter } => cut.page(four.windows(*window, *by, filter)),
             Self::Explained { window, by, filter } => cut.explained(four, (*window, *by), filter),
         }
@@ -150,13 +150,13 @@ struct Cut<'p> {
 }
 
 impl Cut<'_> {
-    fn page<R: super::rows::Listed>(&self, rows: Vec<R>) -> Page {
+    fn page<R: super::rows::Listed>(&self, rows: impl IntoIterator<Item = R>) -> Page {
         self.paging.page(rows, self.as_of, self.position)
     }
 
-    fn found<R: Followed>(&self, mut rows: Vec<R>, filter: &Filter) -> Page {
-        rows.retain(|row| filter.fits(&row.facets()));
-        self.page(rows)
+    fn found<R: Followed>(&self, rows: Vec<R>, filter: &Filter) -> Page {
+        let rows = rows.into_iter();
+        self.page(rows.filter(|row| filter.fits(&row.facets())))
     }
 
     fn explained(
@@ -171,6 +171,6 @@ impl Cut<'_> {
             row,
             calls: explained.behind(row),
         });
-        self.page(rows.collect())
+        self.page(rows)
     }
 }
