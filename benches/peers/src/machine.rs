@@ -12,19 +12,26 @@ use std::time::Instant;
 
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// What is named in the header, as cargo names it.
-const PEERS: [&str; 6] = ["sled", "rusqlite", "cqrs-es", "sqlite-es", "sqlx", "tokio"];
+/// What is named in the header where stores are compared, as cargo names it.
+pub(crate) const STORES: [&str; 6] = ["sled", "rusqlite", "cqrs-es", "sqlite-es", "sqlx", "tokio"];
 
-pub(crate) fn print(run: &Run) {
+/// The same where services are.
+#[cfg(feature = "umadb")]
+pub(crate) const SERVICES: [&str; 4] = ["umadb", "umadb-client", "tonic", "tokio"];
+
+pub(crate) fn print(title: &str, run: &Run, peers: &[&str]) {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let system = file_system(run.folder).unwrap_or_else(|_| "unknown".to_owned());
     let [p50, p99] = syncs(run.folder);
-    println!("# The store beside its peers\n");
+    println!("# {title}\n");
     println!("- {}, {cores} cores, Linux {}", processor(), kernel.trim());
     println!("- {system}; 4 KiB and a sync take {p50:.0} us (p99 {p99:.0})");
     println!("- {}", Timestamp::now());
-    println!("- {}, SQLite {}", versions(), rusqlite::version());
+    println!("- {}", versions(peers).join(", "));
+    if peers.contains(&"rusqlite") {
+        println!("- SQLite {}", rusqlite::version());
+    }
     println!(
         "- {} rounds, sides in turn; median (least..most)",
         run.rounds
@@ -55,7 +62,7 @@ fn syncs(folder: &Path) -> [f64; 2] {
     percentiles
 }
 
-fn versions() -> String {
+fn versions(peers: &[&str]) -> Vec<String> {
     let locked = LOCK.split("[[package]]").filter_map(|package| {
         let field = |name: &str| {
             let mut lines = package.lines();
@@ -63,9 +70,9 @@ fn versions() -> String {
             value.map(|value| value.trim_matches('"'))
         };
         let (name, version) = (field("name")?, field("version")?);
-        PEERS.contains(&name).then(|| format!("{name} {version}"))
+        peers.contains(&name).then(|| format!("{name} {version}"))
     });
-    locked.collect::<Vec<_>>().join(", ")
+    locked.collect()
 }
 
 /// The most memory this process has had at once, in mebibytes.

@@ -1,5 +1,6 @@
 //! The store beside what else could be used: a bare file, its layout before, SQLite, and cqrs-es on SQLite. All in one
-//! run, for disks and machines differ and only the ratios travel.
+//! run, for disks and machines differ and only the ratios travel. And, where it is built with that, the service beside
+//! UmaDB's (`services`).
 //!
 //! Read top-down: the command line (`args`), what is written (`calls`), whom it is written to (`sides`), then one module
 //! for each question (`append`, `scan`, `cold`, `open`, `size`), and what they share.
@@ -17,6 +18,8 @@ mod group_commit;
 mod machine;
 mod open;
 mod scan;
+#[cfg(feature = "umadb")]
+mod services;
 mod sides;
 mod size;
 mod table;
@@ -50,6 +53,10 @@ fn main() -> ExitCode {
 }
 
 fn perform(args: &Args) -> anyhow::Result<()> {
+    #[cfg(feature = "umadb")]
+    if let Some(args::Beyond::Umadb(services)) = &args.beyond {
+        return beside_umadb(services);
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     if let Some(task) = &args.child {
         runtime.block_on(child::perform(task));
@@ -63,11 +70,29 @@ fn perform(args: &Args) -> anyhow::Result<()> {
         append_ms: args.append_ms(),
         events: args.events(),
     };
-    machine::print(&run);
+    machine::print("The store beside its peers", &run, &machine::STORES);
     let goals = answer(&run, args);
     print!("{NOT_COMPARABLE}");
     goals.print();
     Ok(())
+}
+
+#[cfg(feature = "umadb")]
+fn beside_umadb(asked: &args::Services) -> anyhow::Result<()> {
+    if let Some([folder, address]) = asked.serve.as_deref() {
+        return services::serve_umadb(Path::new(folder), address);
+    }
+    let runtime = tokio::runtime::Runtime::new()?;
+    let folder = folders::make(asked.folder.as_deref())?;
+    let run = Run {
+        folder: folder.path(),
+        runtime: &runtime,
+        rounds: asked.rounds(),
+        append_ms: 0,
+        events: 0,
+    };
+    machine::print("The service beside UmaDB's", &run, &machine::SERVICES);
+    services::compare(&run, asked)
 }
 
 fn answer(run: &Run, args: &Args) -> Goals {

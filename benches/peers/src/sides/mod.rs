@@ -81,7 +81,7 @@ impl Counts {
 }
 
 /// The one block in which these events of one command lie, as the store would write it were they alone.
-fn block_of(events: &[RecordedEvent]) -> Box<[u8]> {
+pub(crate) fn block_of(events: &[RecordedEvent]) -> Box<[u8]> {
     let blocks = layout::blocks_of(Position::START, &[events.to_vec()]);
     let [(_, block)] = <[_; 1]>::try_from(blocks).expect("a command's events fit into a block");
     block.into()
