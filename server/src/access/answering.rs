@@ -207,7 +207,7 @@ fn not_changed(error: &KeyFileError) -> Problem {
         KeyFileError::Missing { .. } | KeyFileError::Malformed { .. } | KeyFileError::Io { .. } => {
             Problem::try_again(
                 "keys_unavailable",
-                "the key file cannot be changed, and the keys that were read before stay in force; /readyz and the log say why",
+                "the key file cannot be changed, and the keys that were read before stay in force; GET /v1/read-models and the log say why",
                 10,
             )
         }

@@ -64,7 +64,7 @@ fn events() -> Route {
                     (sse::EVENT_STREAM, json!({"type": "string"})),
                 ],
             }],
-            problems: &[406, 409, 422, 503],
+            problems: &[406, 409, 422, 500, 503],
         },
     }
 }
@@ -149,7 +149,7 @@ fn proof() -> Route {
                 about: "The proof",
                 content: vec![("application/json", schemas::of("Proof"))],
             }],
-            problems: &[404, 422, 503],
+            problems: &[404, 422, 500, 503],
         },
     }
 }
@@ -183,7 +183,7 @@ fn position() -> Route {
                 about: "The position",
                 content: vec![("application/json", schemas::of("End"))],
             }],
-            problems: &[422, 503],
+            problems: &[422, 500, 503],
         },
     }
 }
