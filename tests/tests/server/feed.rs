@@ -610,7 +610,7 @@ async fn a_right_that_was_taken_away_is_no_other_store() {
     let (status, problem) = ask(&service, "/v1/events?after=11000&limit=10").await;
     assert_eq!(
         (status.as_u16(), &problem["code"]),
-        (503, &json!("store_unavailable"))
+        (500, &json!("store_refuses"))
     );
     store.fail(0, refused);
     told(&service, "/v1/events?after=11000&limit=10").await;
