@@ -89,16 +89,21 @@ fn told(who: &str, mut latencies: Vec<Duration>) {
     );
 }
 
+/// What a stream says of itself, and not of calls.
+const OF_ITSELF: [&[u8]; 4] = [b"begin", b"progress", b"stopping", b"cut_off"];
+
 /// Every event's position and when it came, until the service stops.
 async fn follow(mut feed: Chunks) -> Seen {
     let mut seen = Vec::new();
     let mut id = 0;
     while let Ok(Ok(Some(line))) = timeout(Duration::from_mins(2), feed.line()).await {
         if let Some(position) = line.strip_prefix(b"id: ") {
-            id = std::str::from_utf8(position)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
+            let position = std::str::from_utf8(position).ok();
+            id = position.and_then(|text| text.parse().ok()).unwrap_or(0);
+        } else if let Some(name) = line.strip_prefix(b"event: ") {
+            if OF_ITSELF.contains(&name) {
+                id = 0;
+            }
         } else if line.starts_with(b"data: ") && id > 0 {
             seen.push((id, Instant::now()));
         }

@@ -43,9 +43,19 @@ type Script = Vec<Request>;
 
 fn main() {
     // `cargo test --benches` asks only whether it runs.
-    let really = std::env::args().any(|arg| arg == "--bench");
+    let asked = |what: &str| std::env::args().any(|arg| arg == what);
+    let really = asked("--bench");
     let (rounds, calls) = if really { (ROUNDS, CALLS) } else { (1, 20) };
     let runtime = Runtime::new().expect("threads can be started");
+    // `-- feed` measures that alone.
+    if !asked("feed") {
+        commands(&runtime, rounds, calls);
+    }
+    let (commands_per_s, seconds) = if really { (1_000, 20) } else { (100, 1) };
+    runtime.block_on(feed::latencies(commands_per_s, seconds));
+}
+
+fn commands(runtime: &Runtime, rounds: usize, calls: u64) {
     println!(
         "connections   side           commands/s   p50 us   p99 us   service cpu us/command   other cpu us/command"
     );
@@ -56,10 +66,8 @@ fn main() {
         } else {
             calls
         };
-        compare(&runtime, connections, calls, rounds);
+        compare(runtime, connections, calls, rounds);
     }
-    let (commands_per_s, seconds) = if really { (1_000, 20) } else { (100, 1) };
-    runtime.block_on(feed::latencies(commands_per_s, seconds));
 }
 
 fn compare(runtime: &Runtime, connections: usize, calls: u64, rounds: usize) {
