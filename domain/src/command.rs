@@ -198,10 +198,20 @@ impl Command {
     /// Who asked: `by`; for a fact the party; nobody for what the telephone system reports.
     pub fn actor(&self) -> Option<Actor> {
         match self {
-            Command::ConnectCall { .. } | Command::ConsultUnanswered => None,
             Command::HangUp { party } | Command::LoseConnection { party } => {
                 Some(Actor::Party(party.clone()))
             }
+            command => command.by().cloned(),
+        }
+    }
+
+    /// Who asks for it; nobody for what the telephone system reports, facts among it.
+    pub fn by(&self) -> Option<&Actor> {
+        match self {
+            Command::ConnectCall { .. }
+            | Command::ConsultUnanswered
+            | Command::HangUp { .. }
+            | Command::LoseConnection { .. } => None,
             Command::StartConsult { by, .. }
             | Command::AcceptConsult { by }
             | Command::DeclineConsult { by }
@@ -217,7 +227,7 @@ impl Command {
             | Command::SuggestWrapUp { by, .. }
             | Command::StartMonitoring { by, .. }
             | Command::BargeIn { by }
-            | Command::StopMonitoring { by } => Some(by.clone()),
+            | Command::StopMonitoring { by } => Some(by),
         }
     }
 }

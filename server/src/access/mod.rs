@@ -172,40 +172,14 @@ impl Grant {
             Grant::Telephony => true,
             Grant::Desk(agent) => {
                 let own = Actor::Party(Party::Agent(agent.clone()));
-                by(command) == Some(&own)
+                command.by() == Some(&own)
             }
             Grant::Supervisor(supervisor) => {
                 let own = Actor::Supervisor(supervisor.clone());
-                is_monitoring(command) && by(command) == Some(&own)
+                is_monitoring(command) && command.by() == Some(&own)
             }
             Grant::Reader | Grant::Auditor | Grant::Operator => false,
         }
-    }
-}
-
-/// Who asks for the command; nobody for what the telephone system reports.
-fn by(command: &Command) -> Option<&Actor> {
-    match command {
-        Command::ConnectCall { .. }
-        | Command::ConsultUnanswered
-        | Command::HangUp { .. }
-        | Command::LoseConnection { .. } => None,
-        Command::StartConsult { by, .. }
-        | Command::AcceptConsult { by }
-        | Command::DeclineConsult { by }
-        | Command::EndConsult { by }
-        | Command::StartConference { by, .. }
-        | Command::Hold { by, .. }
-        | Command::Resume { by, .. }
-        | Command::TransferCall { by }
-        | Command::ExitConference { by }
-        | Command::EndCall { by }
-        | Command::PressEnd { by }
-        | Command::ApplyWrapUp { by, .. }
-        | Command::SuggestWrapUp { by, .. }
-        | Command::StartMonitoring { by, .. }
-        | Command::BargeIn { by }
-        | Command::StopMonitoring { by } => Some(by),
     }
 }
 
