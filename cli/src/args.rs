@@ -162,7 +162,10 @@ const SHOW_EXAMPLES: &str = "\
 Examples:
   kaigi show active-calls
   kaigi show handle-times --window 1h --by queue
-  kaigi --server https://kaigi.example:7400 show wrap-up-queue --watch";
+  kaigi --server https://kaigi.example:7400 show wrap-up-queue --watch
+
+As lines, the changes of handle-times begin with the calls that ended in the last 24 hours, unless
+--from says since when.";
 
 const FOLLOW_HELP: &str = "\
 A service counts its events, and rolls their hashes into one: r(n) = SHA-256(r(n-1), hash of event n).

@@ -112,6 +112,7 @@ fn checksum(bytes: &[u8], store: StoreId) -> [u8; CHECKSUM] {
 /// Opens the file in that folder: what it has, and who writes on. Without a folder, or where it cannot be written to,
 /// nothing is kept, and the next start reads the store; why, is told there.
 pub(super) fn open(folder: Option<&Path>, store: StoreId, told: Arc<Live>) -> (Found, Keeper) {
+    // Not bounded, because the one who reads must not wait for a disk: what can wait is some fifty bytes for 1,024 events.
     let (sender, notes) = mpsc::unbounded_channel();
     let (found, file) = match folder.map(|folder| opened(folder, store)) {
         Some(Ok((found, file))) => (found, Some(file)),
