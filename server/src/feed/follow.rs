@@ -86,12 +86,20 @@ impl Following {
             Step::Went => {}
             trouble => return trouble,
         }
+        // Where many write, no reader ever comes to where there are no more.
+        let end = match self.store.info().await {
+            Ok(info) => info.last,
+            Err(error) => return Step::Failed(error),
+        };
         let from = self.live.end().reached.position;
         let mut follower = Follower::new(Arc::clone(&self.store), from, PAGE);
         loop {
             match self.step(&mut follower).await {
                 Step::Went => *pause = FIRST_PAUSE,
                 trouble => return trouble,
+            }
+            if self.live.end().reached.position >= end {
+                self.live.caught_up();
             }
         }
     }

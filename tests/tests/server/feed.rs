@@ -18,7 +18,7 @@ use server::{Service, Settings};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::{TempDir, tempdir};
@@ -47,6 +47,8 @@ struct Cluster {
     restored: watch::Sender<usize>,
     /// Who reads has no answer as long as this is so.
     is_silent: watch::Sender<bool>,
+    /// Others write before every read.
+    is_busy: AtomicBool,
 }
 
 impl Cluster {
@@ -61,6 +63,7 @@ impl Cluster {
             read_from: AtomicU64::new(u64::MAX),
             restored: watch::Sender::new(0),
             is_silent: watch::Sender::new(false),
+            is_busy: AtomicBool::new(false),
         })
     }
 
@@ -151,6 +154,10 @@ impl EventStore for Cluster {
         }
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.read_from.fetch_min(after.0, Ordering::SeqCst);
+        if self.is_busy.load(Ordering::SeqCst) {
+            let reads = self.reads.load(Ordering::SeqCst);
+            self.keep(&format!("busy-{reads}"), chatter(1)).await;
+        }
         let (store, gap) = self.held();
         let last = store.info().await?.last.0;
         if !after.0.is_multiple_of(gap) || after.0 / gap > last {
@@ -651,6 +658,24 @@ async fn the_feed_outlives_a_store_that_is_away_and_tells_of_damage() {
         assert_eq!(feed.state().error, None);
     }
     service.stop().await;
+}
+
+/// There is always more by the time that what there was is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_while_others_never_stop_writing_has_caught_up_all_the_same() {
+    let store = Cluster::new();
+    store.fill("c", 50).await;
+    store.is_busy.store(true, Ordering::SeqCst);
+    let feed = Feed::start(Arc::clone(&store) as _, None, &Settings::default());
+    in_time(async {
+        while !feed.state().caught_up {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(feed.state().prefix.count >= 50);
+    store.is_busy.store(false, Ordering::SeqCst);
+    feed.close().await;
 }
 
 /// A store may try for much longer than anybody wants to wait before they are told.
