@@ -28,6 +28,7 @@ pub async fn read_on(
     loop {
         match follower.next().await? {
             Followed::Events(events) => take(&events),
+            Followed::Damaged(event) => return Err(event.into()),
             Followed::CaughtUp(position) => {
                 progress.done();
                 return Ok(position);
@@ -62,6 +63,7 @@ pub async fn events(
         };
         match next {
             Ok(Followed::Events(events)) => print(&events, args, console)?,
+            Ok(Followed::Damaged(event)) => return Err(StoreError::from(event).into()),
             Ok(Followed::CaughtUp(_)) if args.follow => console.flush()?,
             Ok(Followed::CaughtUp(_)) => return Ok(Exit::Done),
             // The follower knows its place, so an outage is no reason to give up.

@@ -64,7 +64,9 @@ impl Exit {
     fn of_store(error: &StoreError) -> Exit {
         match error {
             StoreError::Unavailable(_) => Exit::TryAgain,
-            StoreError::Corrupt(_) | StoreError::Refused(_) => Exit::Failed,
+            StoreError::Corrupt(_) | StoreError::DamagedEvent(_) | StoreError::Refused(_) => {
+                Exit::Failed
+            }
         }
     }
 
@@ -196,7 +198,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 /// Whether reading showed that the store is damaged.
 pub fn is_damage(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(store_error);
-    causes.any(|error| matches!(error, StoreError::Corrupt(_)))
+    causes.any(StoreError::is_damage)
 }
 
 /// The folder of the embedded store that another process has, if that is why it failed.

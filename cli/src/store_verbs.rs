@@ -167,7 +167,7 @@ async fn digest(
     progress.done();
     let digest = match digest {
         // Looking for damage is what this is for: found, it is an answer like that of a history that was altered.
-        Err(CopyError::Store(damage @ StoreError::Corrupt(_))) => {
+        Err(CopyError::Store(damage)) if damage.is_damage() => {
             eprintln!("kaigi: {damage}\nkaigi: {}", url.when_damaged());
             return Ok(Exit::Altered);
         }

@@ -2,7 +2,7 @@
 
 use crate::envelope::StoredEvent;
 use crate::ids::Position;
-use crate::store::{EventStore, StoreError};
+use crate::store::{DamagedEvent, EventStore, StoreError};
 use std::sync::Arc;
 
 /// A reader's place in a store. It keeps nothing but that place, so a reader that stops resumes from its checkpoint.
@@ -19,6 +19,8 @@ pub struct Follower {
 pub enum Followed {
     /// The next events; there is at least one.
     Events(Vec<StoredEvent>),
+    /// The next event is damaged. The follower has moved past it; a caller that cannot go on without it must stop.
+    Damaged(DamagedEvent),
     /// All that was there has been handed out; this is where the last of it stands.
     CaughtUp(Position),
 }
@@ -46,7 +48,15 @@ impl Follower {
             if self.caught_up {
                 self.store.wait_past(self.after).await?;
             }
-            let events = self.store.read_all(self.after, self.page).await?;
+            let events = match self.store.read_all(self.after, self.page).await {
+                Ok(events) => events,
+                Err(StoreError::DamagedEvent(damaged)) if damaged.position > self.after => {
+                    self.after = damaged.position;
+                    self.caught_up = false;
+                    return Ok(Followed::Damaged(*damaged));
+                }
+                Err(error) => return Err(error),
+            };
             if let Some(last) = events.last() {
                 self.after = last.position;
                 self.caught_up = false;

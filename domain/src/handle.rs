@@ -230,7 +230,9 @@ impl Handler {
             }
             Err(AppendError::Conflict { .. }) => Ok(Attempt::Stale(known)),
             // A hash that the store does not know may be the cache's, of before the store was restored.
-            Err(AppendError::Store(StoreError::Corrupt(_))) if cached => Ok(Attempt::Stale(known)),
+            Err(AppendError::Store(error)) if cached && error.is_damage() => {
+                Ok(Attempt::Stale(known))
+            }
             Err(AppendError::Store(error)) => Err(error),
         }
     }

@@ -15,6 +15,7 @@ pub mod handle;
 pub mod ids;
 pub mod json;
 pub mod memory;
+mod prefix;
 pub mod rejection;
 pub mod store;
 pub mod stored;
@@ -31,7 +32,10 @@ pub use follow::{Followed, Follower};
 pub use handle::{Answer, HandleError, Handler};
 pub use ids::*;
 pub use memory::MemoryStore;
+pub use prefix::{INTERVAL, Prefix, leads};
 pub use rejection::{Rejection, RejectionCode, Rule};
-pub use store::{AppendError, CommitFigures, EventStore, Spread, StoreError, StoreInfo};
+pub use store::{
+    AppendError, CommitFigures, DamagedEvent, EventStore, Spread, StoreError, StoreInfo,
+};
 pub use time::{InvalidTime, Timestamp};
 pub use time_span::{InvalidTimeSpan, TimeSpan};

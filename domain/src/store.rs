@@ -1,8 +1,11 @@
 //! The port: how events are kept. A store keeps finished events and adds their position, nothing else.
 
+use crate::envelope::Hash;
 use crate::envelope::{Batch, StoredEvent};
 use crate::ids::{CallId, Position, Revision, StoreId};
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
 
 /// A store of all calls' events. Every store passes the same contract suite.
 ///
@@ -27,6 +30,9 @@ pub trait EventStore: Send + Sync {
 
     /// At most `max` events of all calls after that position, in order: the start, or one where this store has an event.
     /// Nothing ever appears at or below a position that a reader has seen.
+    ///
+    /// A page ends before a damaged event. A page that would begin with one is [`StoreError::DamagedEvent`]; reading on
+    /// after the position in that error continues with the next event.
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// Waits until there is an event past that position, and answers the last position.
@@ -108,7 +114,65 @@ pub enum StoreError {
     /// What it holds is damaged; where is said.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
+    /// One event is damaged. Its call cannot be read past it; all other calls can.
+    #[error("the store is damaged: {0}")]
+    DamagedEvent(Box<DamagedEvent>),
     /// It will not do that: a right is missing, or an event is beyond a limit. Repeating it changes nothing.
     #[error("the store refuses it: {0}")]
     Refused(String),
+}
+
+/// An event that cannot be read as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedEvent {
+    /// Its position. Reading on after it continues with the next event.
+    pub position: Position,
+    /// The call it belongs to, where the store can still tell.
+    pub call: Option<CallId>,
+    /// Where the store keeps it: a stream of a cluster, a file of the embedded log.
+    pub stream: String,
+    /// Its number in that stream, as the store counts there.
+    pub number: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl DamagedEvent {
+    /// What the rolling hash takes in its place: SHA-256 of the line `kaigi-damaged-event-1`, the stream and the number,
+    /// each ended by a line feed. The reason is left out, because a later version may word it otherwise.
+    pub fn hash(&self) -> Hash {
+        let mut hasher = Sha256::new();
+        hasher.update("kaigi-damaged-event-1\n");
+        hasher.update(format!("{}\n{}\n", self.stream, self.number));
+        Hash(hasher.finalize().into())
+    }
+}
+
+impl From<DamagedEvent> for StoreError {
+    fn from(event: DamagedEvent) -> Self {
+        Self::DamagedEvent(Box::new(event))
+    }
+}
+
+impl fmt::Display for DamagedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            position,
+            stream,
+            number,
+            reason,
+            ..
+        } = self;
+        write!(
+            f,
+            "event {number} of stream {stream} at position {position}: {reason}"
+        )
+    }
+}
+
+impl StoreError {
+    /// Whether stored bytes are not what was written. Retrying changes nothing; repairing the store does.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, StoreError::Corrupt(_) | StoreError::DamagedEvent(_))
+    }
 }

@@ -147,7 +147,7 @@ impl From<&StoreError> for Problem {
         let said = error.to_string();
         match error {
             StoreError::Unavailable(_) => Self::try_again("store_unavailable", said, STORE_AWAY_S),
-            StoreError::Corrupt(_) => {
+            StoreError::Corrupt(_) | StoreError::DamagedEvent(_) => {
                 Self::new(failed, "store_damaged", said).and("`kaigi store check` finds the damage")
             }
             StoreError::Refused(_) => Self::new(failed, "store_refuses", said),

@@ -85,6 +85,9 @@ impl Store<'_> {
             IndexError::Rows(StoreError::Corrupt(what)) => {
                 Unusable::Index(self.folder.corrupt(what))
             }
+            IndexError::Rows(StoreError::DamagedEvent(event)) => {
+                Unusable::Index(self.folder.corrupt(event.to_string()))
+            }
             IndexError::Rows(StoreError::Unavailable(what) | StoreError::Refused(what)) => {
                 let error = std::io::Error::other(what);
                 Unusable::Store(OpenError::from_io(&self.folder.index(), error))

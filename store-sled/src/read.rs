@@ -151,7 +151,9 @@ impl Shared {
     fn row_of(&self, rows: &Rows, call: &CallId) -> Result<Option<History>, StoreError> {
         let row = rows.get(call).map_err(|error| match error {
             StoreError::Corrupt(what) => damaged_index(rows, &Damage::new(what)),
-            other @ (StoreError::Unavailable(_) | StoreError::Refused(_)) => other,
+            other @ (StoreError::DamagedEvent(_)
+            | StoreError::Unavailable(_)
+            | StoreError::Refused(_)) => other,
         })?;
         match row {
             None => Ok(None),

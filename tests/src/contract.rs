@@ -696,6 +696,7 @@ async fn rest(follower: &mut Follower) -> Vec<StoredEvent> {
     loop {
         match follower.next().await.expect("readable") {
             Followed::Events(events) => rest.extend(events),
+            Followed::Damaged(event) => panic!("{event}"),
             Followed::CaughtUp(position) => {
                 assert_eq!(position, follower.position());
                 return rest;

@@ -134,10 +134,12 @@ async fn caught_up(
 ) -> Result<OwnedMutexGuard<Folded>, StoreError> {
     let end = store.info().await?.last;
     let mut follower = Follower::new(store, list.position, PAGE);
-    while list.position < end
-        && let Followed::Events(events) = follower.next().await?
-    {
-        list.list.fold(&events);
+    while list.position < end {
+        match follower.next().await? {
+            Followed::Events(events) => list.list.fold(&events),
+            Followed::Damaged(event) => return Err(event.into()),
+            Followed::CaughtUp(_) => break,
+        }
         list.position = follower.position();
         // A store that has all in memory never makes this wait, and others want their turn, too.
         yield_now().await;

@@ -67,7 +67,7 @@ fn of_store(error: &StoreError) -> Problem {
         StoreError::Unavailable(_) => {
             problem.and("send the command again with the same id to learn whether it was accepted")
         }
-        StoreError::Corrupt(_) => problem.and(
+        StoreError::Corrupt(_) | StoreError::DamagedEvent(_) => problem.and(
             "nothing was written, and sending it again changes nothing until the store is repaired",
         ),
         StoreError::Refused(_) => problem,

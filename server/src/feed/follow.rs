@@ -4,8 +4,8 @@
 use super::file::{Found, Keeper};
 use super::form::Told;
 use super::live::Live;
-use super::prefix::{INTERVAL, Prefix};
-use domain::{EventStore, Followed, Follower, Position, StoreError, StoredEvent};
+use super::prefix::Prefix;
+use domain::{EventStore, Followed, Follower, StoreError, StoredEvent, leads};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +122,7 @@ impl Following {
         match came {
             Ok(Followed::Events(events)) => self.publish(events),
             Ok(Followed::CaughtUp(_)) => self.live.caught_up(),
+            Ok(Followed::Damaged(event)) => return Step::Failed(event.into()),
             Err(error) => return Step::Failed(error),
         }
         Step::Went
@@ -173,29 +174,6 @@ async fn in_time(look: impl Future<Output = Step>) -> Step {
 fn no_answer() -> StoreError {
     let waited_s = LONGEST_LOOK.as_secs();
     StoreError::Unavailable(format!("it did not answer within {waited_s} s"))
-}
-
-/// Whether the events after the one prefix make the other of it. A store that refuses to read on from there has no such
-/// place; it may be another one than it was.
-async fn leads(store: &dyn EventStore, from: Prefix, to: Prefix) -> Result<bool, StoreError> {
-    let mut reached = from;
-    while reached.count < to.count {
-        let wanted = (to.count - reached.count).min(INTERVAL);
-        let events = match store.read_all(reached.position, usize_of(wanted)).await {
-            Ok(events) => events,
-            Err(StoreError::Refused(_)) if reached.position > Position::START => {
-                // Unless it refuses everything, as to somebody whose rights were taken away.
-                store.read_all(Position::START, 1).await?;
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        if events.is_empty() {
-            return Ok(false);
-        }
-        reached = events.iter().fold(reached, Prefix::plus);
-    }
-    Ok(reached == to)
 }
 
 /// A page is far shorter than any memory.

@@ -1,49 +1,12 @@
-//! The proof of completeness: how many events there are up to one of them, and a digest of all their hashes.
+//! The prefixes that the feed keeps, one every [`INTERVAL`] events.
 
-use domain::envelope::{Hash, roll};
-use domain::{Head, Position, StoredEvent};
+pub use domain::{INTERVAL, Prefix};
 
-/// Every so many events a prefix is kept, so that any other one is found by reading at most so many.
-pub const INTERVAL: u64 = 1024;
-
-/// All events of a store up to one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prefix {
-    /// How many there are.
-    pub count: u64,
-    /// Where the last of them stands.
-    pub position: Position,
-    /// SHA-256 of the rolling hash before the last one, zeros before the first, and its hash.
-    pub rolling_hash: Hash,
-}
+use domain::Position;
 
 /// The prefixes that are kept, from that of no events on, one every [`INTERVAL`] events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marks(Vec<Prefix>);
-
-impl Prefix {
-    /// Before the first event.
-    pub const NONE: Prefix = Prefix {
-        count: 0,
-        position: Position::START,
-        rolling_hash: Head::NONE.hash,
-    };
-
-    /// One event further.
-    #[must_use]
-    pub fn plus(self, event: &StoredEvent) -> Self {
-        Self {
-            count: self.count + 1,
-            position: event.position,
-            rolling_hash: roll(self.rolling_hash, event.recorded.hash),
-        }
-    }
-
-    /// Whether it is one that is kept.
-    pub(super) fn is_mark(&self) -> bool {
-        self.count.is_multiple_of(INTERVAL)
-    }
-}
 
 impl Default for Marks {
     fn default() -> Self {

@@ -260,6 +260,7 @@ impl Reader {
             Followed::Events(events) if self.is_at_the_end().await => Step::LastEvents(events),
             Followed::Events(events) => Step::Events(events),
             Followed::CaughtUp(_) => Step::AtTheEnd,
+            Followed::Damaged(event) => return Err(event.into()),
         })
     }
 
@@ -356,6 +357,7 @@ async fn read_on(
         match follower.next().await {
             Ok(Followed::Events(events)) => model = folded(model, events).await,
             Ok(Followed::CaughtUp(_)) => break,
+            Ok(Followed::Damaged(event)) => return (model, Err(event.into())),
             Err(error) => return (model, Err(error)),
         }
         shared.is_rebuilding(model.position());
@@ -371,10 +373,12 @@ async fn fold_to(
     end: Position,
 ) -> Result<(), StoreError> {
     let mut follower = Follower::new(Arc::clone(&shared.store), model.position(), PAGE);
-    while model.position() < end
-        && let Followed::Events(events) = follower.next().await?
-    {
-        model.fold(&events);
+    while model.position() < end {
+        match follower.next().await? {
+            Followed::Events(events) => model.fold(&events),
+            Followed::Damaged(event) => return Err(event.into()),
+            Followed::CaughtUp(_) => break,
+        }
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ async fn follow(store: Arc<ClusterStore>, page: usize, events: usize) -> Vec<Sto
     while seen.len() < events {
         match follower.next().await {
             Ok(Followed::Events(events)) => seen.extend(events),
+            Ok(Followed::Damaged(event)) => panic!("{event}"),
             Ok(Followed::CaughtUp(place)) => {
                 assert_eq!(
                     seen.last()
