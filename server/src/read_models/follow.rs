@@ -2,9 +2,10 @@
 
 use super::views::Shared;
 use crate::checkpoints;
-use domain::{CallId, Followed, Follower, Head, Position, StoreError, StoredEvent};
+use domain::{CallId, EventStore, Followed, Follower, Head, Position, StoreError, StoredEvent};
 use projections::{AllFour, Checkpointed};
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,8 +18,8 @@ const PAGE: usize = 1024;
 /// How often it is seen to that the store still is the one that was read, and that what nobody wants any more goes.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
 
-/// How long what is known of the store's end is used to tell whether that was reached.
-const END_HOLDS_FOR: Duration = Duration::from_secs(1);
+/// The pause between two looks at where the store ends.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// How often a checkpoint is kept.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_mins(5);
@@ -39,6 +40,7 @@ struct Following {
     stop: watch::Receiver<bool>,
     rebuild: watch::Receiver<u64>,
     reader: Reader,
+    end: StoreEnd,
     rebuilding: Option<JoinHandle<Checkpointed<AllFour>>>,
     rounds: Interval,
     kept_at: Instant,
@@ -50,15 +52,14 @@ struct Reader {
     follower: Follower,
     /// Whether the store is known to have what the model was made of.
     trusted: Trust,
-    end: End,
     pause: Pause,
 }
 
-/// Where the store ended when it was asked. While many write, no reader ever comes to where nothing is new, and a store
-/// may answer fewer events than it has.
-struct End {
-    position: Position,
-    asked_at: Instant,
+/// Looks where the store ends, beside the reader: while others write, no reader ever comes to where nothing is new.
+/// The question may take as long as it likes, because nothing waits for its answer.
+struct StoreEnd {
+    store: Arc<dyn EventStore>,
+    looking: Pin<Box<dyn Future<Output = Option<Position>> + Send>>,
 }
 
 /// What is known of the store the model was read from.
@@ -74,8 +75,6 @@ enum Trust {
 
 enum Step {
     Events(Vec<StoredEvent>),
-    /// With them all was read that was there a moment ago.
-    LastEvents(Vec<StoredEvent>),
     AtTheEnd,
     Restored,
 }
@@ -111,6 +110,7 @@ impl Following {
             stop: orders.stop.subscribe(),
             rebuild: orders.rebuild.subscribe(),
             reader: Reader::new(Arc::clone(&shared)),
+            end: StoreEnd::new(Arc::clone(&shared.store)),
             rebuilding: None,
             rounds,
             kept_at: Instant::now(),
@@ -119,6 +119,8 @@ impl Following {
         (orders, following)
     }
 
+    /// Each of these futures is dropped whenever another one is ready first, so none of them may hold events: the
+    /// reader returns a page as soon as its follower has moved past it, and the page is folded before anything else.
     async fn run(mut self) {
         loop {
             tokio::select! {
@@ -127,6 +129,7 @@ impl Following {
                 model = built(&mut self.rebuilding) => self.put_in_place(model).await,
                 Ok(()) = self.rebuild.changed() => self.begin_to_rebuild(),
                 _ = self.rounds.tick() => drop(self.look_after()),
+                end = self.end.look() => self.shared.ends_at(end),
                 step = self.reader.step() => self.take(step).await,
             }
         }
@@ -140,19 +143,13 @@ impl Following {
     async fn take(&mut self, step: Result<Step, StoreError>) {
         match step {
             Ok(Step::Events(events)) => self.fold(events).await,
-            Ok(Step::LastEvents(events)) => {
-                self.fold(events).await;
-                self.shared.is_at_the_end();
-            }
             Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
             Ok(Step::Restored) => self.begin_to_rebuild(),
             Err(error) => self.shared.is_out_of_touch(&error),
         }
     }
 
-    async fn fold(&self, events: Vec<StoredEvent>) {
-        let last = events.last().map(|last| last.position);
-        self.shared.is_behind(last.unwrap_or_default());
+    async fn fold(&mut self, events: Vec<StoredEvent>) {
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.fold(&events)).await;
     }
@@ -205,12 +202,10 @@ impl Following {
 
 impl Reader {
     fn new(shared: Arc<Shared>) -> Self {
-        let position = shared.live().model.position();
         Self {
-            follower: Follower::new(Arc::clone(&shared.store), position, PAGE),
+            follower: follower(&shared),
             shared,
             trusted: Trust::ToBeAsked,
-            end: End::at(position),
             pause: Pause::default(),
         }
     }
@@ -221,7 +216,7 @@ impl Reader {
         }
     }
 
-    /// Whoever drops it while it waits has lost nothing.
+    /// Dropping the future loses no event, wherever it waits.
     async fn step(&mut self) -> Result<Step, StoreError> {
         self.pause.over().await;
         let step = self.attempt().await;
@@ -230,6 +225,7 @@ impl Reader {
         } else {
             self.pause.longer();
             self.ask_again();
+            self.follower = follower(&self.shared);
         }
         step
     }
@@ -238,43 +234,54 @@ impl Reader {
         match self.trusted {
             Trust::Asked => {}
             Trust::Lost => pending().await,
-            Trust::ToBeAsked => {
-                let store = &*self.shared.store;
-                let (position, last) = last(&self.shared);
-                let last = last.as_ref().map(|(call, head)| (call, *head));
-                if !checkpoints::has(store, position, last).await? {
-                    self.trusted = Trust::Lost;
-                    return Ok(Step::Restored);
-                }
-                self.end = End::at(store.info().await?.last);
-                if self.end.position > position {
-                    self.shared.is_behind(self.end.position);
-                } else {
-                    // A follower says so once; after an outage nobody would hear it again.
-                    self.shared.is_at_the_end();
-                }
+            Trust::ToBeAsked if self.is_the_store_that_was_read().await? => {
                 self.trusted = Trust::Asked;
             }
-        }
-        Ok(match self.follower.next().await? {
-            Followed::Events(events) if self.is_at_the_end().await => Step::LastEvents(events),
-            Followed::Events(events) => Step::Events(events),
-            Followed::CaughtUp(_) => Step::AtTheEnd,
-            Followed::Damaged(event) => return Err(event.into()),
-        })
-    }
-
-    /// A store that cannot say where it ends fails the next read, too; what was read before is taken in.
-    async fn is_at_the_end(&mut self) -> bool {
-        let position = self.follower.position();
-        if position >= self.end.position && self.end.asked_at.elapsed() >= END_HOLDS_FOR {
-            match self.shared.store.info().await {
-                Ok(info) => self.end = End::at(info.last),
-                Err(_) => return false,
+            Trust::ToBeAsked => {
+                self.trusted = Trust::Lost;
+                return Ok(Step::Restored);
             }
         }
-        position >= self.end.position
+        // Nothing is awaited once the follower has moved past a page: dropping this future loses no event.
+        match self.follower.next().await? {
+            Followed::Events(events) => Ok(Step::Events(events)),
+            Followed::CaughtUp(_) => Ok(Step::AtTheEnd),
+            Followed::Damaged(event) => Err(event.into()),
+        }
     }
+
+    async fn is_the_store_that_was_read(&self) -> Result<bool, StoreError> {
+        let (position, last) = last(&self.shared);
+        let last = last.as_ref().map(|(call, head)| (call, *head));
+        checkpoints::has(&*self.shared.store, position, last).await
+    }
+}
+
+/// Reads on after the last event that was folded.
+fn follower(shared: &Shared) -> Follower {
+    let position = shared.live().model.position();
+    Follower::new(Arc::clone(&shared.store), position, PAGE)
+}
+
+impl StoreEnd {
+    fn new(store: Arc<dyn EventStore>) -> Self {
+        let looking = Box::pin(end_of(Arc::clone(&store), Duration::ZERO));
+        Self { store, looking }
+    }
+
+    /// Where the store ends; `None` if it cannot say just now. A look that another future overtakes goes on with the
+    /// next call.
+    async fn look(&mut self) -> Option<Position> {
+        let end = self.looking.as_mut().await;
+        self.looking = Box::pin(end_of(Arc::clone(&self.store), BETWEEN_LOOKS));
+        end
+    }
+}
+
+async fn end_of(store: Arc<dyn EventStore>, pause: Duration) -> Option<Position> {
+    sleep(pause).await;
+    let info = store.info().await;
+    info.ok().map(|info| info.last)
 }
 
 fn last(shared: &Shared) -> (Position, Option<(CallId, Head)>) {
@@ -282,15 +289,6 @@ fn last(shared: &Shared) -> (Position, Option<(CallId, Head)>) {
     let last = live.model.last();
     let last = last.map(|(call, head)| (call.clone(), head));
     (live.model.position(), last)
-}
-
-impl End {
-    fn at(position: Position) -> Self {
-        Self {
-            position,
-            asked_at: Instant::now(),
-        }
-    }
 }
 
 impl Pause {

@@ -102,7 +102,8 @@ pub(super) struct Progress {
 
 #[derive(Debug)]
 struct Upkeep {
-    known: Position,
+    /// Where the store ended at the last look; `None` before the first one.
+    store_end: Option<Position>,
     behind_since: Option<Instant>,
     rebuilding: Option<Position>,
     kept: Option<Position>,
@@ -306,7 +307,7 @@ impl Shared {
                 tag,
             }),
             upkeep: Mutex::new(Upkeep {
-                known: position,
+                store_end: None,
                 behind_since: Some(Instant::now()),
                 rebuilding: None,
                 kept,
@@ -333,7 +334,7 @@ impl Shared {
         let own = self.progress.borrow().position;
         let upkeep = self.upkeep();
         Behind {
-            store: upkeep.known.max(own),
+            store: upkeep.store_end.map_or(own, |end| end.max(own)),
             own,
             since: upkeep
                 .behind_since
@@ -357,6 +358,8 @@ impl Shared {
         self.changes.note(&watching, position, before, after);
         self.progress
             .send_modify(|progress| progress.position = position);
+        self.upkeep().trouble = None;
+        self.compare_with_the_end();
     }
 
     /// Puts another model in place of this one; who followed this one begins anew.
@@ -374,7 +377,7 @@ impl Shared {
         let mut upkeep = self.upkeep();
         upkeep.rebuilding = None;
         upkeep.kept = None;
-        upkeep.known = position;
+        upkeep.store_end = None;
         drop(upkeep);
         self.lists.forget();
         // Many calls take their time to go, and nobody waits for that any more.
@@ -382,9 +385,7 @@ impl Shared {
     }
 
     pub(super) fn is_at_the_end(&self) {
-        let position = self.progress.borrow().position;
         let mut upkeep = self.upkeep();
-        upkeep.known = position;
         upkeep.behind_since = None;
         upkeep.trouble = None;
         drop(upkeep);
@@ -392,11 +393,25 @@ impl Shared {
             .send_if_modified(|progress| !std::mem::replace(&mut progress.caught_up, true));
     }
 
-    /// The store has something at that position that was not taken in yet.
-    pub(super) fn is_behind(&self, known: Position) {
+    /// The store ended there at a look just now; `None` if it could not say.
+    pub(super) fn ends_at(&self, end: Option<Position>) {
+        if let Some(end) = end {
+            self.upkeep().store_end = Some(end);
+            self.compare_with_the_end();
+        }
+    }
+
+    /// Whether all was folded that the store had at the last look.
+    fn compare_with_the_end(&self) {
+        let position = self.progress.borrow().position;
         let mut upkeep = self.upkeep();
-        upkeep.known = upkeep.known.max(known);
-        upkeep.behind_since.get_or_insert_with(Instant::now);
+        let Some(end) = upkeep.store_end else { return };
+        if position < end {
+            upkeep.behind_since.get_or_insert_with(Instant::now);
+        } else if upkeep.trouble.is_none() {
+            drop(upkeep);
+            self.is_at_the_end();
+        }
     }
 
     pub(super) fn is_out_of_touch(&self, error: &StoreError) {
