@@ -4,8 +4,10 @@ use crate::args::Events;
 use crate::exit::{Exit, not_found};
 use crate::output::{Console, json_line};
 use crate::progress;
-use domain::json::EventJson;
-use domain::{EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent};
+use domain::json::{DamagedJson, EventJson};
+use domain::{
+    DamagedEvent, EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -20,20 +22,18 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 pub async fn read_on(
     store: Arc<dyn EventStore>,
     after: Position,
-    mut take: impl FnMut(&[StoredEvent]),
+    mut take: impl FnMut(&Followed),
 ) -> Result<Position, StoreError> {
     let passed = |position: Position| position.0.saturating_sub(after.0);
     let mut progress = progress::positions(passed(store.info().await?.last));
     let mut follower = Follower::new(store, after, PAGE);
     loop {
-        match follower.next().await? {
-            Followed::Events(events) => take(&events),
-            Followed::Damaged(event) => return Err(event.into()),
-            Followed::CaughtUp(position) => {
-                progress.done();
-                return Ok(position);
-            }
+        let next = follower.next().await?;
+        if let Followed::CaughtUp(position) = next {
+            progress.done();
+            return Ok(position);
         }
+        take(&next);
         progress.at(passed(follower.position()));
     }
 }
@@ -63,7 +63,7 @@ pub async fn events(
         };
         match next {
             Ok(Followed::Events(events)) => print(&events, args, console)?,
-            Ok(Followed::Damaged(event)) => return Err(StoreError::from(event).into()),
+            Ok(Followed::Damaged(event)) => print_damaged(&event, args, console)?,
             Ok(Followed::CaughtUp(_)) if args.follow => console.flush()?,
             Ok(Followed::CaughtUp(_)) => return Ok(Exit::Done),
             // The follower knows its place, so an outage is no reason to give up.
@@ -75,6 +75,17 @@ pub async fn events(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// A damaged event stands in its place, and on standard error.
+fn print_damaged(event: &DamagedEvent, args: &Events, console: &mut Console) -> anyhow::Result<()> {
+    let other = args.call.as_ref().zip(event.call.as_ref());
+    if other.is_none_or(|(wanted, call)| wanted == call) {
+        console.flush()?;
+        eprintln!("kaigi: damaged: {event}");
+        console.print(&json_line(&DamagedJson(event)))?;
+    }
+    Ok(())
 }
 
 fn print(events: &[StoredEvent], args: &Events, console: &mut Console) -> anyhow::Result<()> {

@@ -4,8 +4,9 @@ use crate::args::Calls;
 use crate::events::read_on;
 use crate::exit::Exit;
 use crate::output::Console;
+use crate::read_models::warn_of_damage;
 use crate::sheets;
-use domain::{EventStore, Position, Timestamp};
+use domain::{EventStore, Followed, Position, Prefix, Timestamp};
 use projections::{CallFilter, CallList, Listing};
 use std::sync::Arc;
 
@@ -24,8 +25,22 @@ pub async fn calls(
         to: args.to,
         phase: args.phase,
     });
-    let position = read_on(store, Position::START, |events| list.fold(events)).await?;
-    let listing = Listing::new(Timestamp::now(), position, list.rows());
+    let (mut events, mut damaged) = (Prefix::NONE, 0);
+    let take = |next: &Followed| match next {
+        Followed::Events(page) => {
+            list.fold(page);
+            events = page.iter().fold(events, Prefix::plus);
+        }
+        Followed::Damaged(event) => {
+            list.fold_damaged(event);
+            events = events.plus_damaged(event);
+            damaged += 1;
+        }
+        Followed::CaughtUp(_) => {}
+    };
+    read_on(store, Position::START, take).await?;
+    warn_of_damage(damaged);
+    let listing = Listing::new(Timestamp::now(), events, list.rows());
     console.listing(&listing, &sheets::calls())?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use crate::events::read_on;
 use crate::store::StoreUrl;
-use domain::EventStore;
+use domain::{EventStore, Followed};
 use projections::{CheckpointError, Checkpointed, Projection};
 use server::checkpoints::{self, Found, Why};
 use std::path::Path;
@@ -40,8 +40,23 @@ pub async fn catch_up<P: Projection>(
     model: &mut Checkpointed<P>,
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<()> {
-    read_on(store, model.position(), |events| model.fold(events)).await?;
+    read_on(store, model.position(), |next| match next {
+        Followed::Events(events) => model.fold(events),
+        Followed::Damaged(event) => model.fold_damaged(event),
+        Followed::CaughtUp(_) => {}
+    })
+    .await?;
+    warn_of_damage(model.state().damaged().len());
     Ok(())
+}
+
+/// Rows leave damaged calls out, and whoever reads them must know.
+pub fn warn_of_damage(damaged: usize) {
+    if damaged > 0 {
+        eprintln!(
+            "kaigi: {damaged} damaged events; their calls are left out here: kaigi store damaged lists them"
+        );
+    }
 }
 
 async fn kept<P: Projection>(
@@ -63,6 +78,7 @@ async fn kept<P: Projection>(
 fn is_news(why: &Why) -> bool {
     match why {
         Why::NoFile => false,
+        // An older layout is news, once: building anew takes longer than usual.
         Why::Useless { error, .. } => !matches!(error, CheckpointError::OtherVersion { .. }),
         Why::Unreadable { .. } | Why::Restored { .. } => true,
     }

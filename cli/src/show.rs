@@ -31,7 +31,7 @@ pub async fn show(
                 None => calls.rows(),
             };
             rows.retain(|row| is_of(queue.as_ref(), row.queue.as_ref().map(|queue| queue.0)));
-            let listing = Listing::new(as_of, model.position(), rows);
+            let listing = Listing::new(as_of, model.events(), rows);
             console.listing(&listing, &sheets::active_calls(as_of))?;
         }
         Show::WrapUpQueue { agent, queue } => {
@@ -41,7 +41,7 @@ pub async fn show(
                 is_of(queue.as_ref(), row.queue.as_ref().map(|queue| queue.0))
                     && agent.as_ref().is_none_or(|agent| row.agent.0 == agent)
             });
-            let listing = Listing::new(as_of, model.position(), rows);
+            let listing = Listing::new(as_of, model.events(), rows);
             console.listing(&listing, &sheets::wrap_up_queue(as_of))?;
         }
         Show::HandleTimes(args) => {
@@ -51,7 +51,7 @@ pub async fn show(
         }
         Show::Monitoring => {
             let model: Checkpointed<Monitoring> = caught_up(url, store).await?;
-            let listing = Listing::new(as_of, model.position(), model.state().rows());
+            let listing = Listing::new(as_of, model.events(), model.state().rows());
             console.listing(&listing, &sheets::monitoring(as_of))?;
         }
         Show::Call { .. } => unreachable!("one call is no read model"),
@@ -67,19 +67,19 @@ pub async fn all_four(
 ) -> anyhow::Result<()> {
     let mut model = Checkpointed::<AllFour>::new(store.id());
     catch_up(&mut model, store).await?;
-    let (position, four) = (model.position(), model.state());
+    let (events, four) = (model.events(), model.state());
     console.print("\nACTIVE CALLS  (kaigi show active-calls)\n")?;
-    let listing = Listing::new(as_of, position, four.active_calls());
+    let listing = Listing::new(as_of, events, four.active_calls());
     console.listing(&listing, &sheets::active_calls(as_of))?;
     console.print("\nWRAP-UP QUEUE  (kaigi show wrap-up-queue)\n")?;
-    let listing = Listing::new(as_of, position, four.wrap_up_queue());
+    let listing = Listing::new(as_of, events, four.wrap_up_queue());
     console.listing(&listing, &sheets::wrap_up_queue(as_of))?;
     console.print("\nHANDLE TIMES  (kaigi show handle-times --window 1d --by all)\n")?;
     let rows = four.windows(Window::Day, By::All, &TimesFilter::default());
-    let listing = Listing::new(as_of, position, rows);
+    let listing = Listing::new(as_of, events, rows);
     windows(&listing, By::All, console)?;
     console.print("\nMONITORING  (kaigi show monitoring)\n")?;
-    let listing = Listing::new(as_of, position, four.monitoring());
+    let listing = Listing::new(as_of, events, four.monitoring());
     console.listing(&listing, &sheets::monitoring(as_of))
 }
 
@@ -149,18 +149,18 @@ fn handle_times(
         from: args.from,
         to: args.to,
     };
-    let (state, position) = (model.state(), model.position());
+    let (state, events) = (model.state(), model.events());
     match asked {
         Asked::Calls => {
-            let listing = Listing::new(as_of, position, state.calls(&filter));
+            let listing = Listing::new(as_of, events, state.calls(&filter));
             console.listing(&listing, &sheets::call_times())
         }
         Asked::Agents => {
-            let listing = Listing::new(as_of, position, state.agents(&filter));
+            let listing = Listing::new(as_of, events, state.agents(&filter));
             console.listing(&listing, &sheets::agent_times())
         }
         Asked::Windows(window, by, Explain::No) => {
-            let listing = Listing::new(as_of, position, state.windows(window, by, &filter));
+            let listing = Listing::new(as_of, events, state.windows(window, by, &filter));
             windows(&listing, by, console)
         }
         Asked::Windows(window, by, Explain::Yes) => {
@@ -197,7 +197,7 @@ fn explained(
     let explained = model.state().explain(window, by, filter);
     if console.output() != Output::Table {
         let rows = rows.iter().map(|row| behind(row, &explained));
-        let listing = Listing::new(as_of, model.position(), rows.collect());
+        let listing = Listing::new(as_of, model.events(), rows.collect());
         return console.listing(&listing, &sheets::windows(Explain::Yes));
     }
     // One window and key after the other: what explains a day's figures is long.

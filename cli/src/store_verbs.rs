@@ -8,7 +8,7 @@ use crate::progress;
 use crate::store::{StoreUrl, closing};
 use anyhow::Context;
 use copies::{Backed, Copied, CopyError, Source, StoreDigest, Verified};
-use domain::{EventStore, Position, StoreError, StoredEvent};
+use domain::{EventStore, Followed, Position, StoreError};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::io;
@@ -144,7 +144,10 @@ async fn info(
 /// How many events there are and of how many calls, for a store that does not know: all of it is read.
 async fn counted(store: Arc<dyn EventStore>) -> Result<(u64, u64), StoreError> {
     let (mut events, mut calls) = (0, HashSet::new());
-    let count = |page: &[StoredEvent]| {
+    let count = |next: &Followed| {
+        let Followed::Events(page) = next else {
+            return;
+        };
         events += page.len() as u64;
         for stored in page {
             let call = &stored.recorded.cause.call;

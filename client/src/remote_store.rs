@@ -2,7 +2,7 @@
 
 use crate::{Client, ClientError, Question};
 use async_trait::async_trait;
-use domain::json::parse_line;
+use domain::json::{parse_damaged, parse_line};
 use domain::{
     AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
     StoredEvent,
@@ -63,16 +63,30 @@ impl RemoteStore {
         &self.client
     }
 
-    /// Asks for events; what they are, only whoever wrote this service's dumps could say better.
-    async fn events(&self, question: Question) -> Result<Vec<StoredEvent>, ClientError> {
+    /// Asks for events, up to the first damaged one.
+    async fn events(&self, question: Question) -> Result<Vec<StoredEvent>, StoreError> {
         let question = question.with("form", &"whole").by_line().for_roles(READERS);
-        let answer = self.client.ask(&question).await?;
-        let lines = answer.text()?.lines();
-        let events = lines.map(|line| {
-            parse_line(line)
-                .map_err(|error| ClientError::protocol(&self.client.url(), error.to_string()))
-        });
-        events.collect()
+        let answer = match self.client.ask(&question).await {
+            Err(error) if is_no_such_call(&error) => return Ok(Vec::new()),
+            answer => answer.map_err(|error| of_reading(&error))?,
+        };
+        let lines = answer.text().map_err(|error| of_reading(&error))?.lines();
+        let mut events = Vec::new();
+        for line in lines {
+            match parse_line(line) {
+                Ok(event) => events.push(event),
+                Err(error) => match parse_damaged(line) {
+                    Some(_) if !events.is_empty() => break,
+                    Some(damaged) => return Err(damaged.into()),
+                    None => {
+                        let url = self.client.url();
+                        let error = ClientError::protocol(&url, error.to_string());
+                        return Err(of_reading(&error));
+                    }
+                },
+            }
+        }
+        Ok(events)
     }
 
     /// A service that was given another store meanwhile is no longer the one that was opened.
@@ -111,18 +125,14 @@ impl EventStore for RemoteStore {
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let question = Question::new(["v1", "calls", call.as_str(), "events"]);
-        match self.events(question.with("after", &after)).await {
-            Err(error) if is_no_such_call(&error) => Ok(Vec::new()),
-            events => events.map_err(|error| of_reading(&error)),
-        }
+        self.events(question.with("after", &after)).await
     }
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let question = Question::new(["v1", "events"])
             .with("after", &after)
             .with("limit", &max.clamp(1, LARGEST_PAGE));
-        let events = self.events(question).await;
-        events.map_err(|error| of_reading(&error))
+        self.events(question).await
     }
 
     async fn wait_past(&self, past: Position) -> Result<Position, StoreError> {

@@ -2,7 +2,7 @@
 
 use crate::envelope::{Hash, Head, StoredEvent, roll};
 use crate::ids::Position;
-use crate::store::{DamagedEvent, EventStore, StoreError};
+use crate::store::{DamagedEvent, Entry, EventStore, StoreError};
 
 /// All events of a store up to one of them. A damaged event counts as one event, with [`DamagedEvent::hash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,15 @@ impl Prefix {
     #[must_use]
     pub fn plus_damaged(self, event: &DamagedEvent) -> Self {
         self.and(event.position, event.hash())
+    }
+
+    /// This prefix and what stands next.
+    #[must_use]
+    pub fn plus_entry(self, entry: &Entry) -> Self {
+        match entry {
+            Entry::Event(event) => self.plus(event),
+            Entry::Damaged(event) => self.plus_damaged(event),
+        }
     }
 
     /// Whether it is one that is kept.

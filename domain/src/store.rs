@@ -137,6 +137,33 @@ pub struct DamagedEvent {
     pub reason: String,
 }
 
+/// What stands at one position of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A whole event.
+    Event(StoredEvent),
+    /// An event that cannot be read.
+    Damaged(DamagedEvent),
+}
+
+impl Entry {
+    /// Its position.
+    pub fn position(&self) -> Position {
+        match self {
+            Entry::Event(event) => event.position,
+            Entry::Damaged(event) => event.position,
+        }
+    }
+
+    /// The event, unless it is damaged.
+    pub fn whole(&self) -> Option<&StoredEvent> {
+        match self {
+            Entry::Event(event) => Some(event),
+            Entry::Damaged(_) => None,
+        }
+    }
+}
+
 impl DamagedEvent {
     /// What the rolling hash takes in its place: SHA-256 of the line `kaigi-damaged-event-1`, the stream and the number,
     /// each ended by a line feed. The reason is left out, because a later version may word it otherwise.

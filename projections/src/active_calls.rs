@@ -57,6 +57,8 @@ impl Projection for ActiveCalls {
     }
 
     fn let_go(&mut self, _: &CallId, _: &Call, (): ()) {}
+
+    fn forget(&mut self, _: &CallId) {}
 }
 
 impl ReadModel<ActiveCalls> {

@@ -40,6 +40,10 @@ impl Projection for AllFour {
     fn let_go(&mut self, id: &CallId, call: &Call, of_call: OfAllFour) {
         self.0.let_go(id, call, of_call.parts);
     }
+
+    fn forget(&mut self, id: &CallId) {
+        self.0.forget(id);
+    }
 }
 
 impl AsRef<HandleTimes> for AllFour {

@@ -6,16 +6,19 @@ use domain::call::Phase;
 use domain::event::Personal;
 use domain::json::{AgentText, Text};
 use domain::{
-    AgentId, Call, CallId, Correlation, CustomerNumber, Event, Queue, StoredEvent, Timestamp,
-    evolve_in_place,
+    AgentId, Call, CallId, Correlation, CustomerNumber, DamagedEvent, Event, Queue, StoredEvent,
+    Timestamp, evolve_in_place,
 };
 use serde::Serialize;
+use std::collections::HashSet;
 
 /// The calls that a question finds.
 #[derive(Debug, Clone, Default)]
 pub struct CallList {
     filter: CallFilter,
     calls: ByCall<Seen>,
+    /// Calls with a damaged event, which are left out.
+    set_aside: HashSet<CallId>,
 }
 
 /// Which calls are asked for: all that fit whatever is said.
@@ -93,12 +96,16 @@ impl CallList {
         Self {
             filter,
             calls: ByCall::default(),
+            set_aside: HashSet::new(),
         }
     }
 
     /// Takes further events in, in the order of the store.
     pub fn fold(&mut self, events: &[StoredEvent]) {
         for (id, run) in runs(events) {
+            if self.set_aside.contains(id) {
+                continue;
+            }
             let Some(seen) = kept(&mut self.calls, id, run) else {
                 continue;
             };
@@ -108,6 +115,14 @@ impl CallList {
             if !seen.may_fit(&self.filter) {
                 self.calls.remove(id);
             }
+        }
+    }
+
+    /// Takes in that the next event is damaged: its call is left out from now on.
+    pub fn fold_damaged(&mut self, event: &DamagedEvent) {
+        if let Some(call) = &event.call {
+            self.calls.remove(call);
+            self.set_aside.insert(call.clone());
         }
     }
 

@@ -2,22 +2,25 @@
 
 use crate::{Projection, ReadModel};
 use domain::envelope::Hash;
-use domain::{CallId, Head, Position, Revision, StoreId, StoredEvent};
+use domain::{DamagedEvent, Position, Prefix, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// How every checkpoint file begins; the number is the layout's.
-const MAGIC: &[u8] = b"kaigi-read-model-3\n";
+/// How every checkpoint file begins.
+const KIND: &[u8] = b"kaigi-read-model-";
+
+/// The layout, which the beginning goes on with. Layout 4 has the proof of the events.
+const LAYOUT: &[u8] = b"4\n";
 
 /// How long the SHA-256 is that every checkpoint file ends with.
 const CHECKSUM: usize = 32;
 
-/// A read model, whose store it was read from, and how far.
+/// A read model, and the events of a store that it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpointed<P: Projection> {
     store: StoreId,
-    position: Position,
-    last: Option<(CallId, Head)>,
+    events: Prefix,
+    mark: Prefix,
     state: ReadModel<P>,
 }
 
@@ -35,6 +38,11 @@ pub enum CheckpointError {
         /// The one it is of.
         found: String,
     },
+    /// An older program wrote it, without the proof of its events.
+    #[error(
+        "the checkpoint has no proof of its events; the read model must be built anew from the store, once"
+    )]
+    OtherLayout,
     /// Another version of the program wrote it.
     #[error(
         "the checkpoint has version {found} and this program reads {expected}; the read model must be built anew from the store"
@@ -61,8 +69,35 @@ struct Header<'a> {
     name: &'a str,
     version: u32,
     store: StoreId,
+    events: KeptPrefix,
+    mark: KeptPrefix,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptPrefix {
+    count: u64,
     position: Position,
-    last: Option<(CallId, u64, [u8; 32])>,
+    rolling_hash: [u8; 32],
+}
+
+impl From<Prefix> for KeptPrefix {
+    fn from(prefix: Prefix) -> Self {
+        Self {
+            count: prefix.count,
+            position: prefix.position,
+            rolling_hash: prefix.rolling_hash.0,
+        }
+    }
+}
+
+impl From<KeptPrefix> for Prefix {
+    fn from(kept: KeptPrefix) -> Self {
+        Self {
+            count: kept.count,
+            position: kept.position,
+            rolling_hash: Hash(kept.rolling_hash),
+        }
+    }
 }
 
 impl<P: Projection> Checkpointed<P> {
@@ -70,22 +105,26 @@ impl<P: Projection> Checkpointed<P> {
     pub fn new(store: StoreId) -> Self {
         Self {
             store,
-            position: Position::START,
-            last: None,
+            events: Prefix::NONE,
+            mark: Prefix::NONE,
             state: ReadModel::default(),
         }
     }
 
     /// The position of the last event it has taken in.
     pub fn position(&self) -> Position {
-        self.position
+        self.events.position
     }
 
-    /// The call of the last event it has taken in, and its head there: a store that was restored from a copy may have
-    /// another event at that position, and then what the read model tells of never happened there. Who wants to know
-    /// asks for the call, because a store need not understand a position that it never gave.
-    pub fn last(&self) -> Option<(&CallId, Head)> {
-        self.last.as_ref().map(|(call, head)| (call, *head))
+    /// All events it has taken in, damaged ones among them: how many, and their rolling hash.
+    pub fn events(&self) -> Prefix {
+        self.events
+    }
+
+    /// The last prefix at or before [`Self::events`] that is a mark: where the store still leads from the one to the
+    /// other, it is the store that was read.
+    pub fn mark(&self) -> Prefix {
+        self.mark
     }
 
     /// The store it is read from.
@@ -100,11 +139,26 @@ impl<P: Projection> Checkpointed<P> {
 
     /// Takes further events in, in the order of the store; those it has taken in already change nothing.
     pub fn fold(&mut self, events: &[StoredEvent]) {
-        let known = events.partition_point(|stored| stored.position <= self.position);
-        self.state.fold(&events[known..]);
-        if let Some(last) = events[known..].last() {
-            self.position = last.position;
-            self.last = Some((last.recorded.cause.call.clone(), last.recorded.head()));
+        let known = events.partition_point(|stored| stored.position <= self.position());
+        let events = &events[known..];
+        self.state.fold(events);
+        for event in events {
+            self.passed(self.events.plus(event));
+        }
+    }
+
+    /// Takes in that the next event is damaged: its call is left out from now on.
+    pub fn fold_damaged(&mut self, event: &DamagedEvent) {
+        if event.position > self.position() {
+            self.state.set_aside(event, Some(self.position()));
+            self.passed(self.events.plus_damaged(event));
+        }
+    }
+
+    fn passed(&mut self, events: Prefix) {
+        self.events = events;
+        if events.is_mark() {
+            self.mark = events;
         }
     }
 
@@ -114,12 +168,10 @@ impl<P: Projection> Checkpointed<P> {
             name: P::NAME,
             version: P::VERSION,
             store: self.store,
-            position: self.position,
-            last: self
-                .last()
-                .map(|(call, head)| (call.clone(), head.revision.0, head.hash.0)),
+            events: self.events.into(),
+            mark: self.mark.into(),
         };
-        let bytes = postcard::to_extend(&(header, &self.state), MAGIC.to_vec());
+        let bytes = postcard::to_extend(&(header, &self.state), [KIND, LAYOUT].concat());
         let mut bytes = bytes.expect("a growing buffer takes whatever is written");
         let checksum = Sha256::digest(&bytes);
         bytes.extend_from_slice(&checksum);
@@ -134,11 +186,8 @@ impl<P: Projection> Checkpointed<P> {
         match postcard::take_from_bytes(rest) {
             Ok((state, [])) => Ok(Self {
                 store,
-                position: header.position,
-                last: header.last.map(|(call, revision, hash)| {
-                    let (revision, hash) = (Revision(revision), Hash(hash));
-                    (call, Head { revision, hash })
-                }),
+                events: header.events.into(),
+                mark: header.mark.into(),
                 state,
             }),
             Ok(_) | Err(_) => Err(CheckpointError::Damaged),
@@ -153,7 +202,9 @@ fn undamaged(bytes: &[u8]) -> Result<&[u8], CheckpointError> {
     if *Sha256::digest(kept) != *checksum {
         return Err(CheckpointError::Damaged);
     }
-    kept.strip_prefix(MAGIC).ok_or(CheckpointError::Damaged)
+    let kept = kept.strip_prefix(KIND).ok_or(CheckpointError::Damaged)?;
+    kept.strip_prefix(LAYOUT)
+        .ok_or(CheckpointError::OtherLayout)
 }
 
 fn fits<P: Projection>(header: &Header<'_>, store: StoreId) -> Result<(), CheckpointError> {

@@ -26,6 +26,6 @@ pub use handle_times::{
 };
 pub use listing::{Listing, Row};
 pub use monitoring::{MonitoredCall, MonitoredSession, Monitoring};
-pub use read_model::{Projection, ReadModel};
+pub use read_model::{Projection, ReadModel, SetAside};
 pub use sketch::Sketch;
 pub use wrap_up_queue::{OwedWrapUp, SuggestedReason, WrapUpQueue};

@@ -1,7 +1,8 @@
 //! What a read model is asked for.
 
+use domain::envelope::Hash;
 use domain::json::Text;
-use domain::{Position, Timestamp};
+use domain::{Prefix, Timestamp};
 use serde::Serialize;
 
 /// A row of a read model: always the same fields, so that a table of none still has its columns.
@@ -17,16 +18,22 @@ pub struct Listing<R> {
     pub as_of: Text<Timestamp>,
     /// The position of the last event they tell of.
     pub position: u64,
+    /// The number of events that were folded.
+    pub count: u64,
+    /// The rolling hash of those events: it equals the one that the store gives for that count.
+    pub proof: Text<Hash>,
     /// The rows.
     pub rows: Vec<R>,
 }
 
 impl<R> Listing<R> {
-    /// Those rows.
-    pub fn new(as_of: Timestamp, position: Position, rows: Vec<R>) -> Self {
+    /// Those rows, made of those events.
+    pub fn new(as_of: Timestamp, events: Prefix, rows: Vec<R>) -> Self {
         Self {
             as_of: Text(as_of),
-            position: position.0,
+            position: events.position.0,
+            count: events.count,
+            proof: Text(events.rolling_hash),
             rows,
         }
     }

@@ -59,6 +59,8 @@ impl Projection for Monitoring {
     }
 
     fn let_go(&mut self, _: &CallId, _: &Call, (): ()) {}
+
+    fn forget(&mut self, _: &CallId) {}
 }
 
 impl ReadModel<Monitoring> {

@@ -1,9 +1,11 @@
 //! What every read model is: calls, as `domain` evolves them, with something beside.
 
-use domain::{Call, CallId, Event, Revision, StoredEvent, Timestamp, evolve_in_place};
+use domain::{
+    Call, CallId, DamagedEvent, Event, Position, Revision, StoredEvent, Timestamp, evolve_in_place,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -28,6 +30,9 @@ pub trait Projection: Debug + Clone + Eq + Default + Serialize + DeserializeOwne
 
     /// Takes what is to be kept of a call that is not kept any more.
     fn let_go(&mut self, id: &CallId, call: &Call, of_call: Self::OfCall);
+
+    /// Removes what it took of that call, which turned out to be damaged.
+    fn forget(&mut self, id: &CallId);
 }
 
 /// A read model as the events it has taken in make it.
@@ -36,6 +41,26 @@ pub trait Projection: Debug + Clone + Eq + Default + Serialize + DeserializeOwne
 pub struct ReadModel<P: Projection> {
     calls: ByCall<Kept<P::OfCall>>,
     own: P,
+    /// The damaged events, in the store's order: their calls are left out.
+    damaged: Vec<SetAside>,
+    set_aside: BTreeSet<CallId>,
+}
+
+/// A damaged event, as long as its call is left out for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The position of the damaged event.
+    pub position: Position,
+    /// The position before it. `None` where the event is whole and one before it is missing.
+    pub after: Option<Position>,
+    /// The call that is left out; `None` where the store cannot tell whose event it is.
+    pub call: Option<CallId>,
+    /// Where the store keeps the event.
+    pub stream: String,
+    /// Its number there.
+    pub number: u64,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// A call that is not over, and what a read model keeps beside it.
@@ -56,11 +81,37 @@ impl<P: Projection> ReadModel<P> {
         }
     }
 
+    /// Leaves the event's call out, with all that is known of it and all that comes.
+    pub(crate) fn set_aside(&mut self, event: &DamagedEvent, after: Option<Position>) {
+        if let Some(call) = &event.call {
+            self.calls.remove(call);
+            self.own.forget(call);
+            if !self.set_aside.insert(call.clone()) {
+                // One entry a call: the first damaged event is why it is left out.
+                return;
+            }
+        }
+        self.damaged.push(SetAside::new(event, after));
+    }
+
+    /// The first damaged event of each call that is left out, and those of no known call, in the store's order.
+    pub fn damaged(&self) -> &[SetAside] {
+        &self.damaged
+    }
+
     fn take_in(&mut self, id: &CallId, events: &[StoredEvent]) {
+        if self.set_aside.contains(id) {
+            return;
+        }
         let Some(Kept { call, of_call }) = kept(&mut self.calls, id, events) else {
             return;
         };
-        for StoredEvent { recorded, .. } in events {
+        for StoredEvent { position, recorded } in events {
+            let expected = Revision(call.revision().0 + 1);
+            if recorded.revision != expected {
+                let gap = gap(id, *position, expected, recorded.revision);
+                return self.set_aside(&gap, None);
+            }
             let (event, at) = (&recorded.event, recorded.cause.at);
             P::take_in(of_call, call, event, at);
             evolve_in_place(call, event, at);
@@ -93,6 +144,30 @@ impl<P: Projection> ReadModel<P> {
         let mut live: Vec<_> = calls.filter(|(_, call)| call.is_live()).collect();
         live.sort_unstable_by_key(|(id, call)| (call.answered_at(), *id));
         live
+    }
+}
+
+impl SetAside {
+    fn new(event: &DamagedEvent, after: Option<Position>) -> Self {
+        Self {
+            position: event.position,
+            after,
+            call: event.call.clone(),
+            stream: event.stream.clone(),
+            number: event.number,
+            reason: event.reason.clone(),
+        }
+    }
+}
+
+/// Events of a call are missing before that position.
+fn gap(id: &CallId, position: Position, expected: Revision, found: Revision) -> DamagedEvent {
+    DamagedEvent {
+        position,
+        call: Some(id.clone()),
+        stream: format!("call-{id}"),
+        number: expected.0 - 1,
+        reason: format!("revision {expected} is missing; the next event is revision {found}"),
     }
 }
 

@@ -102,6 +102,8 @@ impl Projection for WrapUpQueue {
     }
 
     fn let_go(&mut self, _: &CallId, _: &Call, _: Suggestions) {}
+
+    fn forget(&mut self, _: &CallId) {}
 }
 
 impl Suggestions {

@@ -1,7 +1,7 @@
 //! Read models between two runs: one file each in a folder, replaced whole or not at all. Losing one costs a replay,
 //! nothing else; what became of one is answered, and whoever asks decides what to tell of it.
 
-use domain::{CallId, EventStore, Head, Position, Revision, StoreError, StoreId};
+use domain::{EventStore, StoreError, StoreId, leads};
 use projections::{CheckpointError, Checkpointed, Projection};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -73,30 +73,13 @@ pub async fn kept<P: Projection>(
     }))
 }
 
-/// Whether the store has the last event the read model has taken in: one restored from a copy may have lost it, and
-/// have another in its place.
+/// Whether the store still leads to what the read model has taken in: one restored from a copy may have lost it, and
+/// have other events in its place. This reads the events since the last mark.
 pub async fn told_by<P: Projection>(
     store: &dyn EventStore,
     model: &Checkpointed<P>,
 ) -> Result<bool, StoreError> {
-    has(store, model.position(), model.last()).await
-}
-
-/// Whether the store has that event at that position.
-pub(crate) async fn has(
-    store: &dyn EventStore,
-    position: Position,
-    last: Option<(&CallId, Head)>,
-) -> Result<bool, StoreError> {
-    let Some((call, head)) = last else {
-        return Ok(position == Position::START);
-    };
-    let before = Revision(head.revision.0.saturating_sub(1));
-    let there = store.read_call(call, before).await?;
-    let mut there = there.into_iter();
-    Ok(there
-        .next()
-        .is_some_and(|stored| stored.position == position && stored.recorded.head() == head))
+    leads(store, model.mark(), model.events()).await
 }
 
 /// The read model as it was kept in the folder; whether the store still tells of it is not asked.

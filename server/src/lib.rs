@@ -11,6 +11,7 @@ pub mod calls;
 pub mod checkpoints;
 pub mod commands;
 pub mod feed;
+mod lag;
 pub mod listen;
 pub mod log;
 pub mod metrics;
@@ -22,6 +23,7 @@ pub mod route;
 pub mod service;
 mod settings;
 mod sse;
+mod verify;
 
 pub use problem::Problem;
 pub use service::Service;

@@ -72,6 +72,15 @@ struct Written<'a> {
     lines: Option<u64>,
 }
 
+/// A line about the service itself.
+#[derive(Serialize)]
+struct Note<'a> {
+    at: Text<Timestamp>,
+    level: &'static str,
+    event: &'static str,
+    detail: &'a str,
+}
+
 impl Log {
     /// Tells nothing.
     pub fn silent() -> Self {
@@ -113,6 +122,29 @@ impl Log {
             bytes: None,
             lines: Some(lines),
         });
+    }
+
+    /// Writes what went wrong in the service itself, of which no request tells.
+    pub(crate) fn error(&self, event: &'static str, detail: &str) {
+        self.note("error", event, detail);
+    }
+
+    /// Writes what happened in the service itself.
+    pub(crate) fn notice(&self, event: &'static str, detail: &str) {
+        self.note("notice", event, detail);
+    }
+
+    fn note(&self, level: &'static str, event: &'static str, detail: &str) {
+        if let Some(queue) = &self.0 {
+            let note = Note {
+                at: Text(Timestamp::now()),
+                level,
+                event,
+                detail,
+            };
+            let line = serde_json::to_string(&note).expect("it is JSON");
+            queue.put(line + "\n");
+        }
     }
 
     pub(crate) fn request(&self, line: &Line) {

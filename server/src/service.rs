@@ -2,14 +2,16 @@
 
 use crate::access::Guards;
 use crate::feed::Feed;
+use crate::lag::Milestones;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::read_models::Views;
-use crate::{Settings, route};
+use crate::{Settings, route, verify};
 use axum::Router;
-use domain::{EventStore, Handler, StoreError};
+use domain::{EventStore, Handler, Position, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The service on one open store, whoever it is reached by.
@@ -30,7 +32,15 @@ pub struct Service {
     pub metrics: Metrics,
     /// One line a request.
     pub log: Log,
+    pub(crate) lags: Lags,
     stopping: watch::Sender<bool>,
+}
+
+/// When the store and the feed stood where, to tell how late those are that read them.
+#[derive(Debug, Default)]
+pub(crate) struct Lags {
+    pub(crate) store: Milestones<Position>,
+    pub(crate) feed: Milestones<u64>,
 }
 
 /// What a service is made of.
@@ -63,8 +73,8 @@ impl Service {
         let guards = guards.within(&settings);
         let metrics = Metrics::new();
         let feed = Feed::start(Arc::clone(&store), folder.as_deref(), &settings);
-        let views = Views::start(Arc::clone(&store), folder).await?;
-        Ok(Arc::new(Self {
+        let views = Views::start(Arc::clone(&store), folder, &settings).await?;
+        let service = Arc::new(Self {
             store,
             handler: Arc::new(handler),
             settings,
@@ -73,8 +83,18 @@ impl Service {
             views,
             metrics,
             log,
+            lags: Lags::default(),
             stopping: watch::Sender::new(false),
-        }))
+        });
+        verify::start(&service);
+        Ok(service)
+    }
+
+    /// For how long the feed has not read what the store had, and the read models what the feed had.
+    pub(crate) fn lag(&self) -> Duration {
+        let feed = self.lags.store.lag(self.feed.state().prefix.position);
+        let views = self.lags.feed.lag(self.views.events().count);
+        feed.max(views)
     }
 
     /// Every route, guarded, as one service.

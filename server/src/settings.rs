@@ -37,6 +37,11 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// How long a token for a stream lets a browser connect, in milliseconds; a stream that began may go on.
     pub token_ttl_ms: u64,
+    /// How far behind the read models may be what the feed had, and the feed what the store had, for the service to be
+    /// ready, in milliseconds.
+    pub max_lag_ms: u64,
+    /// Whether the feed and the read models stop at a damaged event, instead of leaving its call out.
+    pub stop_at_damage: bool,
 }
 
 impl Default for Settings {
@@ -59,6 +64,8 @@ impl Default for Settings {
             max_wait_ms: 30_000,
             allowed_origins: Vec::new(),
             token_ttl_ms: 300_000,
+            max_lag_ms: 5_000,
+            stop_at_damage: false,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod scripted;
 pub mod service;
 pub mod service_program;
 pub mod skip;
+pub mod slow_store;
 pub mod sse;
 pub mod standin;
 #[cfg(unix)]

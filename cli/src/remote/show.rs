@@ -6,7 +6,9 @@ use crate::output::{Console, Sheet};
 use crate::sheets::{self, Explain, Windows};
 use crate::show::Asked;
 use client::{Client, ClientError, Question};
-use domain::{Position, Timestamp};
+use domain::envelope::Hash;
+use domain::json::Sha256Text;
+use domain::{Position, Prefix, Timestamp};
 use projections::Listing;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -17,6 +19,8 @@ struct Page {
     #[serde(deserialize_with = "time")]
     as_of: Timestamp,
     position: Position,
+    count: u64,
+    proof: Sha256Text,
     rows: Vec<Value>,
     next: Option<String>,
 }
@@ -110,6 +114,8 @@ pub(super) async fn listing(
     let Page {
         as_of,
         position,
+        count,
+        proof,
         mut rows,
         mut next,
     } = client.ask(&question).await?.json()?;
@@ -119,7 +125,12 @@ pub(super) async fn listing(
         rows.extend(page.rows);
         next = page.next;
     }
-    Ok(Listing::new(as_of, position, rows))
+    let events = Prefix {
+        count,
+        position,
+        rolling_hash: Hash(proof.0),
+    };
+    Ok(Listing::new(as_of, events, rows))
 }
 
 /// Prints the rows as those of a store at hand.

@@ -128,6 +128,11 @@ fn arg(field: &'static Field) -> Arg {
         Kind::Text(name) | Kind::Texts(name) => arg.value_name(name),
         Kind::Number => arg.value_name("NUMBER"),
         Kind::Duration => arg.value_name("TIME"),
+        Kind::Switch => arg
+            .value_name("true|false")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
     };
     let help = capitalised(field.about);
     arg.hide_env_values(true)
@@ -156,6 +161,11 @@ fn value(field: &Field, text: &str) -> Result<Value, String> {
             Ok(Value::Integer(number.into()))
         }
         Kind::Duration => milliseconds(text).map(Value::Integer),
+        Kind::Switch => match text {
+            "true" => Ok(Value::Boolean(true)),
+            "false" => Ok(Value::Boolean(false)),
+            _ => Err("must be true or false".to_owned()),
+        },
     }
 }
 

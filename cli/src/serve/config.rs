@@ -198,6 +198,8 @@ fn checked(field: &Field, value: Value) -> Result<Value, String> {
         (Kind::Duration, Value::String(text)) => milliseconds(text).map(Value::Integer),
         (Kind::Duration, _) => milliseconds("").map(Value::Integer),
         (Kind::Number, _) => Err("must be a whole number".to_owned()),
+        (Kind::Switch, Value::Boolean(_)) => Ok(value),
+        (Kind::Switch, _) => Err("must be true or false".to_owned()),
         (Kind::Texts(_), Value::Array(texts)) if texts.iter().all(Value::is_str) => Ok(value),
         (Kind::Texts(_), _) => {
             Err("must be a list of texts, such as [\"https://a.example\"]".to_owned())

@@ -26,6 +26,8 @@ pub enum Kind {
     Duration,
     /// Several texts, with commas between them in the environment and on the command line.
     Texts(&'static str),
+    /// true or false; the flag alone means true.
+    Switch,
 }
 
 impl Field {
@@ -47,7 +49,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 21] = [
+pub static FIELDS: [Field; 23] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
@@ -90,6 +92,10 @@ pub static FIELDS: [Field; 21] = [
         "the origins whose pages may ask from a browser, beside the service's own"),
     field(["token_ttl_ms", "token-ttl", "KAIGI_TOKEN_TTL_MS"], Kind::Duration,
         "how long a token for a stream lets a browser connect; a stream that began may go on"),
+    field(["max_lag_ms", "max-lag", "KAIGI_MAX_LAG_MS"], Kind::Duration,
+        "how far the read models and the feed may lag behind the store for the service to be ready"),
+    field(["stop_at_damage", "stop-at-damage", "KAIGI_STOP_AT_DAMAGE"], Kind::Switch,
+        "stop the feed and the read models at a damaged event, instead of leaving its call out"),
 ];
 
 #[cfg(test)]

@@ -3,11 +3,60 @@
 use super::{AgentText, SupervisorText, Text};
 use crate::envelope::{RecordedEvent, StoredEvent};
 use crate::event::{Event, Personal};
+use crate::ids::{CallId, Position};
+use crate::store::DamagedEvent;
+use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// An event in its envelope, written as in the interface.
 #[derive(Debug, Clone, Copy)]
 pub struct EventJson<'a>(pub &'a StoredEvent);
+
+/// A damaged event, in the place where the event would stand.
+#[derive(Debug, Clone, Copy)]
+pub struct DamagedJson<'a>(pub &'a DamagedEvent);
+
+impl DamagedJson<'_> {
+    /// Its type in JSON, which no event has.
+    pub const TYPE: &'static str = "damaged_event";
+}
+
+/// The damaged event on a line of [`DamagedJson`]; `None` for any other line.
+pub fn parse_damaged(line: &str) -> Option<DamagedEvent> {
+    #[derive(Deserialize)]
+    struct Line {
+        #[serde(rename = "type")]
+        kind: String,
+        position: Position,
+        call: Option<CallId>,
+        stream: String,
+        number: u64,
+        reason: String,
+    }
+    let line: Line = serde_json::from_str(line).ok()?;
+    (line.kind == DamagedJson::TYPE).then_some(DamagedEvent {
+        position: line.position,
+        call: line.call,
+        stream: line.stream,
+        number: line.number,
+        reason: line.reason,
+    })
+}
+
+impl Serialize for DamagedJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let event = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("position", &event.position.0)?;
+        map.serialize_entry("call", &event.call.as_ref().map(Text))?;
+        map.serialize_entry("type", Self::TYPE)?;
+        map.serialize_entry("stream", &event.stream)?;
+        map.serialize_entry("number", &event.number)?;
+        map.serialize_entry("reason", &event.reason)?;
+        map.serialize_entry("hash", &Text(event.hash()))?;
+        map.end()
+    }
+}
 
 impl Serialize for EventJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

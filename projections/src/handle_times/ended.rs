@@ -47,6 +47,16 @@ impl Quarter {
         summary::add(of_queue, &call.parts.call.metrics());
         self.calls.push(call);
     }
+
+    /// Counts anew without that call: a summary cannot be subtracted from.
+    pub(super) fn forget(&mut self, id: &CallId) {
+        if self.calls.iter().any(|completed| completed.call == *id) {
+            let calls = std::mem::take(self).calls.into_iter();
+            calls
+                .filter(|completed| completed.call != *id)
+                .for_each(|call| self.count(call));
+        }
+    }
 }
 
 /// A call that has ended, completed or not.

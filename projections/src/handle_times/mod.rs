@@ -51,6 +51,13 @@ impl Projection for HandleTimes {
             self.0.entry(quarter).or_default().count(completed);
         }
     }
+
+    fn forget(&mut self, id: &CallId) {
+        for quarter in self.0.values_mut() {
+            quarter.forget(id);
+        }
+        self.0.retain(|_, quarter| !quarter.calls.is_empty());
+    }
 }
 
 impl AsRef<HandleTimes> for HandleTimes {

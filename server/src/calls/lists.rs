@@ -2,7 +2,7 @@
 //! question again, takes in only what came since.
 
 use crate::Problem;
-use domain::{EventStore, Followed, Follower, Position, StoreError};
+use domain::{DamagedEvent, EventStore, Followed, Follower, Prefix, StoreError, StoredEvent};
 use projections::{CallFilter, CallList};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,7 @@ const PAGE: usize = 1024;
 pub(crate) struct Lists {
     kept: Mutex<Vec<Kept>>,
     turns: Semaphore,
+    stop_at_damage: bool,
 }
 
 struct Kept {
@@ -44,19 +45,19 @@ struct Kept {
 /// A list, and how far it was folded.
 pub(crate) struct Folded {
     pub(crate) list: CallList,
-    pub(crate) position: Position,
-}
-
-impl Default for Lists {
-    fn default() -> Self {
-        Self {
-            kept: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
-        }
-    }
+    pub(crate) events: Prefix,
 }
 
 impl Lists {
+    /// None yet. Those that stop at damage answer with it; the others leave damaged calls out.
+    pub(crate) fn new(stop_at_damage: bool) -> Self {
+        Self {
+            kept: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+            stop_at_damage,
+        }
+    }
+
     /// Asks the list as of the store's last event, on a thread that may block.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
@@ -66,7 +67,7 @@ impl Lists {
     ) -> Result<T, Problem> {
         let list = in_time(self.of(&filter).lock_owned()).await?;
         let turn = in_time(self.turns.acquire()).await?;
-        let list = match caught_up(list, Arc::clone(store)).await {
+        let list = match caught_up(list, Arc::clone(store), self.stop_at_damage).await {
             Ok(list) => list,
             Err(error) => {
                 self.drop_list(&filter);
@@ -117,10 +118,20 @@ impl Lists {
 }
 
 impl Folded {
+    fn fold(&mut self, events: &[StoredEvent]) {
+        self.list.fold(events);
+        self.events = events.iter().fold(self.events, Prefix::plus);
+    }
+
+    fn fold_damaged(&mut self, event: &DamagedEvent) {
+        self.list.fold_damaged(event);
+        self.events = self.events.plus_damaged(event);
+    }
+
     fn new(filter: &CallFilter) -> Self {
         Self {
             list: CallList::new(filter.clone()),
-            position: Position::START,
+            events: Prefix::NONE,
         }
     }
 }
@@ -131,16 +142,17 @@ impl Folded {
 async fn caught_up(
     mut list: OwnedMutexGuard<Folded>,
     store: Arc<dyn EventStore>,
+    stop_at_damage: bool,
 ) -> Result<OwnedMutexGuard<Folded>, StoreError> {
     let end = store.info().await?.last;
-    let mut follower = Follower::new(store, list.position, PAGE);
-    while list.position < end {
+    let mut follower = Follower::new(store, list.events.position, PAGE);
+    while list.events.position < end {
         match follower.next().await? {
-            Followed::Events(events) => list.list.fold(&events),
-            Followed::Damaged(event) => return Err(event.into()),
+            Followed::Events(events) => list.fold(&events),
+            Followed::Damaged(event) if stop_at_damage => return Err(event.into()),
+            Followed::Damaged(event) => list.fold_damaged(&event),
             Followed::CaughtUp(_) => break,
         }
-        list.position = follower.position();
         // A store that has all in memory never makes this wait, and others want their turn, too.
         yield_now().await;
     }

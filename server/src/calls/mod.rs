@@ -45,11 +45,11 @@ async fn calls(State(service): State<Arc<Service>>, asked: Asked) -> Result<Resp
     let lists = service.views.lists();
     lists
         .ask(&service.store, filter, move |folded| {
-            let etag = asked.etag(format, folded.position, tag);
+            let etag = asked.etag(format, folded.events.position, tag);
             if asked.has(&etag) {
-                return not_modified(&etag, folded.position, as_of);
+                return not_modified(&etag, folded.events, as_of);
             }
-            let page = paging.page(folded.list.rows(), as_of, folded.position);
+            let page = paging.page(folded.list.rows(), as_of, folded.events);
             asked.answer(page, format, Some(&etag))
         })
         .await

@@ -1,7 +1,7 @@
 //! Which events somebody asks for.
 
 use domain::event::{Event, EventType};
-use domain::{Actor, AgentId, CallId, RecordedEvent};
+use domain::{Actor, AgentId, CallId, Entry, RecordedEvent};
 
 /// Events of a call, events that name an agent, events of a type: all that fit whatever is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,18 @@ impl Filter {
         *self == Self::default()
     }
 
-    pub(super) fn lets_through(&self, event: &RecordedEvent) -> bool {
+    /// A damaged event passes unless it is known to be another call's: its agents and its type cannot be read.
+    pub(super) fn lets_through(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Event(event) => self.fits(&event.recorded),
+            Entry::Damaged(event) => {
+                let asked = self.call.as_ref().zip(event.call.as_ref());
+                asked.is_none_or(|(asked, call)| asked == call)
+            }
+        }
+    }
+
+    fn fits(&self, event: &RecordedEvent) -> bool {
         let names = |agent: &AgentId| agents(event).contains(&Some(agent));
         self.call
             .as_ref()

@@ -3,9 +3,9 @@
 
 use super::file::{Found, Keeper};
 use super::form::Told;
-use super::live::Live;
+use super::live::{Doubt, Live};
 use super::prefix::Prefix;
-use domain::{EventStore, Followed, Follower, StoreError, StoredEvent, leads};
+use domain::{Entry, EventStore, Followed, Follower, StoreError, leads};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(super) struct Following {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) live: Arc<Live>,
     pub(super) keeper: Arc<Keeper>,
+    pub(super) stop_at_damage: bool,
 }
 
 /// What a step came to.
@@ -109,7 +110,7 @@ impl Following {
         let came = loop {
             tokio::select! {
                 came = &mut next => break came,
-                (from, to) = self.live.doubted() => match in_time(self.verified(from, to)).await {
+                doubt = self.live.doubted() => match self.resolved(doubt).await {
                     Step::Went => {}
                     trouble => return trouble,
                 },
@@ -120,9 +121,14 @@ impl Following {
             }
         };
         match came {
-            Ok(Followed::Events(events)) => self.publish(events),
+            Ok(Followed::Events(events)) => {
+                self.publish(events.into_iter().map(Entry::Event));
+            }
             Ok(Followed::CaughtUp(_)) => self.live.caught_up(),
-            Ok(Followed::Damaged(event)) => return Step::Failed(event.into()),
+            Ok(Followed::Damaged(event)) if self.stop_at_damage => {
+                return Step::Failed(event.into());
+            }
+            Ok(Followed::Damaged(event)) => self.publish([Entry::Damaged(event)]),
             Err(error) => return Step::Failed(error),
         }
         Step::Went
@@ -132,6 +138,13 @@ impl Following {
     async fn look_again(&self) -> Step {
         let end = self.live.end().reached;
         self.leads(self.live.before_the_end(), end).await
+    }
+
+    async fn resolved(&self, doubt: Doubt) -> Step {
+        match doubt {
+            Doubt::Between(from, to) => in_time(self.verified(from, to)).await,
+            Doubt::Everything => Step::Contradicted,
+        }
     }
 
     /// What one reader met may have been its alone, such as a node that refused once: nothing is discarded before this
@@ -151,15 +164,15 @@ impl Following {
         }
     }
 
-    fn publish(&self, events: Vec<StoredEvent>) {
+    fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut reached = self.live.end().reached;
-        let mut told = Vec::with_capacity(events.len());
-        for event in events {
-            reached = reached.plus(&event);
+        let mut told = Vec::new();
+        for entry in entries {
+            reached = reached.plus_entry(&entry);
             if reached.is_mark() {
                 self.keeper.keep(reached);
             }
-            told.push(Told::new(event, reached));
+            told.push(Told::new(entry, reached));
         }
         self.live.publish(told);
     }

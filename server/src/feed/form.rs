@@ -4,10 +4,14 @@ use super::prefix::Prefix;
 use crate::sse;
 use bytes::Bytes;
 use domain::envelope::Hash;
-use domain::json::{EventJson, Text, write_line};
-use domain::{Actor, CommandId, Correlation, EventId, StoreId, StoredEvent, Timestamp};
+use domain::json::{DamagedJson, EventJson, Text, write_line};
+use domain::{
+    Actor, CallId, CommandId, Correlation, DamagedEvent, Entry, EventId, StoreId, StoredEvent,
+    Timestamp,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde_json::json;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
@@ -30,7 +34,7 @@ pub(super) struct NoForm;
 /// An event of the feed, written at most once in each form however many are told.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub(super) event: StoredEvent,
+    pub(super) entry: Entry,
     /// All events up to it.
     pub(super) up_to: Prefix,
     frames: [OnceLock<Bytes>; Form::NAMES.len()],
@@ -39,27 +43,36 @@ pub(super) struct Told {
 impl Form {
     pub(super) const NAMES: [&str; 3] = ["plain", "whole", "cloudevents"];
 
-    /// Adds the event as JSON, on one line without its end.
-    pub(super) fn write(
-        self,
-        to: &mut Vec<u8>,
-        event: &StoredEvent,
-        up_to: Prefix,
-        store: StoreId,
-    ) {
-        match self {
-            Form::Plain => json(to, &EventJson(event)),
-            Form::Whole => to.extend_from_slice(write_line(event).trim_end().as_bytes()),
-            Form::CloudEvents => json(to, &CloudEvent::of(event, up_to, store)),
+    /// Adds the event as JSON, on one line without its end. A damaged one stands in its place as such, in every form.
+    pub(super) fn write(self, to: &mut Vec<u8>, entry: &Entry, up_to: Prefix, store: StoreId) {
+        match (self, entry) {
+            (Form::Plain, Entry::Event(event)) => write_json(to, &EventJson(event)),
+            (Form::Whole, Entry::Event(event)) => {
+                to.extend_from_slice(write_line(event).trim_end().as_bytes());
+            }
+            (Form::CloudEvents, Entry::Event(event)) => {
+                write_json(to, &CloudEvent::of(event, up_to, store));
+            }
+            (Form::Plain | Form::Whole, Entry::Damaged(event)) => {
+                write_json(to, &DamagedJson(event))
+            }
+            (Form::CloudEvents, Entry::Damaged(event)) => {
+                write_json(to, &CloudEvent::of_damaged(event, up_to, store));
+            }
         }
     }
 
     /// The event as a stream has it: with the proof up to it.
-    pub(super) fn frame(self, event: &StoredEvent, up_to: Prefix, store: StoreId) -> Bytes {
+    pub(super) fn frame(self, entry: &Entry, up_to: Prefix, store: StoreId) -> Bytes {
         let mut data = Vec::with_capacity(1024);
-        match self {
-            Form::Plain => json(&mut data, &Counted::of(event, up_to)),
-            Form::Whole => {
+        match (self, entry) {
+            (Form::Plain, Entry::Event(event)) => {
+                write_json(&mut data, &Counted::of(EventJson(event), up_to));
+            }
+            (Form::Plain, Entry::Damaged(event)) => {
+                write_json(&mut data, &Counted::of(DamagedJson(event), up_to));
+            }
+            (Form::Whole, _) => {
                 let Prefix {
                     count,
                     rolling_hash,
@@ -67,14 +80,17 @@ impl Form {
                 } = up_to;
                 let head = format!(r#"{{"count":{count},"rolling_hash":"{rolling_hash}","line":"#);
                 data.extend_from_slice(head.as_bytes());
-                self.write(&mut data, event, up_to, store);
+                self.write(&mut data, entry, up_to, store);
                 data.push(b'}');
             }
-            Form::CloudEvents => self.write(&mut data, event, up_to, store),
+            (Form::CloudEvents, _) => self.write(&mut data, entry, up_to, store),
         }
         let data = String::from_utf8(data).expect("JSON is UTF-8");
-        let name = event.recorded.payload.event_type.name();
-        sse::event(Some(&event.position), name, &data)
+        let name = match entry {
+            Entry::Event(event) => event.recorded.payload.event_type.name(),
+            Entry::Damaged(_) => DamagedJson::TYPE,
+        };
+        sse::event(Some(&entry.position()), name, &data)
     }
 }
 
@@ -92,9 +108,9 @@ impl FromStr for Form {
 }
 
 impl Told {
-    pub(super) fn new(event: StoredEvent, up_to: Prefix) -> Self {
+    pub(super) fn new(entry: Entry, up_to: Prefix) -> Self {
         Self {
-            event,
+            entry,
             up_to,
             frames: Default::default(),
         }
@@ -103,28 +119,28 @@ impl Told {
     /// The event as a stream has it. Whoever asks first has it written.
     pub(super) fn frame(&self, form: Form, store: StoreId) -> Bytes {
         let frame =
-            self.frames[form as usize].get_or_init(|| form.frame(&self.event, self.up_to, store));
+            self.frames[form as usize].get_or_init(|| form.frame(&self.entry, self.up_to, store));
         frame.clone()
     }
 }
 
-fn json(to: &mut Vec<u8>, value: &impl Serialize) {
+fn write_json(to: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(to, value).expect("an event is JSON, and a growing buffer takes it");
 }
 
 /// An event and the proof up to it.
 #[derive(Serialize)]
-struct Counted<'a> {
+struct Counted<E> {
     #[serde(flatten)]
-    event: EventJson<'a>,
+    event: E,
     count: u64,
     rolling_hash: Text<Hash>,
 }
 
-impl<'a> Counted<'a> {
-    fn of(event: &'a StoredEvent, up_to: Prefix) -> Self {
+impl<E> Counted<E> {
+    fn of(event: E, up_to: Prefix) -> Self {
         Self {
-            event: EventJson(event),
+            event,
             count: up_to.count,
             rolling_hash: Text(up_to.rolling_hash),
         }
@@ -167,6 +183,10 @@ const PART_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+fn source(call: &str) -> String {
+    format!("/v1/calls/{}", utf8_percent_encode(call, PART_OF_A_PATH))
+}
+
 impl<'a> CloudEvent<'a, ()> {
     fn of(event: &'a StoredEvent, up_to: Prefix, store: StoreId) -> CloudEvent<'a, impl Serialize> {
         let recorded = &event.recorded;
@@ -175,7 +195,7 @@ impl<'a> CloudEvent<'a, ()> {
         CloudEvent {
             specversion: "1.0",
             id: Text(recorded.id()),
-            source: format!("/v1/calls/{}", utf8_percent_encode(call, PART_OF_A_PATH)),
+            source: source(call),
             event_type: format!("kaigi.{}.v{}", payload.event_type.name(), payload.version),
             subject: call,
             time: Text(cause.at),
@@ -193,5 +213,23 @@ impl<'a> CloudEvent<'a, ()> {
             actor: cause.actor.as_ref().map(Text),
             data: EventJson(event).data(),
         }
+    }
+
+    /// It has no time, no revision and no event's hash, so those attributes are left out.
+    fn of_damaged(event: &'a DamagedEvent, up_to: Prefix, store: StoreId) -> impl Serialize {
+        let call = event.call.as_ref().map(CallId::as_str);
+        json!({
+            "specversion": "1.0",
+            "id": format!("{store}-{}", event.position),
+            "source": call.map_or_else(|| "/v1/events".to_owned(), source),
+            "type": format!("kaigi.{}.v1", DamagedJson::TYPE),
+            "subject": call.unwrap_or_default(),
+            "datacontenttype": "application/json",
+            "store": store.to_string(),
+            "position": event.position.to_string(),
+            "count": up_to.count.to_string(),
+            "rollinghash": up_to.rolling_hash.to_string(),
+            "data": DamagedJson(event),
+        })
     }
 }

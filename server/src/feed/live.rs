@@ -47,6 +47,16 @@ struct Inner {
     mailboxes: Mailboxes,
     /// The shortest prefix that somebody went on from and found something else.
     doubt: Option<u64>,
+    /// Whether everything is to be read again.
+    doubts_everything: bool,
+}
+
+/// What may not be as it was read.
+pub(super) enum Doubt {
+    /// Kept prefixes, of which the first must lead to the second.
+    Between(Prefix, Prefix),
+    /// All of it.
+    Everything,
 }
 
 /// A place in the feed, and in which of its beginnings it was found.
@@ -94,6 +104,7 @@ impl Default for Live {
                 at_hand: VecDeque::new(),
                 mailboxes: Mailboxes::default(),
                 doubt: None,
+                doubts_everything: false,
             }),
             state: watch::Sender::new(state),
             doubted: Notify::new(),
@@ -138,6 +149,7 @@ impl Live {
         inner.mailboxes.cut_off_all(Reason::StoreChanged);
         // Who doubted what was known until now was heard.
         inner.doubt = None;
+        inner.doubts_everything = false;
         self.state.send_modify(|state| {
             state.prefix = Prefix::NONE;
             state.caught_up = false;
@@ -196,14 +208,23 @@ impl Live {
         }
     }
 
-    /// Waits until there is a doubt: the kept prefixes around it, of which the one must lead to the other.
-    pub(super) async fn doubted(&self) -> (Prefix, Prefix) {
+    /// Everything that was read is to be read again.
+    pub(super) fn doubt_all(&self) {
+        self.inner().doubts_everything = true;
+        self.doubted.notify_one();
+    }
+
+    /// Waits until there is a doubt.
+    pub(super) async fn doubted(&self) -> Doubt {
         loop {
             self.doubted.notified().await;
             let mut inner = self.inner();
+            if inner.doubts_everything {
+                return Doubt::Everything;
+            }
             if let Some(count) = inner.doubt.take() {
                 let (mark, next) = inner.marks.around_count(count);
-                return (mark, next.unwrap_or(self.end().reached));
+                return Doubt::Between(mark, next.unwrap_or(self.end().reached));
             }
         }
     }
@@ -362,7 +383,7 @@ mod tests {
     use super::super::mailboxes::{Reason, Registration};
     use super::{Live, Onwards, Place, Prefix};
     use domain::json::parse_command;
-    use domain::{Handler, MemoryStore, StoredEvent};
+    use domain::{Entry, Handler, MemoryStore, StoredEvent};
     use std::sync::Arc;
 
     /// Two events of a call.
@@ -383,7 +404,7 @@ mod tests {
 
     fn publish(live: &Live, event: &StoredEvent) -> Prefix {
         let up_to = live.end().reached.plus(event);
-        live.publish(vec![Told::new(event.clone(), up_to)]);
+        live.publish(vec![Told::new(Entry::Event(event.clone()), up_to)]);
         up_to
     }
 

@@ -5,7 +5,7 @@ use super::filter::{Filter, agents};
 use super::form::Told;
 use super::live::Live;
 use super::prefix::Prefix;
-use domain::{AgentId, CallId};
+use domain::{AgentId, CallId, Entry, RecordedEvent};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
@@ -106,13 +106,11 @@ impl Mailboxes {
 
     /// Puts the event into the mailbox of everybody who asked for it.
     pub(super) fn deliver(&mut self, told: &Arc<Told>) {
-        let event = &told.event.recorded;
-        let of_call = self.of_call.get(&event.cause.call);
-        let of_call = of_call.into_iter().flatten();
-        let mut concerned: Vec<_> = self.of_everything.iter().chain(of_call).copied().collect();
-        for agent in agents(event).into_iter().flatten() {
-            concerned.extend(self.of_agent.get(agent).into_iter().flatten());
-        }
+        let mut concerned = match &told.entry {
+            Entry::Event(event) => self.concerned(&event.recorded),
+            // Whom it concerns cannot be read, so each mailbox's filter decides.
+            Entry::Damaged(_) => self.open.keys().copied().collect(),
+        };
         // An event may name an agent twice.
         concerned.sort_unstable();
         concerned.dedup();
@@ -121,6 +119,16 @@ impl Mailboxes {
                 self.close(number);
             }
         }
+    }
+
+    fn concerned(&self, event: &RecordedEvent) -> Vec<u64> {
+        let of_call = self.of_call.get(&event.cause.call);
+        let of_call = of_call.into_iter().flatten();
+        let mut concerned: Vec<_> = self.of_everything.iter().chain(of_call).copied().collect();
+        for agent in agents(event).into_iter().flatten() {
+            concerned.extend(self.of_agent.get(agent).into_iter().flatten());
+        }
+        concerned
     }
 
     pub(super) fn cut_off_all(&mut self, reason: Reason) {
@@ -138,7 +146,7 @@ impl Mailboxes {
         let Some(mailbox) = self.open.get(&number) else {
             return true;
         };
-        if !mailbox.filter.lets_through(&told.event.recorded) {
+        if !mailbox.filter.lets_through(&told.entry) {
             return true;
         }
         match mailbox.sender.try_send(Arc::clone(told)) {

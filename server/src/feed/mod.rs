@@ -22,7 +22,7 @@ pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;
 
 use crate::Settings;
-use domain::{EventStore, Position};
+use domain::EventStore;
 use file::Keeper;
 use filter::Filter;
 use follow::Following;
@@ -74,12 +74,14 @@ impl Feed {
             store: Arc::clone(&store),
             live: Arc::clone(&live),
             keeper: Arc::clone(&keeper),
+            stop_at_damage: settings.stop_at_damage,
         };
         let task = tokio::spawn(following.run(found));
         let reading = Reading {
             store,
             live: Arc::clone(&live),
             max_wait: Duration::from_millis(settings.max_wait_ms),
+            stop_at_damage: settings.stop_at_damage,
         };
         Self {
             live,
@@ -111,14 +113,17 @@ impl Feed {
         }
     }
 
-    /// How many events stand behind that position, as far as the feed has read: exactly if they are at hand, otherwise
-    /// at most 1,024 too many.
-    pub fn events_after(&self, position: Position) -> u64 {
-        let end = self.live.end().reached.count;
-        match self.live.at_position(position) {
-            Known::Exactly(prefix) | Known::Between(prefix, _) => end.saturating_sub(prefix.count),
-            Known::Beyond => 0,
+    /// The prefix of that many events, if the feed has passed it and keeps it: every 1,024th, and the last ones.
+    pub fn prefix_of(&self, count: u64) -> Option<Prefix> {
+        match self.live.of_count(count) {
+            Known::Exactly(prefix) => Some(prefix),
+            Known::Between(..) | Known::Beyond => None,
         }
+    }
+
+    /// Reads the store from its first event again: what was read before does not hold.
+    pub fn read_anew(&self) {
+        self.live.doubt_all();
     }
 
     /// Stops following, and keeps what the next start need not read again.

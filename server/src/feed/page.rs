@@ -10,7 +10,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use domain::envelope::Hash;
 use domain::json::Text;
-use domain::{Position, StoreId, StoredEvent};
+use domain::{Entry, Position, StoreId};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -133,9 +133,9 @@ impl Page {
                 self.caught_up = true;
                 return Ok(());
             }
-            for (event, up_to) in read {
+            for (entry, up_to) in read {
                 if !asked.is_full(self) {
-                    self.take(asked, &event, up_to, service.store.id());
+                    self.take(asked, &entry, up_to, service.store.id());
                 }
             }
         }
@@ -144,12 +144,12 @@ impl Page {
         Ok(())
     }
 
-    fn take(&mut self, asked: &Asked, event: &StoredEvent, up_to: Prefix, store: StoreId) {
+    fn take(&mut self, asked: &Asked, entry: &Entry, up_to: Prefix, store: StoreId) {
         self.place.reached = up_to;
         self.looked_through += 1;
-        if asked.filter.lets_through(&event.recorded) {
+        if asked.filter.lets_through(entry) {
             self.separate(asked.layout);
-            asked.form.write(&mut self.body, event, up_to, store);
+            asked.form.write(&mut self.body, entry, up_to, store);
             self.events += 1;
         }
     }

@@ -6,7 +6,7 @@ use super::mailboxes::Reason;
 use super::prefix::{INTERVAL, Prefix};
 use crate::Problem;
 use axum::http::StatusCode;
-use domain::{EventStore, Position, StoreError, StoredEvent};
+use domain::{Entry, EventStore, Position, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ pub(super) struct Reading {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) live: Arc<Live>,
     pub(super) max_wait: Duration,
+    pub(super) stop_at_damage: bool,
 }
 
 /// Why there is nothing to be read from a place.
@@ -62,17 +63,20 @@ impl Reading {
         &self,
         place: Place,
         most: u64,
-    ) -> Result<Vec<(StoredEvent, Prefix)>, Broken> {
+    ) -> Result<Vec<(Entry, Prefix)>, Broken> {
         let Place { reached, .. } = place;
         let most = most.min(INTERVAL - reached.count % INTERVAL);
-        let events = match self.store.read_all(reached.position, usize_of(most)).await {
-            Ok(events) => events,
+        let entries = match self.store.read_all(reached.position, usize_of(most)).await {
+            Ok(events) => events.into_iter().map(Entry::Event).collect(),
+            Err(StoreError::DamagedEvent(event)) if !self.stop_at_damage => {
+                vec![Entry::Damaged(*event)]
+            }
             Err(error) => return Err(self.failed(place, error).await),
         };
         let mut end = reached;
-        let counted = events.into_iter().map(|event| {
-            end = end.plus(&event);
-            (event, end)
+        let counted = entries.into_iter().map(|entry| {
+            end = end.plus_entry(&entry);
+            (entry, end)
         });
         let counted: Vec<_> = counted.collect();
         if self.live.agrees(Place {

@@ -52,7 +52,9 @@ fn events() -> Route {
                     `progress` says the same as `begin` whenever nothing was sent for a while. `cut_off` says `reason` \
                     (`too_slow`, `store_changed`, `store_unavailable`, `key_revoked`) and `resume_after`, `stopping` \
                     the same, and then the stream ends. The rolling hash of n events is SHA-256 of that of n-1 events \
-                    (32 zero bytes of none) and the n-th event's `hash`, as 64 bytes.",
+                    (32 zero bytes of none) and the n-th event's `hash`, as 64 bytes. Where an event cannot be read, a \
+                    `damaged_event` stands in its place, with its own `hash`; it passes every filter but that for \
+                    another call, because nothing more is known of it.",
             parameters: events_parameters(),
             body: None,
             answers: vec![Answer {

@@ -157,9 +157,9 @@ impl Streaming {
         match reading.read_on(self.place, ahead.min(PAGE as u64)).await {
             Ok(events) if events.is_empty() => self.end(reading.contradicted(self.place).reason()),
             Ok(events) => {
-                for (event, up_to) in events {
-                    if self.filter.lets_through(&event.recorded) {
-                        let frame = self.form.frame(&event, up_to, service.store.id());
+                for (entry, up_to) in events {
+                    if self.filter.lets_through(&entry) {
+                        let frame = self.form.frame(&entry, up_to, service.store.id());
                         self.ready.push_back(frame);
                     }
                     self.place.reached = up_to;
@@ -209,12 +209,12 @@ impl Streaming {
     /// Those come next; nothing between them was left out. If they do not follow, this is another store's order.
     fn tell_all(&mut self, events: &[Arc<Told>]) {
         for told in events {
-            let follows = self.place.reached.plus(&told.event);
+            let follows = self.place.reached.plus_entry(&told.entry);
             if follows != told.up_to {
                 self.service.feed.live.doubt(self.place);
                 return self.end(Reason::StoreChanged);
             }
-            if self.filter.lets_through(&told.event.recorded) {
+            if self.filter.lets_through(&told.entry) {
                 self.tell(told);
             }
             self.place.reached = told.up_to;

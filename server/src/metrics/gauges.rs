@@ -1,6 +1,6 @@
 //! How things stand at the moment: told by those who know, and asked of them with every scrape.
 
-use super::labels::ByPhase;
+use super::labels::{ByPhase, ByWhy};
 use crate::Service;
 use crate::access::Keys;
 use domain::call::Phase;
@@ -8,7 +8,7 @@ use domain::{CommitFigures, Spread, Timestamp};
 use projections::{ActiveCall, OwedWrapUp};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
@@ -26,10 +26,14 @@ pub(crate) struct Gauges {
     pub(crate) oldest_wrap_up_ms: Option<u64>,
     /// How long calls took that ended while this process ran, in milliseconds (R61).
     pub(crate) handle_ms: Option<Spread>,
-    /// How many events the read models are behind the store.
+    /// How many events the read models are behind the feed.
     pub(crate) projection_lag_events: Option<u64>,
     /// How long ago the store took the first event that they are behind, in milliseconds; 0 if they are not.
     pub(crate) projection_lag_ms: Option<u64>,
+    /// How many damaged events keep their calls out of the read models.
+    pub(crate) set_aside: Option<u64>,
+    /// How often the read models were built from the first event, by reason.
+    pub(crate) rebuilt: Vec<(&'static str, u64)>,
     /// The position up to which the feed has read.
     pub(crate) feed_position: Option<u64>,
     /// How many follow the feed or a read model's changes.
@@ -45,7 +49,7 @@ pub(crate) struct Gauges {
 /// Asks everybody who knows.
 pub(crate) async fn observe(service: &Service) -> Gauges {
     let (views, feed) = (&service.views, service.feed.state());
-    let behind = views.behind();
+    let lag = service.lag().max(views.behind().since);
     let streams = service.feed.subscribers();
     let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
     let stands = views.ask(|model, _| {
@@ -61,8 +65,13 @@ pub(crate) async fn observe(service: &Service) -> Gauges {
         wrap_ups_owed: Some(owed.len() as u64),
         oldest_wrap_up_ms: Some(oldest_ms.unwrap_or(0)),
         handle_ms: Some(views.handle_times()),
-        projection_lag_events: Some(service.feed.events_after(behind.own)),
-        projection_lag_ms: Some(u64::try_from(behind.since.as_millis()).unwrap_or(u64::MAX)),
+        projection_lag_events: Some(feed.prefix.count.saturating_sub(views.events().count)),
+        projection_lag_ms: Some(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
+        set_aside: Some(views.set_aside() as u64),
+        rebuilt: views
+            .rebuilt()
+            .map(|(why, times)| (why.name(), times))
+            .into(),
         feed_position: Some(feed.prefix.position.0),
         subscribers: Some(subscribers as u64),
         commits: service.store.commits(),
@@ -146,7 +155,7 @@ impl Gauges {
         gauge(
             registry,
             "projection_lag_events",
-            "How many events the read models are behind the store",
+            "How many events the read models are behind the feed",
             self.projection_lag_events,
         );
         gauge_ms(
@@ -154,6 +163,21 @@ impl Gauges {
             "projection_lag",
             "How long the read models have been behind the store",
             self.projection_lag_ms,
+        );
+        gauge(
+            registry,
+            "calls_set_aside",
+            "Damaged events that keep their calls out of the read models",
+            self.set_aside,
+        );
+        let rebuilt = Family::<ByWhy, Counter>::default();
+        for (why, times) in &self.rebuilt {
+            rebuilt.get_or_create(&ByWhy { why }).inc_by(*times);
+        }
+        registry.register(
+            "read_model_rebuilt",
+            "How often the read models were built from the first event, by reason",
+            rebuilt,
         );
         gauge(
             registry,

@@ -45,6 +45,11 @@ pub(super) struct ByPhase {
     pub(super) phase: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByWhy {
+    pub(super) why: &'static str,
+}
+
 impl ByRequest {
     pub(super) fn of(line: &Line) -> Self {
         Self {

@@ -11,9 +11,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the read models may be behind the store before nobody should ask them.
-const LONGEST_BEHIND: Duration = Duration::from_secs(30);
-
 /// Why the service cannot be relied upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hindrance {
@@ -34,7 +31,8 @@ struct Seen {
     following: bool,
     readable: bool,
     caught_up: bool,
-    behind_since: Duration,
+    lag: Duration,
+    max_lag: Duration,
 }
 
 pub(super) fn routes() -> Vec<Handled> {
@@ -45,8 +43,9 @@ pub(super) fn routes() -> Vec<Handled> {
             "position": {"$ref": "#/components/schemas/Position"},
             "count": {"type": "integer", "minimum": 0},
             "trouble": {"type": "array", "items": trouble},
+            "set_aside": {"type": "integer", "minimum": 0},
         },
-        "required": ["position", "count", "trouble"],
+        "required": ["position", "count", "trouble", "set_aside"],
     });
     vec![
         Route {
@@ -56,12 +55,12 @@ pub(super) fn routes() -> Vec<Handled> {
             operation: Operation {
                 id: "ready",
                 summary: "Whether the read models and the feed have caught up with the store",
-                about: "503 before that, while the store is away or the read models are more than 30 s behind it, and \
-                    once the service was told to stop; `why` is one of `stopping`, `ended`, `store_unavailable`, \
+                about: "503 before that, while the store is away, while the read models have not reached what the feed \
+                    had, or the feed what the store had, a few seconds ago (the setting `max_lag_ms`), and once the service was told to stop; `why` is one of `stopping`, `ended`, `store_unavailable`, \
                     `catching_up` and `behind`. Commands are taken before the read models have caught up. `trouble` \
                     names what could not be read or kept lately: the file of `keys`, a `checkpoint` of the read \
-                    models, the `proof` of the feed; what was there before holds, and nothing is refused. What \
-                    exactly is wrong, `GET /v1/read-models` tells those who may ask it.",
+                    models, the `proof` of the feed; what was there before holds, and nothing is refused. `set_aside` is \
+                    how many damaged events keep their calls out of the read models. What exactly is wrong, `GET /v1/read-models` tells those who may ask it.",
                 answers: vec![Answer::of(200, "They have", "application/json", schema)],
                 problems: &[503],
                 ..Operation::default()
@@ -79,12 +78,13 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<impl IntoResponse,
 /// Everybody may ask, so nothing that tells of files or of the store's nodes is told.
 fn stands(service: &Service) -> Result<Value, Problem> {
     let (feed, views) = (service.feed.state(), service.views.standing());
-    let (position, count) = (views.position.0, feed.prefix.count);
+    let (position, count) = (views.events.position.0, feed.prefix.count);
     let seen = Seen {
         following: views.following && service.feed.is_following(),
         readable: feed.error.is_none(),
         caught_up: feed.caught_up && views.caught_up,
-        behind_since: views.behind.since,
+        lag: service.lag(),
+        max_lag: Duration::from_millis(service.settings.max_lag_ms),
     };
     let stopping = service.is_stopping().then_some(Hindrance::Stopping);
     if let Some(hindrance) = stopping.or_else(|| seen.hindrance()) {
@@ -100,7 +100,12 @@ fn stands(service: &Service) -> Result<Value, Problem> {
     ];
     let trouble = trouble.into_iter().filter(|(_, trouble)| trouble.is_some());
     let trouble: Vec<_> = trouble.map(|(name, _)| name).collect();
-    Ok(json!({"position": position, "count": count, "trouble": trouble}))
+    Ok(json!({
+        "position": position,
+        "count": count,
+        "trouble": trouble,
+        "set_aside": views.set_aside,
+    }))
 }
 
 impl Seen {
@@ -111,7 +116,7 @@ impl Seen {
             Some(Hindrance::Store)
         } else if !self.caught_up {
             Some(Hindrance::CatchingUp)
-        } else if self.behind_since > LONGEST_BEHIND {
+        } else if self.lag > self.max_lag {
             Some(Hindrance::Behind)
         } else {
             None
@@ -141,31 +146,29 @@ impl Hindrance {
             Hindrance::CatchingUp => {
                 "the read models or the feed have not come to the end of the store yet"
             }
-            Hindrance::Behind => "the read models have been behind the store for too long",
+            Hindrance::Behind => "the read models or the feed are too far behind the store",
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, Hindrance, LONGEST_BEHIND, Seen};
+    use super::{Duration, Hindrance, Seen};
 
     const READY: Seen = Seen {
         following: true,
         readable: true,
         caught_up: true,
-        behind_since: Duration::ZERO,
+        lag: Duration::ZERO,
+        max_lag: Duration::from_secs(5),
     };
 
     #[test]
-    fn who_was_at_the_end_once_is_not_ready_for_ever() {
-        let behind = |behind_since| Seen {
-            behind_since,
-            ..READY
-        };
-        assert_eq!(behind(LONGEST_BEHIND).hindrance(), None);
-        let longer = LONGEST_BEHIND + Duration::from_millis(1);
-        assert_eq!(behind(longer).hindrance(), Some(Hindrance::Behind));
+    fn a_service_that_lags_longer_than_the_setting_is_not_ready() {
+        let lagging = |lag| Seen { lag, ..READY };
+        assert_eq!(lagging(READY.max_lag).hindrance(), None);
+        let longer = READY.max_lag + Duration::from_millis(1);
+        assert_eq!(lagging(longer).hindrance(), Some(Hindrance::Behind));
     }
 
     #[test]

@@ -351,8 +351,16 @@ fn events() -> Value {
         "WholeEvent": whole,
         "EventInForm": {
             "description": "As `form` asks for it.",
-            "anyOf": [of("Event"), of("WholeEvent"), of("CloudEvent")],
+            "anyOf": [of("Event"), of("WholeEvent"), of("CloudEvent"), of("DamagedEvent")],
         },
+        "DamagedEvent": object(
+            "Stands where an event cannot be read. The rolling hash takes its `hash` in place of the event's.",
+            [
+                ("position", of("Position")), ("call", or_null(of("CallId"))),
+                ("type", json!({"const": "damaged_event", "type": "string"})), ("stream", text()),
+                ("number", number()), ("reason", text()), ("hash", of("Sha256")),
+            ],
+        ),
         "EventPage": object(
             "Events in the order of the store, and how far was looked.",
             [
@@ -519,10 +527,12 @@ fn listing(row: &str) -> Value {
 
 fn listing_of(row: &Value) -> Value {
     with_optional(
-        "Rows, and the position they reflect.",
+        "Rows, and the events they were made from: how many, and their rolling hash, as `/v1/proof` has it.",
         [
             ("as_of", of("Time")),
             ("position", of("Position")),
+            ("count", number()),
+            ("proof", of("Sha256")),
             ("rows", list(row.clone())),
         ],
         [(

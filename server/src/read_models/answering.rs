@@ -2,6 +2,7 @@
 
 use super::asked::{Asked, not_modified};
 use super::changes::Kind;
+use super::follow::WhyRebuilt;
 use super::format::Format;
 use super::questions::Question;
 use super::stream;
@@ -11,6 +12,9 @@ use crate::{Problem, Service};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::envelope::Hash;
+use domain::json::Text;
+use projections::SetAside;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -52,11 +56,11 @@ async fn listed(service: &Service, asked: Asked, question: Question) -> Result<R
     asked.waited(service).await?;
     let as_of = service.handler.now();
     let answered = service.views.ask_in_time(move |model, tag| {
-        let position = model.position();
+        let events = model.events();
         let etag = question.is_timeless();
-        let etag = etag.then(|| asked.etag(format, position, tag));
+        let etag = etag.then(|| asked.etag(format, events.position, tag));
         match etag {
-            Some(etag) if asked.has(&etag) => not_modified(&etag, position, as_of),
+            Some(etag) if asked.has(&etag) => not_modified(&etag, events, as_of),
             etag => {
                 let page = question.answer(model, &paging, as_of);
                 asked.answer(page, format, etag.as_deref())
@@ -100,6 +104,10 @@ pub(super) async fn handle_times_changes(
 #[derive(Serialize)]
 struct Upkeep {
     position: u64,
+    count: u64,
+    proof: Text<Hash>,
+    /// At most [`SHOWN`] of them; `/readyz` has their number.
+    set_aside: Vec<LeftOut>,
     caught_up: bool,
     following: bool,
     store_position: u64,
@@ -118,13 +126,42 @@ struct Rebuilding {
     position: u64,
 }
 
+/// Damaged events that are listed.
+const SHOWN: usize = 100;
+
+/// A damaged event, and the call that is left out for it.
+#[derive(Serialize)]
+struct LeftOut {
+    call: Option<String>,
+    position: u64,
+    stream: String,
+    number: u64,
+    reason: String,
+}
+
+impl From<SetAside> for LeftOut {
+    fn from(damaged: SetAside) -> Self {
+        Self {
+            call: damaged.call.map(|call| call.to_string()),
+            position: damaged.position.0,
+            stream: damaged.stream,
+            number: damaged.number,
+            reason: damaged.reason,
+        }
+    }
+}
+
 impl Upkeep {
-    fn of(service: &Service) -> Self {
+    async fn of(service: &Service) -> Self {
+        let damaged = service.views.damaged().await.into_iter().take(SHOWN);
         let standing = service.views.standing();
         let feed = service.feed.state();
         let rebuilding = standing.rebuilding;
         Self {
-            position: standing.position.0,
+            position: standing.events.position.0,
+            count: standing.events.count,
+            proof: Text(standing.events.rolling_hash),
+            set_aside: damaged.map(LeftOut::from).collect(),
             caught_up: standing.caught_up,
             following: standing.following && service.feed.is_following(),
             store_position: standing.behind.store.0,
@@ -143,16 +180,16 @@ impl Upkeep {
 }
 
 pub(super) async fn upkeep(State(service): State<Arc<Service>>, _: Params) -> Response {
-    told(StatusCode::OK, &service)
+    told(StatusCode::OK, &service).await
 }
 
 pub(super) async fn rebuild(State(service): State<Arc<Service>>, _: Params) -> Response {
-    service.views.rebuild();
-    told(StatusCode::ACCEPTED, &service)
+    service.views.rebuild(WhyRebuilt::Asked);
+    told(StatusCode::ACCEPTED, &service).await
 }
 
-fn told(status: StatusCode, service: &Service) -> Response {
-    let upkeep = Upkeep::of(service);
+async fn told(status: StatusCode, service: &Service) -> Response {
+    let upkeep = Upkeep::of(service).await;
     let body = serde_json::to_string(&upkeep).expect("it is JSON");
     let json = Format::Json.media_type();
     (status, [(header::CONTENT_TYPE, json)], body + "\n").into_response()

@@ -10,7 +10,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::{Position, Timestamp};
+use domain::{Position, Prefix, Timestamp};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,6 +18,12 @@ use std::time::Duration;
 
 /// The position that an answer tells of.
 pub(crate) const KAIGI_POSITION: HeaderName = HeaderName::from_static("kaigi-position");
+
+/// The number of events that an answer was made from.
+const KAIGI_COUNT: HeaderName = HeaderName::from_static("kaigi-count");
+
+/// The rolling hash of those events.
+const KAIGI_PROOF: HeaderName = HeaderName::from_static("kaigi-proof");
 
 /// When it was given.
 pub(crate) const KAIGI_AS_OF: HeaderName = HeaderName::from_static("kaigi-as-of");
@@ -109,7 +115,7 @@ impl Asked {
         let headers = response.headers_mut();
         let media_type = HeaderValue::from_static(format.media_type());
         headers.insert(header::CONTENT_TYPE, media_type);
-        headers.insert(KAIGI_POSITION, page.position.0.into());
+        say_events(headers, page.events);
         headers.insert(KAIGI_AS_OF, text(&page.as_of.to_string()));
         keep_privately(headers);
         if let Some(etag) = etag {
@@ -161,14 +167,21 @@ pub(crate) async fn unless_stopping<T>(
 }
 
 /// The client has it already.
-pub(crate) fn not_modified(etag: &str, position: Position, as_of: Timestamp) -> Response {
+pub(crate) fn not_modified(etag: &str, events: Prefix, as_of: Timestamp) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     let headers = response.headers_mut();
     keep_privately(headers);
     headers.insert(header::ETAG, text(etag));
-    headers.insert(KAIGI_POSITION, position.0.into());
+    say_events(headers, events);
     headers.insert(KAIGI_AS_OF, text(&as_of.to_string()));
     response
+}
+
+/// Which events an answer was made from.
+fn say_events(headers: &mut HeaderMap, events: Prefix) {
+    headers.insert(KAIGI_POSITION, events.position.0.into());
+    headers.insert(KAIGI_COUNT, events.count.into());
+    headers.insert(KAIGI_PROOF, text(&events.rolling_hash.to_string()));
 }
 
 /// Whoever keeps the answer asks before it is used again; an answer that nothing changed says the same.

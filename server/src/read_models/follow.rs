@@ -2,7 +2,9 @@
 
 use super::views::Shared;
 use crate::checkpoints;
-use domain::{CallId, EventStore, Followed, Follower, Head, Position, StoreError, StoredEvent};
+use domain::{
+    DamagedEvent, EventStore, Followed, Follower, Position, StoreError, StoredEvent, leads,
+};
 use projections::{AllFour, Checkpointed};
 use std::future::pending;
 use std::pin::Pin;
@@ -31,14 +33,27 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How the task is told what to do.
 pub(super) struct Orders {
     stop: watch::Sender<bool>,
-    /// How often it was asked for.
-    rebuild: watch::Sender<u64>,
+    /// How often it was asked for, and why the last time.
+    rebuild: watch::Sender<(u64, WhyRebuilt)>,
+}
+
+/// Why read models are built from the store's first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyRebuilt {
+    /// An operator asked for it.
+    Asked,
+    /// The store was restored from a copy, and has other events.
+    Restored,
+    /// The events that the read models were made from are not those of the feed.
+    Differs,
+    /// A damaged event is whole again.
+    WholeAgain,
 }
 
 struct Following {
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
-    rebuild: watch::Receiver<u64>,
+    rebuild: watch::Receiver<(u64, WhyRebuilt)>,
     reader: Reader,
     end: StoreEnd,
     rebuilding: Option<JoinHandle<Checkpointed<AllFour>>>,
@@ -75,6 +90,7 @@ enum Trust {
 
 enum Step {
     Events(Vec<StoredEvent>),
+    Damaged(DamagedEvent),
     AtTheEnd,
     Restored,
 }
@@ -88,8 +104,26 @@ impl Orders {
         self.stop.send_replace(true);
     }
 
-    pub(super) fn rebuild(&self) {
-        self.rebuild.send_modify(|times| *times += 1);
+    pub(super) fn rebuild(&self, why: WhyRebuilt) {
+        self.rebuild.send_modify(|(times, last)| {
+            *times += 1;
+            *last = why;
+        });
+    }
+}
+
+impl WhyRebuilt {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Restored, Self::Differs, Self::WholeAgain];
+
+    /// As a label of a metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Restored => "restored",
+            Self::Differs => "differs",
+            Self::WholeAgain => "whole_again",
+        }
     }
 }
 
@@ -102,7 +136,7 @@ impl Following {
     fn new(shared: Arc<Shared>) -> (Orders, Self) {
         let orders = Orders {
             stop: watch::Sender::new(false),
-            rebuild: watch::Sender::new(0),
+            rebuild: watch::Sender::new((0, WhyRebuilt::Asked)),
         };
         let mut rounds = interval(BETWEEN_ROUNDS);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +161,10 @@ impl Following {
                 biased;
                 () = stopped(&mut self.stop) => break,
                 model = built(&mut self.rebuilding) => self.put_in_place(model).await,
-                Ok(()) = self.rebuild.changed() => self.begin_to_rebuild(),
+                Ok(()) = self.rebuild.changed() => {
+                    let (_, why) = *self.rebuild.borrow();
+                    self.begin_to_rebuild(why);
+                }
                 _ = self.rounds.tick() => drop(self.look_after()),
                 end = self.end.look() => self.shared.ends_at(end),
                 step = self.reader.step() => self.take(step).await,
@@ -143,8 +180,9 @@ impl Following {
     async fn take(&mut self, step: Result<Step, StoreError>) {
         match step {
             Ok(Step::Events(events)) => self.fold(events).await,
+            Ok(Step::Damaged(event)) => self.fold_damaged(event).await,
             Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
-            Ok(Step::Restored) => self.begin_to_rebuild(),
+            Ok(Step::Restored) => self.begin_to_rebuild(WhyRebuilt::Restored),
             Err(error) => self.shared.is_out_of_touch(&error),
         }
     }
@@ -154,9 +192,15 @@ impl Following {
         blocking(move || shared.fold(&events)).await;
     }
 
+    async fn fold_damaged(&mut self, event: DamagedEvent) {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.fold_damaged(&event)).await;
+    }
+
     /// Once is enough, however often it is asked for meanwhile.
-    fn begin_to_rebuild(&mut self) {
+    fn begin_to_rebuild(&mut self, why: WhyRebuilt) {
         if self.rebuilding.is_none() {
+            self.shared.counts_rebuild(why);
             let empty = Checkpointed::new(self.shared.store.id());
             self.build_on(empty);
         }
@@ -246,14 +290,17 @@ impl Reader {
         match self.follower.next().await? {
             Followed::Events(events) => Ok(Step::Events(events)),
             Followed::CaughtUp(_) => Ok(Step::AtTheEnd),
-            Followed::Damaged(event) => Err(event.into()),
+            Followed::Damaged(event) if self.shared.stop_at_damage => Err(event.into()),
+            Followed::Damaged(event) => Ok(Step::Damaged(event)),
         }
     }
 
     async fn is_the_store_that_was_read(&self) -> Result<bool, StoreError> {
-        let (position, last) = last(&self.shared);
-        let last = last.as_ref().map(|(call, head)| (call, *head));
-        checkpoints::has(&*self.shared.store, position, last).await
+        let (mark, events) = {
+            let live = self.shared.live();
+            (live.model.mark(), live.model.events())
+        };
+        leads(&*self.shared.store, mark, events).await
     }
 }
 
@@ -282,13 +329,6 @@ async fn end_of(store: Arc<dyn EventStore>, pause: Duration) -> Option<Position>
     sleep(pause).await;
     let info = store.info().await;
     info.ok().map(|info| info.last)
-}
-
-fn last(shared: &Shared) -> (Position, Option<(CallId, Head)>) {
-    let live = shared.live();
-    let last = live.model.last();
-    let last = last.map(|(call, head)| (call.clone(), head));
-    (live.model.position(), last)
 }
 
 impl Pause {
@@ -355,7 +395,10 @@ async fn read_on(
         match follower.next().await {
             Ok(Followed::Events(events)) => model = folded(model, events).await,
             Ok(Followed::CaughtUp(_)) => break,
-            Ok(Followed::Damaged(event)) => return (model, Err(event.into())),
+            Ok(Followed::Damaged(event)) if shared.stop_at_damage => {
+                return (model, Err(event.into()));
+            }
+            Ok(Followed::Damaged(event)) => model.fold_damaged(&event),
             Err(error) => return (model, Err(error)),
         }
         shared.is_rebuilding(model.position());
@@ -374,7 +417,8 @@ async fn fold_to(
     while model.position() < end {
         match follower.next().await? {
             Followed::Events(events) => model.fold(&events),
-            Followed::Damaged(event) => return Err(event.into()),
+            Followed::Damaged(event) if shared.stop_at_damage => return Err(event.into()),
+            Followed::Damaged(event) => model.fold_damaged(&event),
             Followed::CaughtUp(_) => break,
         }
     }
@@ -420,7 +464,7 @@ mod tests {
         connect(&store).await;
         let model = Checkpointed::new(store.id());
         let place = Some(folder.path().to_owned());
-        let shared = Arc::new(Shared::new(Arc::clone(&store), place, model, None));
+        let shared = Arc::new(Shared::new(Arc::clone(&store), place, model, false));
         let (_orders, mut following) = Following::new(Arc::clone(&shared));
         let step = following.reader.step().await;
         following.take(step).await;

@@ -19,6 +19,7 @@ mod views;
 pub(crate) use asked::{Asked, KAIGI_POSITION, has, not_modified, text, unless_stopping, wait};
 pub use csv::{csv, csv_of};
 pub(crate) use filter::{agent, phase};
+pub use follow::WhyRebuilt;
 pub(crate) use format::{Format, liked_best, ndjson};
 pub(crate) use page::Paging;
 pub(crate) use routes::{

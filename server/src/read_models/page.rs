@@ -8,8 +8,9 @@ use crate::Problem;
 use crate::request::Params;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::envelope::Hash;
 use domain::json::Text;
-use domain::{Position, Timestamp};
+use domain::{Prefix, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -56,7 +57,7 @@ struct Cursor {
 /// A page as text, and where the next one begins if there is more.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) position: Position,
+    pub(crate) events: Prefix,
     pub(crate) as_of: Timestamp,
     pub(crate) body: String,
     pub(crate) next: Option<String>,
@@ -66,6 +67,8 @@ pub(crate) struct Page {
 struct Whole<'r, R> {
     as_of: Text<Timestamp>,
     position: u64,
+    count: u64,
+    proof: Text<Hash>,
     rows: &'r [R],
     next: Option<&'r str>,
 }
@@ -89,14 +92,16 @@ impl Paging {
         &self,
         rows: impl IntoIterator<Item = R>,
         as_of: Timestamp,
-        position: Position,
+        events: Prefix,
     ) -> Page {
         let (rows, next) = self.cut(rows);
         let body = match self.format {
             Format::Json => {
                 let whole = Whole {
                     as_of: Text(as_of),
-                    position: position.0,
+                    position: events.position.0,
+                    count: events.count,
+                    proof: Text(events.rolling_hash),
                     rows: &rows,
                     next: next.as_deref(),
                 };
@@ -108,7 +113,7 @@ impl Paging {
             Format::Csv => csv(&rows),
         };
         Page {
-            position,
+            events,
             as_of,
             body,
             next,

@@ -6,7 +6,7 @@ use super::page::{Page, Paging};
 use super::rows::Followed;
 use crate::Problem;
 use crate::request::Params;
-use domain::{Position, TimeSpan, Timestamp};
+use domain::{Prefix, TimeSpan, Timestamp};
 use projections::{
     ActiveCall, AgentTimes, AllFour, By, CallTimes, Checkpointed, ExplainedRow, MonitoredCall,
     OwedWrapUp, ReadModel, TimesFilter, Window, WindowRow,
@@ -114,7 +114,7 @@ impl Question {
         let cut = Cut {
             paging,
             as_of,
-            position: model.position(),
+            events: model.events(),
         };
         let four = model.state();
         match self {
@@ -146,12 +146,12 @@ fn no_window(by: &str) -> Problem {
 struct Cut<'p> {
     paging: &'p Paging,
     as_of: Timestamp,
-    position: Position,
+    events: Prefix,
 }
 
 impl Cut<'_> {
     fn page<R: super::rows::Listed>(&self, rows: impl IntoIterator<Item = R>) -> Page {
-        self.paging.page(rows, self.as_of, self.position)
+        self.paging.page(rows, self.as_of, self.events)
     }
 
     fn found<R: Followed>(&self, rows: Vec<R>, filter: &Filter) -> Page {

@@ -127,11 +127,19 @@ fn upkeep_schema() -> Value {
     json!({
         "type": "object",
         "required": [
-            "position", "caught_up", "following", "store_position", "behind_ms", "rebuilding", "checkpoint_position",
+            "position", "count", "proof", "set_aside", "caught_up", "following", "store_position", "behind_ms", "rebuilding", "checkpoint_position",
             "trouble", "checkpoint_trouble", "feed_trouble", "proof_trouble", "keys_trouble",
         ],
         "properties": {
-            "position": position, "caught_up": {"type": "boolean"}, "following": {"type": "boolean"},
+            "position": position, "count": position, "proof": schema("Sha256"),
+            "set_aside": {"type": "array", "items": {
+                "type": "object", "required": ["call", "position", "stream", "number", "reason"],
+                "properties": {
+                    "call": maybe_text, "position": position, "stream": {"type": "string"},
+                    "number": position, "reason": {"type": "string"},
+                },
+            }},
+            "caught_up": {"type": "boolean"}, "following": {"type": "boolean"},
             "store_position": position, "behind_ms": position, "checkpoint_position": maybe_position,
             "trouble": maybe_text, "checkpoint_trouble": maybe_text, "feed_trouble": maybe_text,
             "proof_trouble": maybe_text, "keys_trouble": maybe_text,
@@ -276,7 +284,8 @@ pub(crate) fn list_answers(whole: &str, rows: &[&str]) -> Vec<Answer> {
     };
     let rows = Answer {
         status: 200,
-        about: "The rows. `Kaigi-Position` and `Kaigi-As-Of` say as of what; `Link` leads to the next page. The path \
+        about: "The rows. `Kaigi-Position` and `Kaigi-As-Of` say as of what, `Kaigi-Count` and `Kaigi-Proof` \
+                from which events; `Link` leads to the next page. The path \
                 with .json, .ndjson or .csv behind it chooses the form without a header",
         content: vec![
             ("application/json", schema(whole)),

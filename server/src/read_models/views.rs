@@ -6,13 +6,14 @@
 
 use super::changes::Changes;
 use super::ended::Ended;
-use super::follow::{self, Orders};
-use crate::Problem;
+use super::follow::{self, Orders, WhyRebuilt};
 use crate::calls::Lists;
 use crate::checkpoints::{self, NotKept};
-use domain::{EventStore, Position, Spread, StoreError, StoredEvent};
-use projections::{AllFour, Checkpointed};
+use crate::{Problem, Settings};
+use domain::{DamagedEvent, EventStore, Position, Prefix, Spread, StoreError, StoredEvent};
+use projections::{AllFour, Checkpointed, SetAside};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
@@ -55,8 +56,10 @@ pub struct NotReached {
 /// Where the read models and their upkeep stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The position of the last event taken in.
-    pub position: Position,
+    /// The events taken in.
+    pub events: Prefix,
+    /// How many damaged events keep their calls out.
+    pub set_aside: usize,
     /// Whether they ever were at the end of the store.
     pub caught_up: bool,
     /// How far they are behind it.
@@ -78,6 +81,9 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) changes: Changes,
     pub(super) lists: Lists,
+    /// Whether a damaged event stops them, instead of its call being left out.
+    pub(super) stop_at_damage: bool,
+    rebuilt: [AtomicU64; WhyRebuilt::ALL.len()],
     ended: Ended,
     folder: Option<PathBuf>,
     live: RwLock<Live>,
@@ -95,7 +101,9 @@ pub(super) struct Live {
 /// What those who wait are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Progress {
-    pub(super) position: Position,
+    pub(super) events: Prefix,
+    pub(super) mark: Prefix,
+    pub(super) set_aside: usize,
     pub(super) caught_up: bool,
     pub(super) tag: u32,
 }
@@ -117,11 +125,14 @@ impl Views {
     pub async fn start(
         store: Arc<dyn EventStore>,
         folder: Option<PathBuf>,
+        settings: &Settings,
     ) -> Result<Self, StoreError> {
         let kept = kept(&store, folder.as_ref()).await?;
         let checkpoint = kept.as_ref().map(Checkpointed::position);
         let model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
-        let shared = Arc::new(Shared::new(store, folder, model, checkpoint));
+        let shared = Shared::new(store, folder, model, settings.stop_at_damage);
+        shared.upkeep().kept = checkpoint;
+        let shared = Arc::new(shared);
         let (orders, following) = follow::start(Arc::clone(&shared));
         Ok(Self {
             shared,
@@ -133,7 +144,38 @@ impl Views {
 
     /// The position of the last event taken in.
     pub fn position(&self) -> Position {
-        self.shared.progress.borrow().position
+        self.events().position
+    }
+
+    /// All events taken in: how many, and their rolling hash.
+    pub fn events(&self) -> Prefix {
+        self.shared.progress.borrow().events
+    }
+
+    /// The last prefix taken in that the feed keeps.
+    pub fn mark(&self) -> Prefix {
+        self.shared.progress.borrow().mark
+    }
+
+    /// How many damaged events keep their calls out.
+    pub fn set_aside(&self) -> usize {
+        self.shared.progress.borrow().set_aside
+    }
+
+    /// The damaged events that keep their calls out.
+    pub async fn damaged(&self) -> Vec<SetAside> {
+        if self.set_aside() == 0 {
+            return Vec::new();
+        }
+        self.ask(|model, _| model.state().damaged().to_vec()).await
+    }
+
+    /// How often they were built from the store's first event, and why.
+    pub fn rebuilt(&self) -> [(WhyRebuilt, u64); WhyRebuilt::ALL.len()] {
+        WhyRebuilt::ALL.map(|why| {
+            let times = &self.shared.rebuilt[why as usize];
+            (why, times.load(Ordering::Relaxed))
+        })
     }
 
     /// Whether they were at the end of the store since the start; from then on they are as late as [`Self::behind`] says.
@@ -148,11 +190,17 @@ impl Views {
 
     /// Where they and their upkeep stand.
     pub fn standing(&self) -> Standing {
-        let (position, caught_up) = (self.position(), self.caught_up());
+        let Progress {
+            events,
+            set_aside,
+            caught_up,
+            ..
+        } = *self.shared.progress.borrow();
         let behind = self.behind();
         let upkeep = self.shared.upkeep();
         Standing {
-            position,
+            events,
+            set_aside,
             caught_up,
             behind,
             rebuilding: upkeep.rebuilding,
@@ -182,7 +230,7 @@ impl Views {
     /// Waits until that position was taken in, but no longer than that.
     pub async fn wait_for(&self, position: Position, longest: Duration) -> Result<(), NotReached> {
         let mut progress = self.shared.progress.subscribe();
-        let reached = progress.wait_for(|progress| progress.position >= position);
+        let reached = progress.wait_for(|progress| progress.events.position >= position);
         match timeout(longest, reached).await {
             Ok(Ok(_)) => Ok(()),
             // The sender is never dropped while somebody can ask.
@@ -223,9 +271,9 @@ impl Views {
     }
 
     /// Builds new ones from the store's first event; these answer until those have caught up.
-    pub fn rebuild(&self) {
+    pub fn rebuild(&self, why: WhyRebuilt) {
         self.shared.will_rebuild();
-        self.orders.rebuild();
+        self.orders.rebuild(why);
     }
 
     /// Stops following, and keeps what the next start need not read again.
@@ -254,8 +302,8 @@ impl Views {
     /// Waits until all that the fold changed up to that position was noted for those who follow that model.
     pub(super) async fn noted(&self, position: Position, tag: u32) {
         let mut progress = self.progress();
-        let noted =
-            progress.wait_for(|progress| progress.position >= position || progress.tag != tag);
+        let noted = progress
+            .wait_for(|progress| progress.events.position >= position || progress.tag != tag);
         // The sender is never dropped while somebody can ask.
         let _ = noted.await;
     }
@@ -290,27 +338,26 @@ impl Shared {
         store: Arc<dyn EventStore>,
         folder: Option<PathBuf>,
         model: Checkpointed<AllFour>,
-        kept: Option<Position>,
+        stop_at_damage: bool,
     ) -> Self {
         let (tag, ..) = uuid::Uuid::new_v4().as_fields();
         let position = model.position();
+        let progress = Progress::of(&model, tag);
         Self {
             store,
             changes: Changes::since(position, tag),
-            lists: Lists::default(),
+            lists: Lists::new(stop_at_damage),
+            stop_at_damage,
+            rebuilt: Default::default(),
             ended: Ended::default(),
             folder,
             live: RwLock::new(Live { model, tag }),
-            progress: watch::Sender::new(Progress {
-                position,
-                caught_up: false,
-                tag,
-            }),
+            progress: watch::Sender::new(progress),
             upkeep: Mutex::new(Upkeep {
                 store_end: None,
                 behind_since: Some(Instant::now()),
                 rebuilding: None,
-                kept,
+                kept: None,
                 trouble: None,
                 not_kept: None,
             }),
@@ -331,7 +378,7 @@ impl Shared {
     }
 
     fn behind(&self) -> Behind {
-        let own = self.progress.borrow().position;
+        let own = self.progress.borrow().events.position;
         let upkeep = self.upkeep();
         Behind {
             store: upkeep.store_end.map_or(own, |end| end.max(own)),
@@ -345,21 +392,56 @@ impl Shared {
     /// Takes events in, and notes what they changed for those who follow. Only the task that follows does this, so the
     /// model does not change between the three steps.
     pub(super) fn fold(&self, events: &[StoredEvent]) {
+        let set_aside = self.progress.borrow().set_aside;
         let mut watching = self.changes.watching(events);
         let before = watching.rows(self.live().model.state());
         self.live_mut().model.fold(events);
         let live = self.live();
         let after = watching.rows(live.model.state());
-        let position = live.model.position();
         if self.progress.borrow().caught_up {
             self.ended.count(events, live.model.state());
         }
+        let (position, damaged) = (live.model.position(), live.model.state().damaged().len());
         drop(live);
         self.changes.note(&watching, position, before, after);
-        self.progress
-            .send_modify(|progress| progress.position = position);
+        if damaged > set_aside {
+            self.begin_changes_anew();
+        }
+        self.has_folded();
+    }
+
+    /// Leaves out the call of a damaged event.
+    pub(super) fn fold_damaged(&self, event: &DamagedEvent) {
+        self.live_mut().model.fold_damaged(event);
+        self.begin_changes_anew();
+        self.has_folded();
+    }
+
+    /// Rows went that no event touched, so subscribers are sent all rows again.
+    fn begin_changes_anew(&self) {
+        let mut live = self.live_mut();
+        live.tag = live.tag.wrapping_add(1);
+        self.changes.begin_anew(live.model.position(), live.tag);
+    }
+
+    fn has_folded(&self) {
+        self.publish_progress();
         self.upkeep().trouble = None;
         self.compare_with_the_end();
+    }
+
+    fn publish_progress(&self) {
+        let live = self.live();
+        let next = Progress::of(&live.model, live.tag);
+        drop(live);
+        self.progress.send_modify(|progress| {
+            let caught_up = progress.caught_up;
+            *progress = Progress { caught_up, ..next };
+        });
+    }
+
+    pub(super) fn counts_rebuild(&self, why: WhyRebuilt) {
+        self.rebuilt[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Puts another model in place of this one; who followed this one begins anew.
@@ -370,10 +452,7 @@ impl Shared {
         let old = std::mem::replace(&mut *live, Live { model, tag });
         self.changes.begin_anew(position, tag);
         drop(live);
-        self.progress.send_modify(|progress| {
-            progress.position = position;
-            progress.tag = tag;
-        });
+        self.publish_progress();
         let mut upkeep = self.upkeep();
         upkeep.rebuilding = None;
         upkeep.kept = None;
@@ -403,7 +482,7 @@ impl Shared {
 
     /// Whether all was folded that the store had at the last look.
     fn compare_with_the_end(&self) {
-        let position = self.progress.borrow().position;
+        let position = self.progress.borrow().events.position;
         let mut upkeep = self.upkeep();
         let Some(end) = upkeep.store_end else { return };
         if position < end {
@@ -433,7 +512,7 @@ impl Shared {
     /// disk.
     pub(super) fn keep(&self) {
         let Some(folder) = &self.folder else { return };
-        if self.upkeep().kept == Some(self.progress.borrow().position) {
+        if self.upkeep().kept == Some(self.progress.borrow().events.position) {
             return;
         }
         let model = self.live().model.clone();
@@ -445,6 +524,18 @@ impl Shared {
                 upkeep.not_kept = None;
             }
             Err(error) => upkeep.not_kept = Some(whole(&error)),
+        }
+    }
+}
+
+impl Progress {
+    fn of(model: &Checkpointed<AllFour>, tag: u32) -> Self {
+        Self {
+            events: model.events(),
+            mark: model.mark(),
+            set_aside: model.state().damaged().len(),
+            caught_up: false,
+            tag,
         }
     }
 }

@@ -19,7 +19,7 @@ fn a_live_call_is_shown_with_everybody_in_it() {
         .ask("c1", 60, hold(ANA, CUSTOMER))
         .ask("c1", 70, start_consult_holding_nobody(BEN, EXPERT));
     let model = read::<ActiveCalls>(&ledger.events());
-    let listing = Listing::new(after(90_000), model.position(), model.state().rows());
+    let listing = Listing::new(after(90_000), model.events(), model.state().rows());
     assert_eq!(
         shown(listing),
         json!({

@@ -8,6 +8,8 @@ mod feed;
 mod listen;
 mod metrics;
 mod narrow;
+mod nothing_missing;
 mod openapi;
 mod read_models;
+mod set_aside;
 mod short_pages;

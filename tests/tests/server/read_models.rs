@@ -12,6 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json, to_value};
 use server::Settings;
 use server::operations::document;
+use server::read_models::WhyRebuilt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -819,7 +820,7 @@ async fn no_reader_goes_back_when_a_rebuilt_model_takes_the_place_of_the_old_one
         })
     };
     for _ in 0..4 {
-        service.service.views.rebuild();
+        service.service.views.rebuild(WhyRebuilt::Asked);
         changes.next_named("reset").await.unwrap();
     }
     done.store(true, Ordering::SeqCst);

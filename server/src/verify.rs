@@ -1,0 +1,177 @@
+//! Compares what is served with what it was made from, once a second: the read models with the feed, by the count and
+//! the rolling hash of their events, and both with the time at which the store had more. It also looks whether a damaged
+//! event is whole again.
+
+use crate::Service;
+use crate::read_models::WhyRebuilt;
+use domain::{EventStore, Position, Prefix, StoreError};
+use projections::SetAside;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+/// The pause between two comparisons.
+const BETWEEN_COMPARISONS: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at damaged events.
+const BETWEEN_LOOKS_AT_DAMAGE: Duration = Duration::from_secs(10);
+
+/// Damaged events that are read again in one look; the next look goes on after them.
+const LOOKED_AT_ONCE: usize = 16;
+
+/// Time for one read of a damaged event.
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
+/// What the comparisons came to so far.
+struct Verifier {
+    service: Weak<Service>,
+    /// The tag of the read models that were rebuilt because they differed. If the new ones differ, too, it is the feed
+    /// that is wrong.
+    differed: Option<u32>,
+    next_look_at_damage: Instant,
+    /// Damaged events before this position were looked at.
+    looked_at: Position,
+}
+
+/// Ends when the service stops or is dropped.
+pub(crate) fn start(service: &Arc<Service>) {
+    let store = Arc::clone(&service.store);
+    tokio::spawn(follow_the_end(Arc::downgrade(service), store));
+    let verifier = Verifier {
+        service: Arc::downgrade(service),
+        differed: None,
+        next_look_at_damage: Instant::now() + BETWEEN_LOOKS_AT_DAMAGE,
+        looked_at: Position::START,
+    };
+    tokio::spawn(verifier.run());
+}
+
+/// Notes where the store ends, by itself: the answer may take as long as it likes.
+async fn follow_the_end(service: Weak<Service>, store: Arc<dyn EventStore>) {
+    let mut ticks = interval(BETWEEN_COMPARISONS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let end = store.info().await.map(|info| info.last);
+        let Some(service) = running(&service) else {
+            return;
+        };
+        if let Ok(end) = end {
+            service.lags.store.stands_at(end);
+        }
+    }
+}
+
+fn running(service: &Weak<Service>) -> Option<Arc<Service>> {
+    service.upgrade().filter(|service| !service.is_stopping())
+}
+
+impl Verifier {
+    async fn run(mut self) {
+        let mut ticks = interval(BETWEEN_COMPARISONS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(service) = running(&self.service) else {
+                return;
+            };
+            service
+                .lags
+                .feed
+                .stands_at(service.feed.state().prefix.count);
+            self.compare(&service);
+            self.look_at_damage(&service).await;
+        }
+    }
+
+    /// The rolling hash covers everything before, so equal hashes prove that no event is missing, doubled or altered.
+    fn compare(&mut self, service: &Service) {
+        if service.views.standing().rebuilding.is_some() {
+            return;
+        }
+        let Some((own, of_feed)) = comparable(service) else {
+            return;
+        };
+        if own == of_feed {
+            self.differed = None;
+            return;
+        }
+        let tag = service.views.tag();
+        let detail = format!(
+            "the read models were made from {} events with rolling hash {}, and the feed has {} there",
+            own.count, own.rolling_hash, of_feed.rolling_hash
+        );
+        match self.differed {
+            Some(rebuilt) if rebuilt == tag => {}
+            Some(_) => {
+                service.log.error("feed_differs", &detail);
+                service.feed.read_anew();
+                self.differed = None;
+            }
+            None => {
+                service.log.error("read_models_differ", &detail);
+                service.views.rebuild(WhyRebuilt::Differs);
+                self.differed = Some(tag);
+            }
+        }
+    }
+
+    async fn look_at_damage(&mut self, service: &Service) {
+        if Instant::now() < self.next_look_at_damage || service.views.set_aside() == 0 {
+            return;
+        }
+        self.next_look_at_damage = Instant::now() + BETWEEN_LOOKS_AT_DAMAGE;
+        let damaged = service.views.damaged().await;
+        for damaged in self.next_to_look_at(damaged) {
+            let look = timeout(LONGEST_LOOK, is_whole_again(&*service.store, &damaged));
+            if let Ok(Ok(true)) = look.await {
+                let (position, stream) = (damaged.position, &damaged.stream);
+                let detail =
+                    format!("the event at position {position} of {stream} can be read again");
+                service.log.notice("damage_is_gone", &detail);
+                service.feed.read_anew();
+                service.views.rebuild(WhyRebuilt::WholeAgain);
+                return;
+            }
+        }
+    }
+
+    /// Those after the ones of the last look, and the first ones again after the last ones.
+    fn next_to_look_at(&mut self, damaged: Vec<SetAside>) -> Vec<SetAside> {
+        // Where the store cannot tell whose events are damaged, gaps are their doing, and go when they go.
+        let has_unknown = damaged.iter().any(|damaged| damaged.call.is_none());
+        let damaged = damaged.into_iter();
+        let mut damaged: Vec<_> = damaged
+            .filter(|damaged| damaged.after.is_some() || !has_unknown)
+            .collect();
+        let next = damaged.partition_point(|damaged| damaged.position <= self.looked_at);
+        damaged.rotate_left(next);
+        damaged.truncate(LOOKED_AT_ONCE);
+        self.looked_at = damaged.last().map_or(Position::START, |last| last.position);
+        damaged
+    }
+}
+
+/// The events of the read models, and as many events of the feed, at the last place that the feed keeps.
+fn comparable(service: &Service) -> Option<(Prefix, Prefix)> {
+    let candidates = [service.views.events(), service.views.mark()];
+    candidates
+        .into_iter()
+        .find_map(|own| Some((own, service.feed.prefix_of(own.count)?)))
+}
+
+/// Whether the event can be read now. One that is missing is there again when its call can be read.
+async fn is_whole_again(store: &dyn EventStore, damaged: &SetAside) -> Result<bool, StoreError> {
+    match (damaged.after, &damaged.call) {
+        (Some(after), _) => match store.read_all(after, 1).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::DamagedEvent(there)) => Ok(there.position != damaged.position),
+            Err(error) => Err(error),
+        },
+        (None, Some(call)) => {
+            let events = store.read_call(call, domain::Revision(0)).await?;
+            Ok(!events.is_empty())
+        }
+        (None, None) => Ok(false),
+    }
+}

@@ -1,0 +1,219 @@
+//! One damaged call is left out, and all others go on.
+
+use crate::nothing_missing::{all_entries, paused, service_with};
+use domain::{EventStore, Handler, MemoryStore, Position, Prefix};
+use kaigi::simulate::{Day, simulate};
+use projections::{AllFour, Checkpointed};
+use serde_json::Value;
+use server::Settings;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::tempdir;
+use tests::scenario::*;
+use tests::service::{Running, Setup};
+use tokio::time::sleep;
+
+/// A day in which nothing is over yet, and the position of the third event of one of its calls.
+async fn damaged_day(store: &Arc<MemoryStore>) -> Position {
+    let handler = Handler::new(Arc::clone(store) as _);
+    for request in simulate(&Day { calls: 15, seed: 3 }).take(90) {
+        let _ = handler
+            .handle(&request, handler.random_id(), handler.now())
+            .await;
+    }
+    let events = store.read_all(Position::START, 1000).await.unwrap();
+    let third = events.iter().find(|event| event.recorded.revision.0 == 3);
+    let position = third.expect("a call has three events").position;
+    store.damage(position, "its bytes are not what was written");
+    position
+}
+
+/// The read models as the entries of the store make them.
+async fn expected(store: &dyn EventStore) -> Checkpointed<AllFour> {
+    let mut model = Checkpointed::new(store.id());
+    for entry in all_entries(store).await {
+        match entry {
+            domain::Entry::Event(event) => model.fold(&[event]),
+            domain::Entry::Damaged(event) => model.fold_damaged(&event),
+        }
+    }
+    model
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[test]
+fn a_damaged_call_is_left_out_and_comes_back_once_it_is_whole() {
+    paused(async {
+        let store = Arc::new(MemoryStore::new());
+        let position = damaged_day(&store).await;
+        let folder = tempdir().unwrap();
+        let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+        let with_damage = expected(&*store).await;
+        until(|| service.views.events() == with_damage.events()).await;
+        until(|| service.feed.state().prefix == with_damage.events()).await;
+        let damaged = service.views.damaged().await;
+        assert_eq!(damaged.len(), 1);
+        assert_eq!(damaged[0].position, position);
+
+        store.mend(position);
+        let whole = expected(&*store).await;
+        assert_ne!(whole.events(), with_damage.events());
+        until(|| service.views.events() == whole.events()).await;
+        until(|| service.feed.state().prefix == whole.events()).await;
+        assert_eq!(service.views.set_aside(), 0);
+        service.close().await;
+        let kept = server::checkpoints::read::<AllFour>(folder.path(), store.id()).unwrap();
+        assert!(kept == whole, "the call is back in the read models");
+    });
+}
+
+#[test]
+fn a_checkpoint_with_a_damaged_call_is_gone_on_from_after_a_restart() {
+    paused(async {
+        let store = Arc::new(MemoryStore::new());
+        damaged_day(&store).await;
+        let folder = tempdir().unwrap();
+        let with_damage = expected(&*store).await;
+        for _ in 0..2 {
+            let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+            until(|| service.views.events() == with_damage.events()).await;
+            assert_eq!(service.views.set_aside(), 1);
+            service.close().await;
+        }
+        let kept = server::checkpoints::read::<AllFour>(folder.path(), store.id()).unwrap();
+        assert!(kept == with_damage);
+    });
+}
+
+#[test]
+fn with_stop_at_damage_nothing_past_it_is_read() {
+    paused(async {
+        let store = Arc::new(MemoryStore::new());
+        let position = damaged_day(&store).await;
+        let settings = Settings {
+            stop_at_damage: true,
+            ..Settings::default()
+        };
+        let folder = tempdir().unwrap();
+        let service = service_with(store.clone(), folder.path(), settings).await;
+        until(|| service.feed.state().error.is_some()).await;
+        until(|| service.views.standing().trouble.is_some()).await;
+        sleep(Duration::from_mins(2)).await;
+        assert_eq!(service.views.position().0 + 1, position.0);
+        assert_eq!(service.feed.state().prefix.position.0 + 1, position.0);
+        assert_eq!(service.views.set_aside(), 0);
+        store.mend(position);
+        let all = expected(&*store).await.events();
+        until(|| service.views.events() == all).await;
+        until(|| service.feed.state().prefix == all).await;
+        service.close().await;
+    });
+}
+
+#[test]
+fn read_models_that_differ_from_the_feed_are_built_again() {
+    paused(async {
+        let store = Arc::new(MemoryStore::new());
+        let position = damaged_day(&store).await;
+        let folder = tempdir().unwrap();
+        // The read models of a first run believe that an event is damaged, which the feed of the second finds whole.
+        let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+        let before = expected(&*store).await.events();
+        until(|| service.views.events() == before).await;
+        service.close().await;
+        std::fs::remove_file(folder.path().join("feed-proof")).unwrap();
+        store.mend(position);
+        let whole = expected(&*store).await;
+        let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+        until(|| service.views.events() == whole.events()).await;
+        until(|| service.feed.state().prefix == whole.events()).await;
+        let rebuilt = service.views.rebuilt();
+        let times: u64 = rebuilt.iter().map(|(_, times)| times).sum();
+        assert!(times <= 1, "{rebuilt:?}");
+        service.close().await;
+        let kept = server::checkpoints::read::<AllFour>(folder.path(), store.id()).unwrap();
+        assert!(kept == whole);
+    });
+}
+
+#[tokio::test]
+async fn readiness_lists_and_the_feed_name_what_is_left_out() {
+    let store = Arc::new(MemoryStore::new());
+    let position = damaged_day(&store).await;
+    let service = Running::with(Setup {
+        store: store.clone(),
+        ..Setup::default()
+    })
+    .await;
+    let all = expected(&*store).await;
+    until(|| service.service.views.events() == all.events()).await;
+    until(|| service.service.views.caught_up() && service.service.feed.state().caught_up).await;
+    let json = async |key: &str, path: &str| -> Value {
+        let answer = service.get(key, path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    };
+    let keys = &service.keys;
+    let ready = json(&keys.reader, "/readyz").await;
+    assert_eq!(ready["set_aside"], 1);
+    let upkeep = json(&keys.operator, "/v1/read-models").await;
+    assert_eq!(upkeep["set_aside"][0]["position"], position.0);
+    assert_eq!(
+        upkeep["set_aside"][0]["reason"],
+        "its bytes are not what was written"
+    );
+    let call = upkeep["set_aside"][0]["call"].as_str().unwrap().to_owned();
+
+    let active = json(&keys.reader, "/v1/active-calls").await;
+    assert_eq!(active["count"], all.events().count);
+    assert_eq!(active["proof"], all.events().rolling_hash.to_string());
+    let rows = active["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["call"] != call.as_str()));
+    assert_eq!(rows.len(), all.state().active_calls().len());
+
+    let page = json(&keys.auditor, "/v1/events?limit=10000").await;
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(page["count"], all.events().count);
+    assert_eq!(page["rolling_hash"], all.events().rolling_hash.to_string());
+    let notices: Vec<_> = events
+        .iter()
+        .filter(|event| event["type"] == "damaged_event")
+        .collect();
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0]["position"], position.0);
+    assert_eq!(notices[0]["call"], call.as_str());
+
+    let refused = service.send(
+        &call,
+        &serde_json::json!({"type": "end_call", "by": "agent:ana"}),
+    );
+    assert_eq!(
+        refused.await.status(),
+        500,
+        "commands for the call are refused"
+    );
+    let connected = service.send(
+        "another",
+        &serde_json::json!({"type": "connect_call", "agent": "agent:zoe"}),
+    );
+    assert_eq!(connected.await.status(), 201, "other calls go on");
+    let metrics = service
+        .get(&keys.reader, "/metrics")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(metrics.contains("kaigi_calls_set_aside 1"), "{metrics}");
+    assert!(
+        metrics.contains(r#"kaigi_read_model_rebuilt_total{why="differs"} 0"#),
+        "{metrics}"
+    );
+    service.stop().await;
+}
