@@ -5,7 +5,7 @@ use crate::remote::ServiceUrl;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use domain::command::{HoldScope, Origin};
 use domain::{
@@ -67,6 +67,22 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Verb,
+}
+
+impl Cli {
+    /// The command line that the program takes. An environment variable that is empty counts as not set.
+    pub fn parsed_by() -> Command {
+        without_empty_variables(Self::command())
+    }
+}
+
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 const EXAMPLES: &str = "\
