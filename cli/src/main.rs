@@ -4,8 +4,9 @@ use clap::{CommandFactory, FromArgMatches};
 use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
 use kaigi::exit::{self, Exit, usage};
 use kaigi::output::{Console, NobodyReads};
+use kaigi::progress::Progress;
 use kaigi::remote::ServiceUrl;
-use kaigi::run::{Stopped, Tally};
+use kaigi::run::{News, Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
     copy, demo, embedded, events, find, follow, import, keys, one_call, place, progress, remote,
@@ -19,6 +20,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     let matches = Cli::parsed_by().get_matches();
@@ -166,7 +168,7 @@ async fn with_store(
         Verb::Run(args) => Some(open_input(&args.file)?),
         _ => None,
     };
-    let store = url.open().await?;
+    let store = opened(&url, &verb).await?;
     let work = on_store(&url, Arc::clone(&store), verb, input, &mut console);
     let ended = closing(&*store, work).await;
     let flushed = console.flush();
@@ -175,6 +177,18 @@ async fn with_store(
         flushed?;
     }
     Ok(exit)
+}
+
+/// The open store; a run waits for one that is away.
+async fn opened(url: &StoreUrl, verb: &Verb) -> anyhow::Result<Arc<dyn EventStore>> {
+    let Verb::Run(args) = verb else {
+        return url.open().await;
+    };
+    let mut bar = progress::lines();
+    let opened = url.open_within(args.patience, |waiting| bar.waiting(waiting));
+    let opened = opened.await;
+    bar.done();
+    opened
 }
 
 /// Whether the verb may create the store.
@@ -192,7 +206,12 @@ async fn on_store(
     match verb {
         Verb::Run(args) => {
             let input = input.expect("a run has an input");
-            run_lines(store, &args, input, console).await
+            let patience = if url.comes_back() {
+                args.patience
+            } else {
+                Duration::ZERO
+            };
+            run_lines(store, patience, &args, input, console).await
         }
         Verb::Call(args) => one_call::call(&Handler::new(store), args, console).await,
         Verb::Show {
@@ -230,14 +249,15 @@ fn open_input(path: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
 
 async fn run_lines(
     store: Arc<dyn EventStore>,
+    patience: Duration,
     args: &Run,
     input: Box<dyn BufRead + Send>,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let handler = Arc::new(Handler::new(store));
     let mut bar = progress::lines();
-    let progress = |tally: &Tally| bar.at(tally.lines);
-    let (exit, tally) = run::run(handler, input, console.writer(), progress).await;
+    let show = |news: News<'_>| shown(&mut bar, &news);
+    let (exit, tally) = run::run(handler, patience, input, console.writer(), show).await;
     bar.done();
     Ok(ended(exit, &tally, args))
 }
@@ -247,11 +267,18 @@ async fn run_through(url: &ServiceUrl, args: &Run, console: &mut Console) -> any
     let client = url.client()?;
     let input = open_input(&args.file)?;
     let mut bar = progress::lines();
-    let progress = |tally: &Tally| bar.at(tally.lines);
-    let ran = remote::run::run(client, input, console.writer(), progress).await;
+    let show = |news: News<'_>| shown(&mut bar, &news);
+    let ran = remote::run::run(client, args.patience, input, console.writer(), show).await;
     bar.done();
     let (exit, tally) = ran?;
     Ok(ended(exit, &tally, args))
+}
+
+fn shown(bar: &mut Progress, news: &News<'_>) {
+    match news {
+        News::Answered(tally) => bar.at(tally.lines),
+        News::Waiting(waiting) => bar.waiting(waiting),
+    }
 }
 
 fn ended(exit: Exit, tally: &Tally, args: &Run) -> Exit {
