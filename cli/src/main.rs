@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         }
     };
     let when_damaged = when_damaged(&cli.command, place.as_ref());
+    let when_away = when_away(&cli.command, place.as_ref());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -47,6 +48,9 @@ fn main() -> ExitCode {
             eprintln!("kaigi: {error:#}");
             if exit::is_damage(&error) {
                 eprintln!("kaigi: {when_damaged}");
+            }
+            if let Some(hint) = when_away.filter(|_| Exit::of(&error) == Exit::TryAgain) {
+                eprintln!("kaigi: {hint}");
             }
             if let Some(url) = exit::busy_folder(&error).and_then(serve::address_of) {
                 eprintln!("kaigi: kaigi serve has it; use --server {url}");
@@ -63,6 +67,20 @@ fn when_damaged(verb: &Verb, place: Option<&StoreUrl>) -> &'static str {
     }
     // Unless one is named, it is an embedded store.
     place.map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
+}
+
+/// What to do when a store or a service that comes back by itself is away. The error of a command by hand names its id, to
+/// send it again with.
+fn when_away(verb: &Verb, place: Option<&StoreUrl>) -> Option<&'static str> {
+    match (verb, place?) {
+        (Verb::Call(_), _) | (_, StoreUrl::Sled(_) | StoreUrl::Memory) => None,
+        (_, StoreUrl::Cluster(_)) => {
+            Some("the store may be back in a moment: run the same command again")
+        }
+        (_, StoreUrl::Service(_)) => {
+            Some("the service may be back in a moment: run the same command again")
+        }
+    }
 }
 
 async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
