@@ -5,8 +5,10 @@
 //! `docs/eventstoredb.md` is for those who run it, `docs/decisions/store-eventstoredb.md` says why it is so.
 
 mod append;
+mod deleted;
 mod error;
 mod event;
+mod flights;
 mod heads;
 mod identity;
 mod link;
@@ -26,6 +28,7 @@ use domain::{
     StoredEvent,
 };
 use eventstore::{Authentication, ClientSettings};
+use flights::Flights;
 use link::Link;
 use nodelay::Unclogged;
 use std::fmt;
@@ -36,6 +39,7 @@ pub struct ClusterStore {
     id: StoreId,
     link: Link,
     tail: Tail,
+    flights: Flights,
 }
 
 impl ClusterStore {
@@ -47,6 +51,7 @@ impl ClusterStore {
             id,
             link,
             tail: Tail::new(),
+            flights: Flights::default(),
         })
     }
 
@@ -68,6 +73,20 @@ impl ClusterStore {
         let url = url::ConnectionString::parse(text)?;
         let user = url.authentication();
         Ok((url.settings, user))
+    }
+
+    /// The events of a call that this process has not seen. That it has none is not enough: its stream may have been
+    /// soft-deleted. Both are asked at once, because a call's first command waits for it.
+    async fn read_unseen(&self, call: &CallId) -> Result<Vec<StoredEvent>, StoreError> {
+        let read = read::call(&self.link, call, Revision(0), None);
+        let refused = deleted::refuse_soft_deleted(&self.link, self.link.time(), call);
+        let (events, refused) = tokio::join!(read, refused);
+        let events = events?;
+        if events.is_empty() {
+            refused?;
+            self.link.heads.saw_none(call);
+        }
+        Ok(events)
     }
 
     async fn remarks(&self) -> Vec<(&'static str, String)> {
@@ -95,7 +114,8 @@ impl EventStore for ClusterStore {
     }
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
-        let events = append::append(&self.link, &batch).await?;
+        let write = append::append(&self.link, &batch);
+        let events = self.flights.share(&batch, write).await?;
         self.link.heads.saw(&events);
         if let Some(last) = events.last() {
             self.tail.saw(last.position);
@@ -109,7 +129,10 @@ impl EventStore for ClusterStore {
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let head = self.link.heads.head(call);
-        let events = read::call(&self.link, call, after, head).await?;
+        let events = match head {
+            None if after == Revision(0) => self.read_unseen(call).await?,
+            head => read::call(&self.link, call, after, head).await?,
+        };
         self.link.heads.saw(&events);
         Ok(events)
     }

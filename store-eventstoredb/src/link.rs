@@ -41,6 +41,9 @@ const BETWEEN_IDLE_LOOKS: Duration = Duration::from_secs(5);
 /// How many calls are under way at once: servers take a hundred on a connection, and more are slower than fewer in turn.
 const AT_ONCE: usize = 64;
 
+/// The same for looks beside calls that wait for an answer and may hold all places of the others.
+const BESIDE: usize = 32;
+
 /// The cluster, as far as this process has to do with it.
 pub(crate) struct Link {
     pub(crate) url: ConnectionString,
@@ -53,6 +56,7 @@ pub(crate) struct Link {
     /// When the sockets may be looked through again.
     next_look: Mutex<Instant>,
     at_once: Semaphore,
+    beside: Semaphore,
     closed: AtomicBool,
 }
 
@@ -61,6 +65,14 @@ pub(crate) struct Link {
 pub(crate) struct Time {
     until: Instant,
     attempt: Duration,
+    lane: Lane,
+}
+
+/// Which limit of calls at once counts.
+#[derive(Clone, Copy)]
+enum Lane {
+    Main,
+    Beside,
 }
 
 /// Why a call came to nothing.
@@ -97,6 +109,15 @@ impl Time {
         Self {
             until: Instant::now() + limit,
             attempt,
+            lane: Lane::Main,
+        }
+    }
+
+    /// The same for a look beside a call that waits for its answer.
+    pub(crate) fn beside(self) -> Self {
+        Self {
+            lane: Lane::Beside,
+            ..self
         }
     }
 
@@ -118,10 +139,18 @@ pub(crate) struct Pauses {
 impl Pauses {
     /// Waits for a while, or says at once that it is too late.
     pub(crate) async fn wait(&mut self) -> bool {
+        self.wait_unless(std::future::pending()).await
+    }
+
+    /// The same; the pause ends early with that event.
+    pub(crate) async fn wait_unless(&mut self, event: impl Future<Output = ()>) -> bool {
         if Instant::now() + self.next >= self.until {
             return false;
         }
-        sleep(self.next).await;
+        tokio::select! {
+            () = sleep(self.next) => {}
+            () = event => {}
+        }
         self.next = (self.next * 2).min(LONGEST_PAUSE);
         true
     }
@@ -137,6 +166,7 @@ impl Link {
             making: tokio::sync::Mutex::new((0, None)),
             next_look: Mutex::new(Instant::now()),
             at_once: Semaphore::new(AT_ONCE),
+            beside: Semaphore::new(BESIDE),
             closed: AtomicBool::new(false),
         }
     }
@@ -194,7 +224,11 @@ impl Link {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let Ok(_turn) = timeout_at(time.until, self.at_once.acquire()).await else {
+        let places = match time.lane {
+            Lane::Main => &self.at_once,
+            Lane::Beside => &self.beside,
+        };
+        let Ok(_turn) = timeout_at(time.until, places.acquire()).await else {
             return Ok(Err(Error::DeadlineExceeded));
         };
         let session = self.session().await?;

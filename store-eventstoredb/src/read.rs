@@ -110,7 +110,7 @@ fn continues(
     Ok(())
 }
 
-async fn read_stream(
+pub(crate) async fn read_stream(
     client: Client,
     link: &Link,
     stream: String,
