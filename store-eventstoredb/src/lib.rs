@@ -4,6 +4,7 @@
 //! and waiting for more (`tail`), and beneath them how the cluster is talked to (`link`, `session`, `nodelay`).
 //! `docs/eventstoredb.md` is for those who run it, `docs/decisions/store-eventstoredb.md` says why it is so.
 
+mod ahead;
 mod append;
 mod deleted;
 mod error;
@@ -22,22 +23,26 @@ mod url;
 
 pub use error::OpenError;
 
+use ahead::Ahead;
 use async_trait::async_trait;
 use domain::{
-    AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
-    StoredEvent,
+    AppendError, Batch, CallId, EventStore, Pages, Position, Revision, StoreError, StoreId,
+    StoreInfo, StoredEvent,
 };
 use eventstore::{Authentication, ClientSettings};
 use flights::Flights;
 use link::Link;
 use nodelay::Unclogged;
 use std::fmt;
+use std::sync::Arc;
 use tail::Tail;
 
 /// A store in a cluster. Any number of processes may have it open.
 pub struct ClusterStore {
     id: StoreId,
     link: Link,
+    /// For reading ahead, which has a connection of its own. It connects when it is first used.
+    ahead: Arc<Link>,
     tail: Tail,
     flights: Flights,
 }
@@ -49,6 +54,7 @@ impl ClusterStore {
         let (id, link) = open::open(url).await?;
         Ok(Self {
             id,
+            ahead: Arc::new(Link::new(link.url.clone())),
             link,
             tail: Tail::new(),
             flights: Flights::default(),
@@ -141,6 +147,11 @@ impl EventStore for ClusterStore {
         read::all(&self.link, after, max).await
     }
 
+    fn read_ahead(&self, after: Position, max: usize) -> Option<Box<dyn Pages>> {
+        let ahead = Ahead::begin(&self.ahead, after, max)?;
+        Some(Box::new(ahead))
+    }
+
     async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
         self.tail.past(&self.link, position).await
     }
@@ -159,6 +170,7 @@ impl EventStore for ClusterStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.link.close();
+        self.ahead.close();
         self.tail.close();
         Ok(())
     }

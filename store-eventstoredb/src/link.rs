@@ -203,6 +203,19 @@ impl Link {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        let (answer, _) = self.begin(time, attempt).await?;
+        Ok(answer)
+    }
+
+    /// The same for an answer that goes on, with the client that it depends on.
+    pub(crate) async fn begin<T, F>(
+        &self,
+        time: Time,
+        attempt: impl Fn(Client, Duration) -> F,
+    ) -> Result<(T, Arc<Session>), Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let mut pauses = time.pauses();
         loop {
             let error = match self.attempt(time, &attempt).await? {
@@ -220,7 +233,7 @@ impl Link {
         &self,
         time: Time,
         attempt: &impl Fn(Client, Duration) -> F,
-    ) -> Result<Result<T, Error>, Failure>
+    ) -> Result<Result<(T, Arc<Session>), Error>, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -244,21 +257,34 @@ impl Link {
         let error = match ended.unwrap_or(Err(Error::DeadlineExceeded)) {
             Ok(answer) => {
                 session.answered();
-                return Ok(Ok(answer));
+                return Ok(Ok((answer, session)));
             }
             Err(error) => error,
         };
-        match self.verdict(&error) {
+        match self.failed(&session, began, &error) {
+            Some(failure) => Err(failure),
+            None => Ok(Err(error)),
+        }
+    }
+
+    /// Gives up a client that the error shows to be useless. The failure, if another attempt would change nothing.
+    pub(crate) fn failed(
+        &self,
+        session: &Session,
+        began: Instant,
+        error: &Error,
+    ) -> Option<Failure> {
+        match self.verdict(error) {
             Verdict::Again => {}
             // One slow call is no reason to take the connection from all others.
             Verdict::Late if session.answered_since(began) => {}
-            Verdict::Late | Verdict::Anew => self.drop_session(&session),
+            Verdict::Late | Verdict::Anew => self.drop_session(session),
             Verdict::Final(failure) => {
                 session.answered();
-                return Err(failure);
+                return Some(failure);
             }
         }
-        Ok(Err(error))
+        None
     }
 
     /// The client of the moment.
