@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::faults::Faults;
+use super::latency::Latency;
 use super::log::Log;
 use super::tls::Certificate;
 use super::{Config, Seen, server};
@@ -19,6 +20,7 @@ pub(super) const HOST: &str = "127.0.0.1";
 pub(super) struct Cluster {
     pub(super) log: Log,
     pub(super) faults: Faults,
+    pub(super) latency: Latency,
     pub(super) access: Access,
     pub(super) certificate: Option<Certificate>,
     pub(super) config: Config,
@@ -57,6 +59,7 @@ impl Cluster {
         let cluster = Arc::new(Self {
             log: Log::new(),
             faults: Faults::default(),
+            latency: Latency::default(),
             access: Access::of(config.users.clone()),
             certificate: certificate.transpose()?,
             seen: Mutex::default(),
@@ -66,6 +69,7 @@ impl Cluster {
             }),
             config,
         });
+        cluster.latency.set(cluster.config.latency);
         for (number, listener) in listeners.into_iter().enumerate() {
             let running = cluster.run(number, listener)?;
             cluster.nodes().all[number].running = Some(running);

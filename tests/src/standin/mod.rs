@@ -16,6 +16,7 @@ mod discovery;
 mod event;
 mod faults;
 mod filter;
+mod latency;
 mod log;
 mod operations;
 pub mod protocol;
@@ -34,6 +35,7 @@ pub use log::Log;
 use cluster::Cluster;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A running cluster on runtimes of its own, so that no test can starve it. Dropping it stops it.
 pub struct StandIn {
@@ -57,6 +59,8 @@ pub struct Config {
     pub version: String,
     /// The largest append in bytes: names of types, data and metadata.
     pub max_append_size: usize,
+    /// How much later each answer arrives, in whole milliseconds.
+    pub latency: Duration,
 }
 
 impl Default for Config {
@@ -69,6 +73,7 @@ impl Default for Config {
             tls_folder: None,
             version: "24.10.6".to_owned(),
             max_append_size: 1 << 20,
+            latency: Duration::ZERO,
         }
     }
 }
@@ -172,6 +177,11 @@ impl StandIn {
     /// Takes that back.
     pub fn allow(&self, right: Right) {
         self.cluster.access.allow(right);
+    }
+
+    /// From now on each answer arrives that much later, in whole milliseconds; answers do not wait for each other.
+    pub fn set_latency(&self, latency: Duration) {
+        self.cluster.latency.set(latency);
     }
 
     /// What is to go wrong.

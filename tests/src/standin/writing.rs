@@ -2,6 +2,7 @@
 
 use super::event::{Expected, Proposed, Refused, Written};
 use super::faults::Failure;
+use super::latency::Delayed;
 use super::log::Log;
 use super::protocol::rpc;
 use super::protocol::shared::{AllStreamPosition, StreamIdentifier};
@@ -80,6 +81,7 @@ impl Member {
         mut requests: Streaming<BatchAppendReq>,
         answers: Sender<Result<BatchAppendResp, Status>>,
     ) {
+        let answers = Delayed::before(answers);
         let mut parts = HashMap::new();
         while let Ok(Some(part)) = requests.message().await {
             let answer = match self.append_part(&headers, &mut parts, part).await {
@@ -88,7 +90,8 @@ impl Member {
                 Err(status) => Err(status),
             };
             let over = answer.is_err();
-            if answers.send(answer).await.is_err() || over {
+            let latency = self.cluster.latency.get();
+            if !answers.send(answer, latency).await || over {
                 return;
             }
         }

@@ -5,6 +5,7 @@ mod access;
 mod cluster;
 mod faults;
 mod following;
+mod latency;
 mod others;
 mod plain;
 mod program;
