@@ -20,6 +20,7 @@ mod read;
 mod session;
 mod tail;
 mod url;
+mod words;
 
 pub use error::OpenError;
 
@@ -120,7 +121,7 @@ impl EventStore for ClusterStore {
     }
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
-        let write = append::append(&self.link, &batch);
+        let write = Box::pin(append::append(&self.link, &batch));
         let events = self.flights.share(&batch, write).await?;
         self.link.heads.saw(&events);
         if let Some(last) = events.last() {
