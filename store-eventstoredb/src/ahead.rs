@@ -29,11 +29,12 @@ const SILENCE: Duration = Duration::from_secs(10);
 const UNTAKEN: Duration = Duration::from_secs(5);
 
 /// The server takes a larger number for one below zero.
-const ALL: usize = i64::MAX.cast_unsigned() as usize;
+const ALL: usize = isize::MAX.cast_unsigned();
 
 /// Pages of events as they arrive, verified when the caller takes them.
 pub(crate) struct Ahead {
-    pages: Receiver<Vec<ResolvedEvent>>,
+    /// `None` after a damaged event: pages that wait already are not handed out either.
+    pages: Option<Receiver<Vec<ResolvedEvent>>>,
     /// The position of the last event handed out.
     after: Position,
 }
@@ -55,7 +56,10 @@ impl Ahead {
         let (sender, pages) = channel(PAGES);
         let reading = read(Arc::clone(link), after, max.clamp(1, PAGE), sender);
         Handle::try_current().ok()?.spawn(reading);
-        Some(Self { pages, after })
+        Some(Self {
+            pages: Some(pages),
+            after,
+        })
     }
 
     /// The page's events up to the first damaged one, where reading ahead ends.
@@ -67,7 +71,7 @@ impl Ahead {
                 continue;
             }
             let Ok(Found { event, .. }) = found(event) else {
-                self.pages.close();
+                self.pages = None;
                 break;
             };
             self.after = event.position;
@@ -81,7 +85,7 @@ impl Ahead {
 impl Pages for Ahead {
     async fn next(&mut self) -> Option<Vec<StoredEvent>> {
         loop {
-            let page = self.pages.recv().await?;
+            let page = self.pages.as_mut()?.recv().await?;
             // From here on nothing is awaited, so no page is lost.
             let events = self.verified(&page);
             if !events.is_empty() {

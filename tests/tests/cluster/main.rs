@@ -1,6 +1,7 @@
 //! The store in a cluster, against the stand-in server: the contract, what is stored, what goes wrong, following, and
 //! opening. Where `KAIGI_TEST_ESDB` names a real one, against that, too.
 
+mod ahead;
 mod contract;
 mod damage;
 mod failing;
