@@ -5,6 +5,7 @@ use crate::heads::Heads;
 use crate::nodelay::{Unclogged, unclog};
 use crate::session::Session;
 use crate::url::ConnectionString;
+use crate::words::{self, in_words};
 use domain::StoreError;
 use eventstore::{Client, CurrentRevision, Error};
 use std::collections::BTreeSet;
@@ -217,13 +218,16 @@ impl Link {
         F: Future<Output = Result<T, Error>>,
     {
         let mut pauses = time.pauses();
+        let mut why = Error::DeadlineExceeded;
         loop {
-            let error = match self.attempt(time, &attempt).await? {
+            match self.attempt(time, &attempt).await? {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
+                // The last attempt may be cut short: what an earlier one met says more.
+                Err(Error::DeadlineExceeded) => {}
+                Err(error) => why = error,
+            }
             if !pauses.wait().await {
-                return Err(Failure::Unanswered(told(&error)));
+                return Err(Failure::Unanswered(in_words(&why, &self.url.nodes())));
             }
         }
     }
@@ -425,21 +429,8 @@ fn verdict_on_status(name: &str, code: i32, message: &str) -> Verdict {
 /// that must not be taken for a call that nobody wrote to.
 pub(crate) fn no_leader(error: Error) -> Error {
     match error {
-        Error::ResourceNotFound => Error::ServerError("the node knows no leader".to_owned()),
+        Error::ResourceNotFound => words::no_leader(),
         error => error,
-    }
-}
-
-/// The error in words, without what its own words lack.
-fn told(error: &Error) -> String {
-    match error {
-        Error::NotLeaderException(leader) => {
-            format!("the leader changed to {}:{}", leader.host, leader.port)
-        }
-        Error::ConnectionClosed => "no node answers".to_owned(),
-        Error::DeadlineExceeded => "no answer in time".to_owned(),
-        Error::Grpc { message, .. } => message.clone(),
-        error => error.to_string().trim_end_matches('.').to_owned(),
     }
 }
 
@@ -462,6 +453,6 @@ impl Failure {
 pub(crate) fn denied(url: &ConnectionString) -> String {
     match &url.user {
         Some(user) => format!("the server refuses it to user {:?}", user.name),
-        None => "the server refuses it to whoever names no user".to_owned(),
+        None => "the server refuses it without a user name".to_owned(),
     }
 }

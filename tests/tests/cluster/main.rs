@@ -7,6 +7,7 @@ mod damage;
 mod failing;
 mod following;
 mod loaded;
+mod messages;
 mod opening;
 mod readers;
 mod real;
