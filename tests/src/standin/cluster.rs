@@ -5,6 +5,7 @@ use super::faults::Faults;
 use super::latency::Latency;
 use super::log::Log;
 use super::tls::Certificate;
+use super::under_way::UnderWay;
 use super::{Config, Seen, server};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -21,6 +22,7 @@ pub(super) struct Cluster {
     pub(super) log: Log,
     pub(super) faults: Faults,
     pub(super) latency: Latency,
+    pub(super) under_way: UnderWay,
     pub(super) access: Access,
     pub(super) certificate: Option<Certificate>,
     pub(super) config: Config,
@@ -60,6 +62,7 @@ impl Cluster {
             log: Log::new(),
             faults: Faults::default(),
             latency: Latency::default(),
+            under_way: UnderWay::default(),
             access: Access::of(config.users.clone()),
             certificate: certificate.transpose()?,
             seen: Mutex::default(),

@@ -65,6 +65,12 @@ impl Log {
         self.change(|records| records.write(stream, events))
     }
 
+    /// Whether the first of the events already stands in that stream.
+    pub(super) fn knows(&self, stream: &str, events: &[Proposed]) -> bool {
+        let first = events.first();
+        first.is_some_and(|first| self.records().seen(stream, first).is_some())
+    }
+
     /// Changes a recorded event in place, as a damaged disk or a forger would; false if it is not there.
     pub fn alter(&self, stream: &str, revision: u64, how: impl FnOnce(&mut Proposed)) -> bool {
         self.change(|records| {

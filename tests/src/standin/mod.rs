@@ -25,6 +25,7 @@ mod server;
 mod status;
 mod streams;
 mod tls;
+mod under_way;
 mod writing;
 
 pub use access::{Right, User};
@@ -61,6 +62,8 @@ pub struct Config {
     pub max_append_size: usize,
     /// How much later each answer arrives, in whole milliseconds.
     pub latency: Duration,
+    /// After what time the server ends a write that it dropped, because the same one was under way.
+    pub write_timeout: Duration,
 }
 
 impl Default for Config {
@@ -74,6 +77,7 @@ impl Default for Config {
             version: "24.10.6".to_owned(),
             max_append_size: 1 << 20,
             latency: Duration::ZERO,
+            write_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -197,6 +201,11 @@ impl StandIn {
     /// How many calls came so far.
     pub fn seen(&self) -> Seen {
         *self.cluster.seen()
+    }
+
+    /// How many writes are under way: not in the log yet, or not answered.
+    pub fn writes_under_way(&self) -> usize {
+        self.cluster.under_way.count()
     }
 
     fn url_with(&self, credentials: &str) -> String {

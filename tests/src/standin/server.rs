@@ -97,7 +97,7 @@ impl Member {
     pub(super) async fn fail(&self, failure: Failure) -> Status {
         match failure {
             Failure::Unavailable => status::not_ready(),
-            Failure::TimedOut => status::timed_out(),
+            Failure::TimedOut => status::timed_out("the stand-in was told so"),
             Failure::DeadlineExceeded => {
                 Status::new(Code::DeadlineExceeded, "the stand-in was told so")
             }

@@ -10,6 +10,7 @@ mod others;
 mod plain;
 mod program;
 mod streams;
+mod under_way;
 
 use eventstore::{
     AppendToStreamOptions, Client, EventData, ReadAllOptions, ReadStream, ReadStreamOptions,
