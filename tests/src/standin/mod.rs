@@ -62,6 +62,8 @@ pub struct Config {
     pub max_append_size: usize,
     /// How much later each answer arrives, in whole milliseconds.
     pub latency: Duration,
+    /// For how long after an election no node is ready: each refuses reads and writes. The first election takes no time.
+    pub election: Duration,
     /// After what time the server ends a write that it dropped, because the same one was under way.
     pub write_timeout: Duration,
 }
@@ -77,6 +79,7 @@ impl Default for Config {
             version: "24.10.6".to_owned(),
             max_append_size: 1 << 20,
             latency: Duration::ZERO,
+            election: Duration::ZERO,
             write_timeout: Duration::from_secs(2),
         }
     }
@@ -156,7 +159,7 @@ impl StandIn {
         revived.expect("the port is free as soon as its connections are closed");
     }
 
-    /// Which node leads.
+    /// Which node leads, or will lead once it is ready.
     pub fn leader(&self) -> Option<usize> {
         self.cluster.nodes().leader
     }

@@ -1,4 +1,4 @@
-//! What operators ask of a node: that its leader steps back. Nothing else of it is served.
+//! What operators ask of a node: that it resigns and its priority. Nothing else of it is served.
 
 use super::access::Right;
 use super::protocol::operations::operations_server::Operations;
@@ -6,15 +6,14 @@ use super::protocol::operations::{
     ScavengeResp, SetNodePriorityReq, StartScavengeReq, StopScavengeReq,
 };
 use super::server::Member;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, async_trait};
 
 #[async_trait]
 impl Operations for Member {
     /// A real server answers at once, too: the election comes after that, and a follower that is asked does nothing.
     async fn resign_node(&self, request: Request<()>) -> Result<Response<()>, Status> {
-        self.cluster
-            .access
-            .admit(request.metadata(), Right::Operate)?;
+        self.admit_operator(request.metadata())?;
         self.cluster.resign(self.number);
         Ok(Response::new(()))
     }
@@ -43,9 +42,12 @@ impl Operations for Member {
 
     async fn set_node_priority(
         &self,
-        _: Request<SetNodePriorityReq>,
+        request: Request<SetNodePriorityReq>,
     ) -> Result<Response<()>, Status> {
-        Err(not_served())
+        self.admit_operator(request.metadata())?;
+        let SetNodePriorityReq { priority } = request.into_inner();
+        self.cluster.set_priority(self.number, priority);
+        Ok(Response::new(()))
     }
 
     async fn restart_persistent_subscriptions(
@@ -56,6 +58,12 @@ impl Operations for Member {
     }
 }
 
+impl Member {
+    fn admit_operator(&self, headers: &MetadataMap) -> Result<(), Status> {
+        self.cluster.access.admit(headers, Right::Operate)
+    }
+}
+
 fn not_served() -> Status {
-    Status::unimplemented("the stand-in knows one operation: ResignNode")
+    Status::unimplemented("the stand-in has ResignNode and SetNodePriority only")
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod cluster;
+mod elections;
 mod faults;
 mod following;
 mod latency;
