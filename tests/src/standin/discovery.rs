@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tonic::{Request, Response, Status, async_trait};
 
 /// What is served, as a real server lists it: names in lower case.
-const METHODS: [(&str, &str, &[&str]); 9] = [
+const METHODS: [(&str, &str, &[&str]); 10] = [
     (
         "event_store.client.streams.streams",
         "read",
@@ -35,6 +35,11 @@ const METHODS: [(&str, &str, &[&str]); 9] = [
     (
         "event_store.client.operations.operations",
         "setnodepriority",
+        &[],
+    ),
+    (
+        "event_store.client.operations.operations",
+        "startscavenge",
         &[],
     ),
     (

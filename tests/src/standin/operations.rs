@@ -1,13 +1,14 @@
-//! What operators ask of a node: that it resigns and its priority. Nothing else of it is served.
+//! What operators ask of a node: that it resigns, its priority, and a scavenge. Nothing else of it is served.
 
 use super::access::Right;
 use super::protocol::operations::operations_server::Operations;
 use super::protocol::operations::{
-    ScavengeResp, SetNodePriorityReq, StartScavengeReq, StopScavengeReq,
+    ScavengeResp, SetNodePriorityReq, StartScavengeReq, StopScavengeReq, scavenge_resp,
 };
 use super::server::Member;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
 
 #[async_trait]
 impl Operations for Member {
@@ -20,9 +21,14 @@ impl Operations for Member {
 
     async fn start_scavenge(
         &self,
-        _: Request<StartScavengeReq>,
+        request: Request<StartScavengeReq>,
     ) -> Result<Response<ScavengeResp>, Status> {
-        Err(not_served())
+        self.admit_operator(request.metadata())?;
+        self.cluster.log.scavenge();
+        Ok(Response::new(ScavengeResp {
+            scavenge_id: Uuid::new_v4().to_string(),
+            scavenge_result: scavenge_resp::ScavengeResult::Started.into(),
+        }))
     }
 
     async fn stop_scavenge(
@@ -65,5 +71,5 @@ impl Member {
 }
 
 fn not_served() -> Status {
-    Status::unimplemented("the stand-in has ResignNode and SetNodePriority only")
+    Status::unimplemented("the stand-in has ResignNode, SetNodePriority and StartScavenge only")
 }

@@ -7,6 +7,7 @@ mod elections;
 mod faults;
 mod following;
 mod latency;
+mod limits;
 mod others;
 mod plain;
 mod program;
