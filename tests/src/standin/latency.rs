@@ -37,9 +37,15 @@ impl Latency {
 }
 
 /// Delays each answer of a session, which is one long response, and keeps their order.
-#[derive(Clone)]
 pub(super) struct Delayed<T> {
     on_the_way: Sender<(Instant, T)>,
+}
+
+impl<T> Clone for Delayed<T> {
+    fn clone(&self) -> Self {
+        let on_the_way = self.on_the_way.clone();
+        Self { on_the_way }
+    }
 }
 
 impl<T: Send + 'static> Delayed<T> {
@@ -53,6 +59,14 @@ impl<T: Send + 'static> Delayed<T> {
     pub(super) async fn send(&self, answer: T, latency: Duration) -> bool {
         let arrival = Instant::now() + latency;
         self.on_the_way.send((arrival, answer)).await.is_ok()
+    }
+
+    /// The same after a while, in which other answers go out.
+    pub(super) fn send_aside(self, answer: T, wait: Duration, latency: Duration) {
+        tokio::spawn(async move {
+            sleep(wait).await;
+            self.send(answer, latency).await
+        });
     }
 }
 

@@ -25,6 +25,7 @@ mod server;
 mod status;
 mod streams;
 mod tls;
+mod under_way;
 mod writing;
 
 pub use access::{Right, User};
@@ -61,6 +62,10 @@ pub struct Config {
     pub max_append_size: usize,
     /// How much later each answer arrives, in whole milliseconds.
     pub latency: Duration,
+    /// For how long after an election no node is ready: each refuses reads and writes. The first election takes no time.
+    pub election: Duration,
+    /// After what time the server ends a write that it dropped, because the same one was under way.
+    pub write_timeout: Duration,
 }
 
 impl Default for Config {
@@ -74,6 +79,8 @@ impl Default for Config {
             version: "24.10.6".to_owned(),
             max_append_size: 1 << 20,
             latency: Duration::ZERO,
+            election: Duration::ZERO,
+            write_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -152,7 +159,7 @@ impl StandIn {
         revived.expect("the port is free as soon as its connections are closed");
     }
 
-    /// Which node leads.
+    /// Which node leads, or will lead once it is ready.
     pub fn leader(&self) -> Option<usize> {
         self.cluster.nodes().leader
     }
@@ -197,6 +204,11 @@ impl StandIn {
     /// How many calls came so far.
     pub fn seen(&self) -> Seen {
         *self.cluster.seen()
+    }
+
+    /// How many writes are under way: not in the log yet, or not answered.
+    pub fn writes_under_way(&self) -> usize {
+        self.cluster.under_way.count()
     }
 
     fn url_with(&self, credentials: &str) -> String {

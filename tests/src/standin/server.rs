@@ -75,6 +75,9 @@ impl Member {
         right: Right,
     ) -> Result<(), Status> {
         self.cluster.access.admit(headers, right)?;
+        if !self.cluster.nodes().ready() {
+            return Err(status::not_ready());
+        }
         let requires = headers.get("requires-leader");
         if requires.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
             self.lead()?;
@@ -97,7 +100,7 @@ impl Member {
     pub(super) async fn fail(&self, failure: Failure) -> Status {
         match failure {
             Failure::Unavailable => status::not_ready(),
-            Failure::TimedOut => status::timed_out(),
+            Failure::TimedOut => status::timed_out("the stand-in was told so"),
             Failure::DeadlineExceeded => {
                 Status::new(Code::DeadlineExceeded, "the stand-in was told so")
             }
@@ -116,6 +119,7 @@ impl Member {
     fn lead(&self) -> Result<(), Status> {
         let nodes = self.cluster.nodes();
         match nodes.leader {
+            _ if !nodes.ready() => Err(status::not_ready()),
             None => Err(status::not_ready()),
             Some(leader) if leader == self.number => Ok(()),
             Some(leader) => Err(status::not_leader(HOST, nodes.all[leader].port)),
