@@ -35,7 +35,7 @@ pub use memory::MemoryStore;
 pub use prefix::{INTERVAL, Prefix, leads};
 pub use rejection::{Rejection, RejectionCode, Rule};
 pub use store::{
-    AppendError, CommitFigures, DamagedEvent, EventStore, Spread, StoreError, StoreInfo,
+    AppendError, CommitFigures, DamagedEvent, EventStore, Pages, Spread, StoreError, StoreInfo,
 };
 pub use time::{InvalidTime, Timestamp};
 pub use time_span::{InvalidTimeSpan, TimeSpan};
