@@ -2,10 +2,11 @@
 
 use crate::keys::Keys;
 use crate::remote::ServiceUrl;
+use crate::serve::args::milliseconds;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use domain::command::{HoldScope, Origin};
 use domain::{
@@ -16,6 +17,7 @@ use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A system of record for contact-centre conference calls: commands in, events kept, read models out.
@@ -67,6 +69,22 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Verb,
+}
+
+impl Cli {
+    /// The command line that the program takes. An environment variable that is empty counts as not set.
+    pub fn parsed_by() -> Command {
+        without_empty_variables(Self::command())
+    }
+}
+
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 const EXAMPLES: &str = "\
@@ -207,7 +225,14 @@ Somebody is written customer, agent:ID, dial:NUMBER or supervisor:ID. Example:
 An answer is {\"line\":1,\"call\":\"c1\",\"id\":\"...\",\"accepted\":true,\"revision\":1,\"events\":[...]}, or
 accepted:false with a rejection that says which rule refused and what to do instead, or
 {\"line\":3,\"error\":\"...\"} for a line that is no command. Answers come in the order of the input,
-each once its events are on the disk.";
+each once its events are on the disk.
+
+While a cluster has no leader, or a service is away or restarts, the run waits, says on standard
+error what it waits for, and sends again what was not decided, in the order of each call. Commands
+keep their ids, so nothing is written twice. --patience counts from the last command that was
+decided. When it is over, or after an interrupt, the commands that are left are answered with an
+`error`, and the exit code is 75: run the same input again. A run on an embedded store does not
+wait: one whose disk failed has to be opened again.";
 
 /// `kaigi run`.
 #[derive(Debug, Args)]
@@ -218,6 +243,15 @@ pub struct Run {
     /// End with exit code 3 if a rule refused a command
     #[arg(long)]
     pub strict: bool,
+    /// How long to wait for a cluster or a service that decides nothing, and to send again what was not decided: 30s,
+    /// 2m, 1h; with 0 the first such command ends the run with exit code 75
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = patience)]
+    pub patience: Duration,
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let ms = milliseconds(text)?;
+    Ok(Duration::from_millis(ms.unsigned_abs()))
 }
 
 const CALL_EXAMPLES: &str = "\

@@ -14,6 +14,7 @@ use domain::{CallId, EventStore, Handler, Position, Request, Timestamp};
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An attended transfer, captured from a running telephone system; tests/fixtures/asterisk-ami has its licence.
 const CAPTURE: (&str, &[u8]) = (
@@ -85,7 +86,14 @@ async fn apply(
     let lines: Vec<String> = commands.iter().map(write_command).collect();
     let input = Box::new(Cursor::new(lines.join("\n").into_bytes()));
     let started = std::time::Instant::now();
-    let (exit, tally) = run(Arc::clone(handler), input, &mut std::io::sink(), |_| ()).await;
+    let (exit, tally) = run(
+        Arc::clone(handler),
+        Duration::ZERO,
+        input,
+        &mut std::io::sink(),
+        |_| (),
+    )
+    .await;
     console.print(&summary(&tally, started.elapsed()))?;
     if tally.stopped.is_some() {
         bail!("the demo was stopped before its end");
@@ -93,7 +101,7 @@ async fn apply(
     Ok(exit)
 }
 
-fn summary(tally: &Tally, took: std::time::Duration) -> String {
+fn summary(tally: &Tally, took: Duration) -> String {
     format!(
         "  {} accepted, {} refused by a rule, each durable when answered; {:.2} s\n",
         tally.accepted,

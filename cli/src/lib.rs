@@ -26,3 +26,4 @@ pub mod simulate;
 pub mod store;
 pub mod store_verbs;
 pub mod story;
+pub mod waiting;

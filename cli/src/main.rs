@@ -4,8 +4,9 @@ use clap::{CommandFactory, FromArgMatches};
 use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
 use kaigi::exit::{self, Exit, usage};
 use kaigi::output::{Console, NobodyReads};
+use kaigi::progress::Progress;
 use kaigi::remote::ServiceUrl;
-use kaigi::run::{Stopped, Tally};
+use kaigi::run::{News, Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
     copy, demo, embedded, events, find, follow, import, keys, one_call, place, progress, remote,
@@ -19,9 +20,10 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let matches = Cli::parsed_by().get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let place = match place::named(&mut cli, &matches) {
         Ok(place) => place,
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         }
     };
     let when_damaged = when_damaged(&cli.command, place.as_ref());
+    let when_away = when_away(&cli.command, place.as_ref());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,6 +48,9 @@ fn main() -> ExitCode {
             eprintln!("kaigi: {error:#}");
             if exit::is_damage(&error) {
                 eprintln!("kaigi: {when_damaged}");
+            }
+            if let Some(hint) = when_away.filter(|_| Exit::of(&error) == Exit::TryAgain) {
+                eprintln!("kaigi: {hint}");
             }
             if let Some(url) = exit::busy_folder(&error).and_then(serve::address_of) {
                 eprintln!("kaigi: kaigi serve has it; use --server {url}");
@@ -61,6 +67,20 @@ fn when_damaged(verb: &Verb, place: Option<&StoreUrl>) -> &'static str {
     }
     // Unless one is named, it is an embedded store.
     place.map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
+}
+
+/// What to do when a store or a service that comes back by itself is away. The error of a command by hand names its id, to
+/// send it again with.
+fn when_away(verb: &Verb, place: Option<&StoreUrl>) -> Option<&'static str> {
+    match (verb, place?) {
+        (Verb::Call(_), _) | (_, StoreUrl::Sled(_) | StoreUrl::Memory) => None,
+        (_, StoreUrl::Cluster(_)) => {
+            Some("the store may be back in a moment: run the same command again")
+        }
+        (_, StoreUrl::Service(_)) => {
+            Some("the service may be back in a moment: run the same command again")
+        }
+    }
 }
 
 async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
@@ -166,7 +186,7 @@ async fn with_store(
         Verb::Run(args) => Some(open_input(&args.file)?),
         _ => None,
     };
-    let store = url.open().await?;
+    let store = opened(&url, &verb).await?;
     let work = on_store(&url, Arc::clone(&store), verb, input, &mut console);
     let ended = closing(&*store, work).await;
     let flushed = console.flush();
@@ -175,6 +195,18 @@ async fn with_store(
         flushed?;
     }
     Ok(exit)
+}
+
+/// The open store; a run waits for one that is away.
+async fn opened(url: &StoreUrl, verb: &Verb) -> anyhow::Result<Arc<dyn EventStore>> {
+    let Verb::Run(args) = verb else {
+        return url.open().await;
+    };
+    let mut bar = progress::lines();
+    let opened = url.open_within(args.patience, |waiting| bar.waiting(waiting));
+    let opened = opened.await;
+    bar.done();
+    opened
 }
 
 /// Whether the verb may create the store.
@@ -192,7 +224,12 @@ async fn on_store(
     match verb {
         Verb::Run(args) => {
             let input = input.expect("a run has an input");
-            run_lines(store, &args, input, console).await
+            let patience = if url.comes_back() {
+                args.patience
+            } else {
+                Duration::ZERO
+            };
+            run_lines(store, patience, &args, input, console).await
         }
         Verb::Call(args) => one_call::call(&Handler::new(store), args, console).await,
         Verb::Show {
@@ -230,14 +267,15 @@ fn open_input(path: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
 
 async fn run_lines(
     store: Arc<dyn EventStore>,
+    patience: Duration,
     args: &Run,
     input: Box<dyn BufRead + Send>,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let handler = Arc::new(Handler::new(store));
     let mut bar = progress::lines();
-    let progress = |tally: &Tally| bar.at(tally.lines);
-    let (exit, tally) = run::run(handler, input, console.writer(), progress).await;
+    let show = |news: News<'_>| shown(&mut bar, &news);
+    let (exit, tally) = run::run(handler, patience, input, console.writer(), show).await;
     bar.done();
     Ok(ended(exit, &tally, args))
 }
@@ -247,11 +285,18 @@ async fn run_through(url: &ServiceUrl, args: &Run, console: &mut Console) -> any
     let client = url.client()?;
     let input = open_input(&args.file)?;
     let mut bar = progress::lines();
-    let progress = |tally: &Tally| bar.at(tally.lines);
-    let ran = remote::run::run(client, input, console.writer(), progress).await;
+    let show = |news: News<'_>| shown(&mut bar, &news);
+    let ran = remote::run::run(client, args.patience, input, console.writer(), show).await;
     bar.done();
     let (exit, tally) = ran?;
     Ok(ended(exit, &tally, args))
+}
+
+fn shown(bar: &mut Progress, news: &News<'_>) {
+    match news {
+        News::Answered(tally) => bar.at(tally.lines),
+        News::Waiting(waiting) => bar.waiting(waiting),
+    }
 }
 
 fn ended(exit: Exit, tally: &Tally, args: &Run) -> Exit {

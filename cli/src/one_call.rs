@@ -6,7 +6,7 @@ use crate::output::{self, Console};
 use crate::story;
 use domain::handle::HandleError;
 use domain::json::{AnswerJson, RejectionJson};
-use domain::{Answer, Command, CommandId, Handler, Request};
+use domain::{Answer, Command, CommandId, Handler, Request, StoreError};
 
 /// Sends the command and prints what followed, or which rule refused and what to do instead.
 pub async fn call(handler: &Handler, args: OneCall, console: &mut Console) -> anyhow::Result<Exit> {
@@ -44,7 +44,7 @@ fn refused(
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let Some(rejection) = RejectionJson::of(&error) else {
-        return Err(error.into());
+        return Err(not_decided(error, id));
     };
     match console.output() {
         Output::Table => {
@@ -58,6 +58,24 @@ fn refused(
         }
     }
     Ok(Exit::of_command(&error))
+}
+
+/// With the id, the same command can be sent again without being applied twice.
+fn not_decided(error: HandleError, id: CommandId) -> anyhow::Error {
+    let is_unknown = matches!(error, HandleError::Store(StoreError::Unavailable(_)));
+    let error = anyhow::Error::from(error);
+    if is_unknown {
+        error.context(how_to_learn(id))
+    } else {
+        error
+    }
+}
+
+/// What to do about a command whose answer did not come.
+pub(crate) fn how_to_learn(id: CommandId) -> String {
+    format!(
+        "whether the command was accepted is not known; send it again with --id {id} to learn it"
+    )
 }
 
 pub(crate) fn request(args: OneCall) -> Request {

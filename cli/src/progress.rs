@@ -1,5 +1,6 @@
 //! Progress of long work, on a terminal only.
 
+use crate::waiting::Waiting;
 use copies::Work;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
@@ -14,12 +15,16 @@ pub struct Progress {
     bar: ProgressBar,
     /// When to begin to show it, unless that is done, or is never.
     from: Option<Instant>,
+    /// Whether the line is shown at all.
+    shown: bool,
+    /// The wait that was reported last.
+    waiting: Option<Waiting>,
 }
 
 /// Counts lines that were answered, whose number nobody knows beforehand. The answers themselves tell it where they
 /// scroll by on a terminal.
 pub fn lines() -> Progress {
-    let style = "{spinner} {human_pos} lines, {rate}, {elapsed}";
+    let style = "{spinner} {human_pos} lines, {rate}, {elapsed} {wide_msg}";
     let alone = !io::stdout().is_terminal();
     Progress::new(ProgressBar::no_length(), style, alone)
 }
@@ -62,14 +67,46 @@ impl Progress {
         bar.set_style(styled(style));
         let shown = alone && io::stderr().is_terminal();
         let from = shown.then(|| Instant::now() + SOON);
-        Self { bar, from }
+        Self {
+            bar,
+            from,
+            shown,
+            waiting: None,
+        }
+    }
+
+    /// Work stands still: says why on the line, or where there is none, once for each wait.
+    pub fn waiting(&mut self, waiting: &Waiting) {
+        if waiting.is_short() {
+            return;
+        }
+        if self.shown {
+            self.show();
+            self.bar.set_message(waiting.to_string());
+        } else if self.waiting.as_ref().map(|known| known.since) != Some(waiting.since) {
+            eprintln!("kaigi: {waiting}");
+        }
+        self.waiting = Some(waiting.clone());
+    }
+
+    /// Work goes on.
+    fn going_on(&mut self) {
+        if self.waiting.take().is_some() && self.shown {
+            self.bar.set_message("");
+        }
+    }
+
+    fn show(&mut self) {
+        if self.from.take().is_some() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
     }
 
     /// So much is done.
     pub fn at(&mut self, done: u64) {
+        self.going_on();
         if self.from.is_some_and(|from| Instant::now() >= from) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.from = None;
+            self.show();
         }
         self.bar.set_position(done);
     }

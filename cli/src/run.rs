@@ -2,16 +2,20 @@
 
 use crate::exit::Exit;
 use crate::lines::Lines;
+use crate::waiting::{Waiting, ticks};
 use domain::json::parse_command;
 use domain::{HandleError, Handler, StoreError};
 use server::commands::in_order::{
-    Answered, Answers, Asked, Intake, Judged, Outcome, Place, Ready, in_order,
+    Answered, Answers, Asked, Intake, Judged, Outcome, Place, Ready, in_order_retrying,
 };
 use server::commands::lines::Line;
+use server::commands::retry::Retry;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Interval;
 
 /// How many lines are read, judged or about to be answered at once.
 const IN_FLIGHT: usize = 4096;
@@ -37,6 +41,14 @@ pub struct Tally {
     pub stopped: Option<Stopped>,
 }
 
+/// What a run reports while it goes on.
+pub enum News<'a> {
+    /// So much was answered.
+    Answered(&'a Tally),
+    /// No command is decided for the moment.
+    Waiting(Waiting),
+}
+
 /// Why not all of the input was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopped {
@@ -51,8 +63,9 @@ pub enum Stopped {
 }
 
 /// What tells the reader to read no more.
-#[derive(Default)]
 struct Stop {
+    patience: Duration,
+    retry: Arc<Retry>,
     asked: AtomicBool,
     interrupted: AtomicBool,
     store_failed: AtomicBool,
@@ -61,21 +74,24 @@ struct Stop {
     interrupt: Notify,
 }
 
-/// Applies the commands of the input and writes the answers. Tells how the program must end, and what became of it all.
+/// Applies the commands of the input and writes the answers. Commands that the store does not decide are retried until
+/// none was decided for as long as `patience` says. Returns how the program must end, and the tally.
 pub async fn run(
     handler: Arc<Handler>,
+    patience: Duration,
     input: Box<dyn BufRead + Send>,
     output: &mut impl Write,
-    progress: impl FnMut(&Tally),
+    news: impl FnMut(News<'_>),
 ) -> (Exit, Tally) {
-    let stop = Arc::new(Stop::default());
+    let stop = Arc::new(Stop::after(patience));
     let interrupt = tokio::spawn(note_interrupt(Arc::clone(&stop)));
-    let (intake, answers) = in_order(Arc::clone(&handler), IN_FLIGHT, note_failures(&stop));
+    let (retry, failures) = (Arc::clone(&stop.retry), note_failures(&stop));
+    let (intake, answers) = in_order_retrying(Arc::clone(&handler), retry, IN_FLIGHT, failures);
     let reading = Arc::clone(&stop);
     // Not joined: one that waits for its input must not keep an interrupted program.
     std::thread::spawn(move || read(input, &handler, &intake, &reading));
     let mut tally = Tally::default();
-    let written = write(answers, &stop, output, &mut tally, progress).await;
+    let written = write(answers, &stop, output, &mut tally, news).await;
     interrupt.abort();
     stop.asked.store(true, Ordering::Relaxed);
     tally.stopped = tally.stopped.take().or(match written {
@@ -101,9 +117,35 @@ fn exit_of(tally: &Tally) -> Exit {
 }
 
 impl Stop {
+    fn after(patience: Duration) -> Self {
+        Self {
+            patience,
+            retry: Arc::new(Retry::until_idle_for(patience)),
+            asked: AtomicBool::default(),
+            interrupted: AtomicBool::default(),
+            store_failed: AtomicBool::default(),
+            read_all: AtomicBool::default(),
+            interrupt: Notify::default(),
+        }
+    }
+
+    /// No more lines are read, and commands that were tried in vain are not tried again.
+    fn stop(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.retry.stop();
+    }
+
+    /// What commands wait for at the moment.
+    fn waiting(&self) -> Option<Waiting> {
+        let wait = self.retry.waiting()?;
+        Some(Waiting::to_decide(&wait.why, wait.since, self.patience))
+    }
+
     fn reason(&self) -> Option<Stopped> {
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        if is_set(&self.store_failed) {
+        if is_set(&self.store_failed) && is_set(&self.interrupted) {
+            Some(Stopped::ByUser)
+        } else if is_set(&self.store_failed) {
             Some(Stopped::ByStore)
         } else if is_set(&self.read_all) {
             None
@@ -119,7 +161,7 @@ async fn note_interrupt(stop: Arc<Stop>) {
     // Where signals cannot be had, an interrupt ends the program as it does any other.
     if tokio::signal::ctrl_c().await.is_ok() {
         stop.interrupted.store(true, Ordering::Relaxed);
-        stop.asked.store(true, Ordering::Relaxed);
+        stop.stop();
         stop.interrupt.notify_one();
     }
 }
@@ -130,30 +172,56 @@ async fn write(
     stop: &Stop,
     output: &mut impl Write,
     tally: &mut Tally,
-    mut progress: impl FnMut(&Tally),
+    mut news: impl FnMut(News<'_>),
 ) -> io::Result<()> {
+    let mut ticks = ticks();
     loop {
-        let answered = match answers.ready().map_err(io::Error::other)? {
-            Ready::Answered(answered) => answered,
-            Ready::Ended => break,
+        let next = match answers.ready().map_err(io::Error::other)? {
+            Ready::Answered(answered) => Next::Answered(answered),
+            Ready::Ended => Next::Ended,
             // What was read is answered; the reader may wait for input that never comes.
-            Ready::Idle if stop.interrupted.load(Ordering::Relaxed) => break,
+            Ready::Idle if stop.interrupted.load(Ordering::Relaxed) => Next::Ended,
             Ready::Idle | Ready::UnderWay => {
                 output.flush()?;
-                tokio::select! {
-                    next = answers.next() => match next.map_err(io::Error::other)? {
-                        Some(answered) => answered,
-                        None => break,
-                    },
-                    () = stop.interrupt.notified() => continue,
-                }
+                awaited(&mut answers, stop, &mut ticks).await?
             }
         };
-        output.write_all(&answered.json)?;
-        tally.count(&answered);
-        progress(tally);
+        match next {
+            Next::Answered(answered) => {
+                output.write_all(&answered.json)?;
+                tally.count(&answered);
+                news(News::Answered(tally));
+            }
+            Next::Nothing => {
+                if let Some(waiting) = stop.waiting() {
+                    news(News::Waiting(waiting));
+                }
+            }
+            Next::Ended => return output.flush(),
+        }
     }
-    output.flush()
+}
+
+/// What a writer that waited came upon.
+enum Next {
+    Answered(Answered),
+    /// A tick passed, or the run was interrupted.
+    Nothing,
+    Ended,
+}
+
+/// Waits for the next answer, but not past a tick or an interrupt. An answer that is not returned stays in `answers`, so
+/// nothing is lost with what `select!` drops.
+async fn awaited(answers: &mut Answers, stop: &Stop, ticks: &mut Interval) -> io::Result<Next> {
+    tokio::select! {
+        biased;
+        next = answers.next() => {
+            let next = next.map_err(io::Error::other)?;
+            Ok(next.map_or(Next::Ended, Next::Answered))
+        }
+        () = stop.interrupt.notified() => Ok(Next::Nothing),
+        _ = ticks.tick() => Ok(Next::Nothing),
+    }
 }
 
 impl Tally {
@@ -163,14 +231,16 @@ impl Tally {
             Outcome::Accepted => self.accepted += 1,
             Outcome::Refused => self.refused += 1,
             Outcome::Malformed => self.malformed += 1,
-            Outcome::Undecided(error) => {
-                let exit = Exit::of_command(error);
-                self.undecided += 1;
-                self.first_undecided = self.first_undecided.or(Some(answered.line));
-                self.undecided_as = Some(self.undecided_as.map_or(exit, |other| other.and(exit)));
-            }
+            Outcome::Undecided(error) => self.add_undecided(answered.line, Exit::of_command(error)),
             Outcome::Unreadable => self.stopped = Some(Stopped::ByInput),
         }
+    }
+
+    /// Counts a command that was not decided, and what it ends the program with.
+    pub(crate) fn add_undecided(&mut self, line: u64, exit: Exit) {
+        self.undecided += 1;
+        self.first_undecided = self.first_undecided.or(Some(line));
+        self.undecided_as = Some(self.undecided_as.map_or(exit, |other| other.and(exit)));
     }
 }
 
@@ -180,7 +250,7 @@ fn note_failures(stop: &Arc<Stop>) -> impl Fn(&Judged<'_>) + use<> {
     move |judged| {
         if let Err(HandleError::Store(StoreError::Unavailable(_))) = judged.result {
             stop.store_failed.store(true, Ordering::Relaxed);
-            stop.asked.store(true, Ordering::Relaxed);
+            stop.stop();
         }
     }
 }

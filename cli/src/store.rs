@@ -3,14 +3,20 @@
 use crate::exit::usage;
 use crate::remote::{Access, ServiceUrl};
 use crate::serve::forget_address;
+use crate::waiting::Waiting;
 use anyhow::Context;
 use domain::{EventStore, MemoryStore, StoreId};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 use store_eventstoredb::ClusterStore;
 use store_sled::SledStore;
+use tokio::time::{Instant, sleep_until};
+
+/// The pause between two attempts to open a store that cannot be reached.
+const BETWEEN_OPENINGS: Duration = Duration::from_secs(1);
 
 /// A store by URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +55,31 @@ impl StoreUrl {
             }
             StoreUrl::Service(url) => url.open().await?,
         })
+    }
+
+    /// Opens it. A cluster that cannot be reached is tried again until patience ends.
+    pub async fn open_within(
+        &self,
+        patience: Duration,
+        mut waiting: impl FnMut(&Waiting),
+    ) -> anyhow::Result<Arc<dyn EventStore>> {
+        let began = Instant::now();
+        loop {
+            let error = match self.open().await {
+                Err(error) if is_away(&error) && began.elapsed() < patience => error,
+                opened => return opened,
+            };
+            waiting(&Waiting::to_open(&error, began, patience));
+            sleep_until((Instant::now() + BETWEEN_OPENINGS).min(began + patience)).await;
+        }
+    }
+
+    /// Whether the open store can be back after it was away. An embedded store that failed has to be opened again.
+    pub fn comes_back(&self) -> bool {
+        match self {
+            StoreUrl::Cluster(_) | StoreUrl::Service(_) => true,
+            StoreUrl::Sled(_) | StoreUrl::Memory => false,
+        }
     }
 
     /// Opens an embedded store that is there, for what no other store can do.
@@ -181,6 +212,12 @@ impl StoreUrl {
             }
         }
     }
+}
+
+/// Whether no node of a cluster could be reached.
+fn is_away(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref();
+    matches!(error, Some(store_eventstoredb::OpenError::Unreachable(_)))
 }
 
 /// Does something with an open store, and closes it whatever came of that.

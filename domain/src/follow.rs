@@ -2,14 +2,19 @@
 
 use crate::envelope::StoredEvent;
 use crate::ids::Position;
-use crate::store::{DamagedEvent, EventStore, StoreError};
+use crate::store::{DamagedEvent, EventStore, Pages, StoreError};
 use std::sync::Arc;
+
+/// After a page of this many events, or a full one, there are probably many more.
+const MANY: usize = 500;
 
 /// A reader's place in a store. It keeps nothing but that place, so a reader that stops resumes from its checkpoint.
 pub struct Follower {
     store: Arc<dyn EventStore>,
     after: Position,
     page: usize,
+    /// The next pages while there are many, where the store reads ahead.
+    ahead: Option<Box<dyn Pages>>,
     /// The reader was told, and has to wait now.
     caught_up: bool,
 }
@@ -32,6 +37,7 @@ impl Follower {
             store,
             after,
             page: page.max(1),
+            ahead: None,
             caught_up: false,
         }
     }
@@ -41,9 +47,12 @@ impl Follower {
         self.after
     }
 
-    /// The next events, or word that there are no more: once each time, and then this waits until there are. Whoever
-    /// drops it while it waits has lost nothing.
+    /// The next events, or word that there are no more: once each time, and then this waits until there are. Dropping
+    /// the future loses no event: nothing is awaited between taking events and returning them.
     pub async fn next(&mut self) -> Result<Followed, StoreError> {
+        if let Some(events) = self.next_ahead().await {
+            return Ok(self.hand_out(events));
+        }
         loop {
             if self.caught_up {
                 self.store.wait_past(self.after).await?;
@@ -57,15 +66,37 @@ impl Follower {
                 }
                 Err(error) => return Err(error),
             };
-            if let Some(last) = events.last() {
-                self.after = last.position;
-                self.caught_up = false;
-                return Ok(Followed::Events(events));
+            if !events.is_empty() {
+                return Ok(self.hand_out_and_read_ahead(events));
             }
             if !self.caught_up {
                 self.caught_up = true;
                 return Ok(Followed::CaughtUp(self.after));
             }
         }
+    }
+
+    /// The next page of those that were read ahead.
+    async fn next_ahead(&mut self) -> Option<Vec<StoredEvent>> {
+        let events = self.ahead.as_mut()?.next().await;
+        if events.is_none() {
+            self.ahead = None;
+        }
+        events
+    }
+
+    fn hand_out_and_read_ahead(&mut self, events: Vec<StoredEvent>) -> Followed {
+        let many = events.len() >= MANY.min(self.page);
+        let handed_out = self.hand_out(events);
+        if many {
+            self.ahead = self.store.read_ahead(self.after, self.page);
+        }
+        handed_out
+    }
+
+    fn hand_out(&mut self, events: Vec<StoredEvent>) -> Followed {
+        self.after = events.last().map_or(self.after, |last| last.position);
+        self.caught_up = false;
+        Followed::Events(events)
     }
 }

@@ -35,7 +35,8 @@ pub use memory::MemoryStore;
 pub use prefix::{INTERVAL, Prefix, leads};
 pub use rejection::{Rejection, RejectionCode, Rule};
 pub use store::{
-    AppendError, CommitFigures, DamagedEvent, Entry, EventStore, Spread, StoreError, StoreInfo,
+    AppendError, CommitFigures, DamagedEvent, Entry, EventStore, Pages, Spread, StoreError,
+    StoreInfo,
 };
 pub use time::{InvalidTime, Timestamp};
 pub use time_span::{InvalidTimeSpan, TimeSpan};

@@ -35,6 +35,12 @@ pub trait EventStore: Send + Sync {
     /// after the position in that error continues with the next event.
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError>;
 
+    /// The pages that [`EventStore::read_all`] would return one after the other, read ahead of the caller, if the store
+    /// can do that. Worth it where each page costs a wait and many events follow.
+    fn read_ahead(&self, _after: Position, _max: usize) -> Option<Box<dyn Pages>> {
+        None
+    }
+
     /// Waits until there is an event past that position, and answers the last position.
     async fn wait_past(&self, position: Position) -> Result<Position, StoreError>;
 
@@ -48,6 +54,16 @@ pub trait EventStore: Send + Sync {
 
     /// Finishes what is under way and lets go of the store; nothing acknowledged depends on it.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Pages of events, of which the next ones are on their way while the caller handles the last one.
+#[async_trait]
+pub trait Pages: Send + Sync {
+    /// The next page, with at least one event. Dropping the future loses no event.
+    ///
+    /// `None` at the end of the store, before a damaged event, or where reading ahead fails: which of them it is, the
+    /// caller finds out with [`EventStore::read_all`].
+    async fn next(&mut self) -> Option<Vec<StoredEvent>>;
 }
 
 /// What a store is and holds.

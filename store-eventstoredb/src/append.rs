@@ -1,5 +1,6 @@
 //! Appending: always with an expected number and explicit ids, repeated until the outcome is known.
 
+use crate::deleted::refuse_soft_deleted;
 use crate::event::{stream, written};
 use crate::link::{Failure, Link, Time, no_leader};
 use crate::read::{self, PAGE};
@@ -7,7 +8,14 @@ use domain::envelope::Hash;
 use domain::memory::head_differs;
 use domain::{AppendError, Batch, Head, Revision, StoreError, StoredEvent};
 use eventstore::{AppendToStreamOptions, Client, Error, EventData, StreamState, WriteResult};
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// An answer that takes longer may be lost, or the server has dropped a repetition of a write still under way.
+const LATE: Duration = Duration::from_millis(100);
 
 /// The server takes 1 MiB at once; what it counts beside our bytes is not ours to know.
 pub(crate) const LARGEST: usize = 900 * 1024;
@@ -22,13 +30,79 @@ pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent
     if let Some(length) = unlike_its_call(link, time, batch).await? {
         return settled(link, time, batch, length).await;
     }
-    match write(link, time, batch, events).await {
-        Ok(written) => confirmed(link, time, batch, written.next_expected_version).await,
+    if begins_unseen_call(link, batch) {
+        refuse_soft_deleted(link, time, batch.call()).await?;
+    }
+    let mut writing = pin!(write(link, time, batch, events));
+    match timeout(LATE, writing.as_mut()).await {
+        Ok(answer) => answered(link, time, batch, answer, None).await,
+        Err(_) => look_beside(link, time, batch, writing).await,
+    }
+}
+
+/// Whether the batch expects no stream, and this process has not yet seen that there is none.
+fn begins_unseen_call(link: &Link, batch: &Batch) -> bool {
+    let seen = link.heads.head(batch.call());
+    batch.expected() == Head::NONE && seen != Some(Head::NONE)
+}
+
+/// What the server's answer to the write comes to.
+async fn answered(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+    answer: Result<WriteResult, Failure>,
+    looking: Option<Looking<'_>>,
+) -> Result<Vec<StoredEvent>, AppendError> {
+    match answer {
+        Ok(written) => {
+            let last = written.next_expected_version;
+            confirmed(link, time, batch, last, looking).await
+        }
         Err(Failure::Conflict(number)) => {
             settled(link, time, batch, number.map_or(0, |last| last + 1)).await
         }
         Err(failure) => Err(unwritten(link, batch, failure).into()),
     }
+}
+
+/// A look at the call's stream that is under way while the write has no answer.
+struct Looking<'a> {
+    kept: Pin<&'a mut (dyn Future<Output = Result<Kept, StoreError>> + Send)>,
+    /// Ends the pause between two reads.
+    again: &'a Notify,
+}
+
+/// Waits for the answer and looks at the call's stream meanwhile: what stands where the batch belongs answers it, too.
+/// Dropping a write that is under way is safe then: it is there already, or the server refuses it.
+async fn look_beside(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+    mut writing: Pin<&mut (impl Future<Output = Result<WriteResult, Failure>> + Send)>,
+) -> Result<Vec<StoredEvent>, AppendError> {
+    let again = Notify::new();
+    let mut looking = pin!(kept(link, time.beside(), batch, &again));
+    tokio::select! {
+        biased;
+        found = looking.as_mut() => match found {
+            Ok(Kept::Whole(events)) => Ok(events),
+            Ok(Kept::Otherwise) => Err(went_on(link, time, batch).await?),
+            Err(_) => answered(link, time, batch, writing.await, None).await,
+        },
+        answer = writing.as_mut() => {
+            let looking = Looking { kept: looking, again: &again };
+            answered(link, time, batch, answer, Some(looking)).await
+        }
+    }
+}
+
+/// Other events stand where the batch belongs.
+async fn went_on(link: &Link, time: Time, batch: &Batch) -> Result<AppendError, StoreError> {
+    Ok(AppendError::Conflict {
+        expected: batch.expected().revision,
+        actual: Revision(read::length(link, time, batch.call()).await?),
+    })
 }
 
 /// The server compares numbers only: whether the batch continues this call's history is for us to see, before it is
@@ -104,6 +178,7 @@ async fn confirmed(
     time: Time,
     batch: &Batch,
     last: u64,
+    looking: Option<Looking<'_>>,
 ) -> Result<Vec<StoredEvent>, AppendError> {
     let stream = stream(batch.call());
     let expected = batch.head().revision.0 - 1;
@@ -113,7 +188,14 @@ async fn confirmed(
              deleted or truncated it"
         ))));
     }
-    match kept(link, time, batch).await? {
+    let kept = match looking {
+        Some(looking) => {
+            looking.again.notify_one();
+            looking.kept.await
+        }
+        None => kept(link, time, batch, &Notify::new()).await,
+    };
+    match kept? {
         Kept::Whole(events) => Ok(events),
         Kept::Otherwise => Err(AppendError::Store(StoreError::Corrupt(format!(
             "stream {stream} does not hold what was written to it"
@@ -130,7 +212,7 @@ async fn settled(
 ) -> Result<Vec<StoredEvent>, AppendError> {
     let expected = batch.expected().revision;
     if actual > expected.0
-        && let Kept::Whole(events) = kept(link, time, batch).await?
+        && let Kept::Whole(events) = kept(link, time, batch, &Notify::new()).await?
     {
         return Ok(events);
     }
@@ -148,7 +230,7 @@ enum Kept {
 
 /// What stands where the batch belongs; something does. A server knows of a write a little before it can be read, so
 /// this waits until it can: whoever hears of a conflict must find what it is with.
-async fn kept(link: &Link, time: Time, batch: &Batch) -> Result<Kept, StoreError> {
+async fn kept(link: &Link, time: Time, batch: &Batch, again: &Notify) -> Result<Kept, StoreError> {
     let wanted = batch.events();
     let mut there = Vec::with_capacity(wanted.len());
     let mut pauses = time.pauses();
@@ -166,7 +248,7 @@ async fn kept(link: &Link, time: Time, batch: &Batch) -> Result<Kept, StoreError
         if there.len() == wanted.len() {
             return Ok(Kept::Whole(there));
         }
-        if waiting && !pauses.wait().await {
+        if waiting && !pauses.wait_unless(again.notified()).await {
             let late = StoreError::Unavailable("no node has it yet".to_owned());
             return Err(unheard(batch, late));
         }

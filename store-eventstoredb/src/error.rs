@@ -9,8 +9,8 @@ pub enum OpenError {
          nodes, separated by commas"
     )]
     Url(String),
-    /// No node answers.
-    #[error("no node of the cluster can be reached: {0}")]
+    /// No node answers, or the cluster has no leader. It may answer later.
+    #[error("{0}")]
     Unreachable(String),
     /// One side speaks TLS and the other does not, or a certificate is not trusted.
     #[error("{0}")]

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// How many calls are remembered, a hundred bytes each.
 const CALLS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 
-/// The last head seen of each call. What it says of a revision stays true: a history is only ever added to.
+/// The last head seen of each call, [`Head::NONE`] for one without events. What it says of a revision stays true: a history is only ever added to.
 pub(crate) struct Heads(Mutex<LruCache<CallId, Head>>);
 
 impl Heads {
@@ -33,6 +33,11 @@ impl Heads {
             self.heads()
                 .put(recorded.cause.call.clone(), recorded.head());
         }
+    }
+
+    /// Remembers that the call has no events, unless another task has seen some meanwhile.
+    pub(crate) fn saw_none(&self, call: &CallId) {
+        self.heads().get_or_insert_ref(call, || Head::NONE);
     }
 
     /// Forgets all: a cluster that was away may have been brought back from a backup.

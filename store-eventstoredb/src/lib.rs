@@ -4,9 +4,12 @@
 //! and waiting for more (`tail`), and beneath them how the cluster is talked to (`link`, `session`, `nodelay`).
 //! `docs/eventstoredb.md` is for those who run it, `docs/decisions/store-eventstoredb.md` says why it is so.
 
+mod ahead;
 mod append;
+mod deleted;
 mod error;
 mod event;
+mod flights;
 mod heads;
 mod identity;
 mod link;
@@ -17,25 +20,32 @@ mod read;
 mod session;
 mod tail;
 mod url;
+mod words;
 
 pub use error::OpenError;
 
+use ahead::Ahead;
 use async_trait::async_trait;
 use domain::{
-    AppendError, Batch, CallId, EventStore, Position, Revision, StoreError, StoreId, StoreInfo,
-    StoredEvent,
+    AppendError, Batch, CallId, EventStore, Pages, Position, Revision, StoreError, StoreId,
+    StoreInfo, StoredEvent,
 };
 use eventstore::{Authentication, ClientSettings};
+use flights::Flights;
 use link::Link;
 use nodelay::Unclogged;
 use std::fmt;
+use std::sync::Arc;
 use tail::Tail;
 
 /// A store in a cluster. Any number of processes may have it open.
 pub struct ClusterStore {
     id: StoreId,
     link: Link,
+    /// For reading ahead, which has a connection of its own. It connects when it is first used.
+    ahead: Arc<Link>,
     tail: Tail,
+    flights: Flights,
 }
 
 impl ClusterStore {
@@ -45,8 +55,10 @@ impl ClusterStore {
         let (id, link) = open::open(url).await?;
         Ok(Self {
             id,
+            ahead: Arc::new(Link::new(link.url.clone())),
             link,
             tail: Tail::new(),
+            flights: Flights::default(),
         })
     }
 
@@ -68,6 +80,20 @@ impl ClusterStore {
         let url = url::ConnectionString::parse(text)?;
         let user = url.authentication();
         Ok((url.settings, user))
+    }
+
+    /// The events of a call that this process has not seen. That it has none is not enough: its stream may have been
+    /// soft-deleted. Both are asked at once, because a call's first command waits for it.
+    async fn read_unseen(&self, call: &CallId) -> Result<Vec<StoredEvent>, StoreError> {
+        let read = read::call(&self.link, call, Revision(0), None);
+        let refused = deleted::refuse_soft_deleted(&self.link, self.link.time(), call);
+        let (events, refused) = tokio::join!(read, refused);
+        let events = events?;
+        if events.is_empty() {
+            refused?;
+            self.link.heads.saw_none(call);
+        }
+        Ok(events)
     }
 
     async fn remarks(&self) -> Vec<(&'static str, String)> {
@@ -95,7 +121,8 @@ impl EventStore for ClusterStore {
     }
 
     async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
-        let events = append::append(&self.link, &batch).await?;
+        let write = Box::pin(append::append(&self.link, &batch));
+        let events = self.flights.share(&batch, write).await?;
         self.link.heads.saw(&events);
         if let Some(last) = events.last() {
             self.tail.saw(last.position);
@@ -109,13 +136,21 @@ impl EventStore for ClusterStore {
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let head = self.link.heads.head(call);
-        let events = read::call(&self.link, call, after, head).await?;
+        let events = match head {
+            None if after == Revision(0) => self.read_unseen(call).await?,
+            head => read::call(&self.link, call, after, head).await?,
+        };
         self.link.heads.saw(&events);
         Ok(events)
     }
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
         read::all(&self.link, after, max).await
+    }
+
+    fn read_ahead(&self, after: Position, max: usize) -> Option<Box<dyn Pages>> {
+        let ahead = Ahead::begin(&self.ahead, after, max)?;
+        Some(Box::new(ahead))
     }
 
     async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
@@ -136,6 +171,7 @@ impl EventStore for ClusterStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.link.close();
+        self.ahead.close();
         self.tail.close();
         Ok(())
     }

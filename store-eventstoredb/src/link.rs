@@ -5,6 +5,7 @@ use crate::heads::Heads;
 use crate::nodelay::{Unclogged, unclog};
 use crate::session::Session;
 use crate::url::ConnectionString;
+use crate::words::{self, in_words};
 use domain::StoreError;
 use eventstore::{Client, CurrentRevision, Error};
 use std::collections::BTreeSet;
@@ -41,6 +42,9 @@ const BETWEEN_IDLE_LOOKS: Duration = Duration::from_secs(5);
 /// How many calls are under way at once: servers take a hundred on a connection, and more are slower than fewer in turn.
 const AT_ONCE: usize = 64;
 
+/// The same for looks beside calls that wait for an answer and may hold all places of the others.
+const BESIDE: usize = 32;
+
 /// The cluster, as far as this process has to do with it.
 pub(crate) struct Link {
     pub(crate) url: ConnectionString,
@@ -53,6 +57,7 @@ pub(crate) struct Link {
     /// When the sockets may be looked through again.
     next_look: Mutex<Instant>,
     at_once: Semaphore,
+    beside: Semaphore,
     closed: AtomicBool,
 }
 
@@ -61,6 +66,14 @@ pub(crate) struct Link {
 pub(crate) struct Time {
     until: Instant,
     attempt: Duration,
+    lane: Lane,
+}
+
+/// Which limit of calls at once counts.
+#[derive(Clone, Copy)]
+enum Lane {
+    Main,
+    Beside,
 }
 
 /// Why a call came to nothing.
@@ -97,6 +110,15 @@ impl Time {
         Self {
             until: Instant::now() + limit,
             attempt,
+            lane: Lane::Main,
+        }
+    }
+
+    /// The same for a look beside a call that waits for its answer.
+    pub(crate) fn beside(self) -> Self {
+        Self {
+            lane: Lane::Beside,
+            ..self
         }
     }
 
@@ -118,10 +140,18 @@ pub(crate) struct Pauses {
 impl Pauses {
     /// Waits for a while, or says at once that it is too late.
     pub(crate) async fn wait(&mut self) -> bool {
+        self.wait_unless(std::future::pending()).await
+    }
+
+    /// The same; the pause ends early with that event.
+    pub(crate) async fn wait_unless(&mut self, event: impl Future<Output = ()>) -> bool {
         if Instant::now() + self.next >= self.until {
             return false;
         }
-        sleep(self.next).await;
+        tokio::select! {
+            () = sleep(self.next) => {}
+            () = event => {}
+        }
         self.next = (self.next * 2).min(LONGEST_PAUSE);
         true
     }
@@ -137,6 +167,7 @@ impl Link {
             making: tokio::sync::Mutex::new((0, None)),
             next_look: Mutex::new(Instant::now()),
             at_once: Semaphore::new(AT_ONCE),
+            beside: Semaphore::new(BESIDE),
             closed: AtomicBool::new(false),
         }
     }
@@ -173,14 +204,30 @@ impl Link {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        let (answer, _) = self.begin(time, attempt).await?;
+        Ok(answer)
+    }
+
+    /// The same for an answer that goes on, with the client that it depends on.
+    pub(crate) async fn begin<T, F>(
+        &self,
+        time: Time,
+        attempt: impl Fn(Client, Duration) -> F,
+    ) -> Result<(T, Arc<Session>), Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         let mut pauses = time.pauses();
+        let mut why = Error::DeadlineExceeded;
         loop {
-            let error = match self.attempt(time, &attempt).await? {
+            match self.attempt(time, &attempt).await? {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
+                // The last attempt may be cut short: what an earlier one met says more.
+                Err(Error::DeadlineExceeded) => {}
+                Err(error) => why = error,
+            }
             if !pauses.wait().await {
-                return Err(Failure::Unanswered(told(&error)));
+                return Err(Failure::Unanswered(in_words(&why, &self.url.nodes())));
             }
         }
     }
@@ -190,11 +237,15 @@ impl Link {
         &self,
         time: Time,
         attempt: &impl Fn(Client, Duration) -> F,
-    ) -> Result<Result<T, Error>, Failure>
+    ) -> Result<Result<(T, Arc<Session>), Error>, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let Ok(_turn) = timeout_at(time.until, self.at_once.acquire()).await else {
+        let places = match time.lane {
+            Lane::Main => &self.at_once,
+            Lane::Beside => &self.beside,
+        };
+        let Ok(_turn) = timeout_at(time.until, places.acquire()).await else {
             return Ok(Err(Error::DeadlineExceeded));
         };
         let session = self.session().await?;
@@ -210,21 +261,34 @@ impl Link {
         let error = match ended.unwrap_or(Err(Error::DeadlineExceeded)) {
             Ok(answer) => {
                 session.answered();
-                return Ok(Ok(answer));
+                return Ok(Ok((answer, session)));
             }
             Err(error) => error,
         };
-        match self.verdict(&error) {
+        match self.failed(&session, began, &error) {
+            Some(failure) => Err(failure),
+            None => Ok(Err(error)),
+        }
+    }
+
+    /// Gives up a client that the error shows to be useless. The failure, if another attempt would change nothing.
+    pub(crate) fn failed(
+        &self,
+        session: &Session,
+        began: Instant,
+        error: &Error,
+    ) -> Option<Failure> {
+        match self.verdict(error) {
             Verdict::Again => {}
             // One slow call is no reason to take the connection from all others.
             Verdict::Late if session.answered_since(began) => {}
-            Verdict::Late | Verdict::Anew => self.drop_session(&session),
+            Verdict::Late | Verdict::Anew => self.drop_session(session),
             Verdict::Final(failure) => {
                 session.answered();
-                return Err(failure);
+                return Some(failure);
             }
         }
-        Ok(Err(error))
+        None
     }
 
     /// The client of the moment.
@@ -365,21 +429,8 @@ fn verdict_on_status(name: &str, code: i32, message: &str) -> Verdict {
 /// that must not be taken for a call that nobody wrote to.
 pub(crate) fn no_leader(error: Error) -> Error {
     match error {
-        Error::ResourceNotFound => Error::ServerError("the node knows no leader".to_owned()),
+        Error::ResourceNotFound => words::no_leader(),
         error => error,
-    }
-}
-
-/// The error in words, without what its own words lack.
-fn told(error: &Error) -> String {
-    match error {
-        Error::NotLeaderException(leader) => {
-            format!("the leader changed to {}:{}", leader.host, leader.port)
-        }
-        Error::ConnectionClosed => "no node answers".to_owned(),
-        Error::DeadlineExceeded => "no answer in time".to_owned(),
-        Error::Grpc { message, .. } => message.clone(),
-        error => error.to_string().trim_end_matches('.').to_owned(),
     }
 }
 
@@ -402,6 +453,6 @@ impl Failure {
 pub(crate) fn denied(url: &ConnectionString) -> String {
     match &url.user {
         Some(user) => format!("the server refuses it to user {:?}", user.name),
-        None => "the server refuses it to whoever names no user".to_owned(),
+        None => "the server refuses it without a user name".to_owned(),
     }
 }

@@ -48,7 +48,7 @@ async fn opened(link: &Link) -> Result<StoreId, OpenError> {
         ))),
         Found::Identity(identity) => Ok(identity.id),
         Found::Nothing => Err(OpenError::Unreachable(format!(
-            "stream {STREAM} was written, and no node has it yet"
+            "the cluster is not available: stream {STREAM} was written, and no node has it yet"
         ))),
         Found::Other(why) => Err(OpenError::Damaged(format!(
             "stream {STREAM} is not ours: {why}"
@@ -104,7 +104,9 @@ fn refusal(link: &Link, what: &str, failure: Failure) -> OpenError {
             "cannot {what}: {}; grant it (docs/eventstoredb.md lists the rights that are needed)",
             denied(&link.url)
         )),
-        Failure::Unanswered(why) => OpenError::Unreachable(why),
+        Failure::Unanswered(why) => {
+            OpenError::Unreachable(format!("the cluster is not available: {why}"))
+        }
         Failure::Refused(why) => OpenError::Refused(format!("cannot {what}: {why}")),
         Failure::Deleted => OpenError::Damaged(format!("cannot {what}: it was deleted")),
         Failure::Missing | Failure::Conflict(_) => {

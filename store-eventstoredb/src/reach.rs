@@ -31,7 +31,10 @@ pub(crate) async fn reachable(url: &ConnectionString) -> Result<&Endpoint, OpenE
             )),
         }
     }
-    Err(OpenError::Unreachable(reasons.join("; ")))
+    Err(OpenError::Unreachable(format!(
+        "no node of the cluster can be reached: {}",
+        reasons.join("; ")
+    )))
 }
 
 /// The client would panic over some of them, and name none.

@@ -110,7 +110,7 @@ fn continues(
     Ok(())
 }
 
-async fn read_stream(
+pub(crate) async fn read_stream(
     client: Client,
     link: &Link,
     stream: String,
@@ -141,10 +141,7 @@ pub(crate) async fn all(
         return Ok(Vec::new());
     }
     let stretch = Stretch {
-        from: match after {
-            Position::START => StreamPosition::Start,
-            Position(after) => StreamPosition::Position(place(after)),
-        },
+        from: from(after),
         only: Only::Calls,
         way: Way::Forwards,
         // A read from a position begins with the event that stands there, which the reader has.
@@ -205,11 +202,24 @@ pub(crate) async fn read_all(
     stretch: Stretch,
     limit: Duration,
 ) -> Result<Vec<ResolvedEvent>, Error> {
+    let read = begin_read_all(client, link, stretch, Some(limit)).await?;
+    drained(read, stretch.most).await
+}
+
+/// The same, as the events arrive. Without a limit it may take as long as events keep coming.
+pub(crate) async fn begin_read_all(
+    client: Client,
+    link: &Link,
+    stretch: Stretch,
+    limit: Option<Duration>,
+) -> Result<ReadStream, Error> {
     let mut options = ReadAllOptions::default()
         .position(stretch.from)
         .max_count(stretch.most)
-        .requires_leader(true)
-        .deadline(limit);
+        .requires_leader(true);
+    if let Some(limit) = limit {
+        options = options.deadline(limit);
+    }
     options = match stretch.way {
         Way::Forwards => options.forwards(),
         Way::Backwards => options.backwards(),
@@ -224,12 +234,19 @@ pub(crate) async fn read_all(
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);
     }
-    let read = client.read_all(&options).await;
-    drained(read.map_err(no_leader)?, stretch.most).await
+    client.read_all(&options).await.map_err(no_leader)
+}
+
+/// Where a read after that position begins: with the event there, which the caller has.
+pub(crate) fn from(after: Position) -> StreamPosition<eventstore::Position> {
+    match after {
+        Position::START => StreamPosition::Start,
+        Position(after) => StreamPosition::Position(place(after)),
+    }
 }
 
 /// An event's own place, to read on from.
-pub(crate) fn place(position: u64) -> eventstore::Position {
+fn place(position: u64) -> eventstore::Position {
     eventstore::Position {
         commit: position,
         prepare: position,

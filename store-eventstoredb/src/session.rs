@@ -6,7 +6,7 @@
 use eventstore::{Client, ClientSettings, operations};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{Instant, timeout};
 
 /// How long the nodes may take to tell where they are; nothing depends on it but speed.
@@ -72,6 +72,12 @@ impl Session {
                     .for_each(tell);
             }
         });
+    }
+
+    /// For tasks that depend on this client and end with it.
+    pub(crate) fn handle(&self) -> Handle {
+        let runtime = self.runtime.as_ref();
+        runtime.expect("only dropping takes it").handle().clone()
     }
 
     fn age_ms(&self) -> u64 {

@@ -8,6 +8,7 @@ use crate::link::Link;
 use crate::read::{Only, Stretch, Way, of_all};
 use domain::{Position, StoreError};
 use eventstore::{ResolvedEvent, StreamPosition};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
@@ -16,22 +17,23 @@ use tokio::time::sleep;
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// At most so many events are looked at to see how far calls go.
-const WINDOW: usize = 500;
+/// Positions are byte offsets. With more of the log than this after the last known event of a call, a read backwards
+/// from the end is slow, so reading on from the last look is cheaper.
+const FAR_BYTES: u64 = 64 << 20;
 
 /// What is known of the end of `$all`.
 pub(crate) struct Tail {
-    /// The position of the last event of a call that was seen; nothing once the store is closed.
+    /// The position of the last event of a call that was seen; `None` once the store is closed.
     last: watch::Sender<Option<Position>>,
-    /// Whoever holds it looks, for all who wait.
+    /// How many bytes of other events stood after it at the last look.
+    foreign_bytes: AtomicU64,
+    /// Held by the task that looks, for all that wait.
     looking: Mutex<Looking>,
 }
 
 struct Looking {
-    /// The last event of all, as of the last look.
+    /// The last event of all, as of the last look. All events of calls up to here are known.
     end: Option<eventstore::Position>,
-    /// Up to here all events of calls are known.
-    seen: Option<eventstore::Position>,
     pause: Duration,
 }
 
@@ -39,6 +41,7 @@ impl Tail {
     pub(crate) fn new() -> Self {
         Self {
             last: watch::Sender::new(Some(Position::START)),
+            foreign_bytes: AtomicU64::new(0),
             looking: Mutex::new(Looking::new()),
         }
     }
@@ -58,11 +61,21 @@ impl Tail {
         self.last.send_replace(None);
     }
 
-    /// The position of the last event of a call, as of now.
+    /// The position of the last event of a call, as of now: one read of one event. Only where a lot of foreign events
+    /// follow that event, the last look helps to keep the server from reading all of them again.
     pub(crate) async fn position(&self, link: &Link) -> Result<Position, StoreError> {
-        let mut looking = self.looking.lock().await;
-        self.look(link, &mut looking).await?;
-        self.last.borrow().ok_or_else(closed)
+        let known = self.last.borrow().ok_or_else(closed)?;
+        if self.foreign_bytes.load(Ordering::Relaxed) > FAR_BYTES {
+            self.look(link, &mut *self.looking.lock().await).await?;
+            return self.last.borrow().ok_or_else(closed);
+        }
+        let end = end(link, Only::Calls).await?;
+        let position = end.map_or(Position::START, |end| Position(end.commit));
+        if position < known {
+            self.begin_anew(&mut *self.looking.lock().await);
+        }
+        self.saw(position);
+        Ok(position)
     }
 
     /// Waits until there is an event of a call past that position.
@@ -98,14 +111,7 @@ impl Tail {
         if end < looking.end {
             self.begin_anew(looking);
         }
-        if end != looking.end
-            && let Err(error) = self.look_on(link, looking, end).await
-        {
-            // One that has grown past its former end since has other places, and refuses ours.
-            if !matches!(error, StoreError::Refused(_)) {
-                return Err(error);
-            }
-            self.begin_anew(looking);
+        if end != looking.end {
             self.look_on(link, looking, end).await?;
         }
         let quiet = *self.last.borrow() == before;
@@ -117,7 +123,7 @@ impl Tail {
         Ok(())
     }
 
-    /// A cluster that was brought back from a backup ends earlier than it did.
+    /// A cluster that was restored from a backup ends earlier than it did. The next look finds where it ends.
     fn begin_anew(&self, looking: &mut Looking) {
         *looking = Looking::new();
         self.last.send_if_modified(|last| {
@@ -126,38 +132,51 @@ impl Tail {
         });
     }
 
-    /// There is more than there was, ours or not: looks until that end.
+    /// The log has grown: finds the last event of a call in it. At most two reads of at most two events, however much
+    /// was written, and the server passes over each foreign event at most twice.
     async fn look_on(
         &self,
         link: &Link,
         looking: &mut Looking,
         end: Option<eventstore::Position>,
     ) -> Result<(), StoreError> {
-        while let Some(seen) = looking.seen {
-            let stretch = Stretch {
-                from: StreamPosition::Position(seen),
-                only: Only::Calls,
-                way: Way::Forwards,
-                most: WINDOW,
-            };
-            let read = of_all(link, link.long_time(), stretch).await?;
-            let last = read.last().map(place);
-            if let Some(last) = last {
-                self.saw(Position(last.commit));
-            }
-            if read.len() < WINDOW {
-                break;
-            }
-            looking.seen = last;
-        }
-        if looking.seen.is_none()
+        if self.new_calls_events(link, looking).await?
             && let Some(last) = self::end(link, Only::Calls).await?
         {
             self.saw(Position(last.commit));
         }
-        looking.seen = looking.seen.max(end);
         looking.end = end;
+        let last = self.last.borrow().unwrap_or_default();
+        let foreign = end.map_or(0, |end| end.commit.saturating_sub(last.0));
+        self.foreign_bytes.store(foreign, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether an event of a call stands after the end of the last look, or may.
+    async fn new_calls_events(
+        &self,
+        link: &Link,
+        looking: &mut Looking,
+    ) -> Result<bool, StoreError> {
+        let Some(seen) = looking.end else {
+            return Ok(true);
+        };
+        let after = Stretch {
+            from: StreamPosition::Position(seen),
+            only: Only::Calls,
+            way: Way::Forwards,
+            // The first may be the event at that position.
+            most: 2,
+        };
+        match of_all(link, link.long_time(), after).await {
+            Ok(read) => Ok(read.iter().any(|event| place(event) > seen)),
+            // A log that has grown past its former end since it was restored has other positions.
+            Err(StoreError::Refused(_)) => {
+                self.begin_anew(looking);
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -165,7 +184,6 @@ impl Looking {
     fn new() -> Self {
         Self {
             end: None,
-            seen: None,
             pause: SHORTEST,
         }
     }

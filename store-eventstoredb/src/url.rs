@@ -103,6 +103,18 @@ impl ConnectionString {
         self.settings.is_dns_discovery_enabled() || self.settings.hosts().len() > 1
     }
 
+    /// The nodes that are named, for messages.
+    pub(crate) fn nodes(&self) -> String {
+        let hosts = self.settings.hosts().iter();
+        let names: Vec<_> = hosts
+            .map(|host| format!("{}:{}", host.host, host.port))
+            .collect();
+        match &names[..] {
+            [node] => node.clone(),
+            nodes => format!("one of {}", nodes.join(", ")),
+        }
+    }
+
     /// The ports of the nodes that are named.
     pub(crate) fn ports(&self) -> BTreeSet<u16> {
         let hosts = self.settings.hosts().iter();

@@ -1,10 +1,13 @@
 //! The real program, run as its users run it.
 
+use serde_json::Value;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The built program. Cargo builds it once if this test runs alone; within the whole suite it is there already.
 pub fn kaigi() -> &'static Path {
@@ -127,6 +130,134 @@ impl Run {
     }
 }
 
+/// A run of the program that goes on while the test watches it.
+pub struct Started {
+    child: Child,
+    out: Stream,
+    err: Stream,
+    writer: JoinHandle<()>,
+}
+
+impl Run {
+    /// Starts it with its whole input, and reads what it prints.
+    pub fn begin(self) -> Started {
+        let input = self.input.clone();
+        let mut child = self.start();
+        let mut stdin = child.stdin.take().expect("standard input is piped");
+        let out = Stream::of(child.stdout.take().expect("standard output is piped"));
+        let err = Stream::of(child.stderr.take().expect("standard error is piped"));
+        // A program that was interrupted closes its input unread.
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        Started {
+            child,
+            out,
+            err,
+            writer,
+        }
+    }
+}
+
+impl Started {
+    /// Waits until it has printed that many lines.
+    pub fn wait_for_lines(&self, lines: usize) {
+        let what = format!("{lines} lines");
+        self.out
+            .wait_until(&what, |text| text.lines().count() >= lines);
+    }
+
+    /// Waits until it has printed that to standard error.
+    pub fn wait_until_told(&self, wanted: &str) {
+        self.wait_until_told_again(wanted, 0);
+    }
+
+    /// Waits until it has printed that to standard error more than `times` times.
+    pub fn wait_until_told_again(&self, wanted: &str, times: usize) {
+        let again = |text: &str| text.matches(wanted).count() > times;
+        self.err.wait_until(wanted, again);
+    }
+
+    /// How often it has printed that to standard error so far.
+    pub fn times_told(&self, wanted: &str) -> usize {
+        let printed = self.err.printed.0.lock().expect("no reader panics");
+        printed.text.matches(wanted).count()
+    }
+
+    /// Interrupts it, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> Ran {
+        let status = self.child.wait().expect("the program ends");
+        self.writer.join().expect("writing does not panic");
+        Ran {
+            code: status.code(),
+            out: self.out.to_its_end(),
+            err: self.err.to_its_end(),
+        }
+    }
+}
+
+/// What a program has printed so far.
+struct Stream {
+    printed: Arc<(Mutex<Printed>, Condvar)>,
+    reader: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Printed {
+    text: String,
+    ended: bool,
+}
+
+/// How long a line that must come is waited for, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+impl Stream {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let printed = Arc::default();
+        let reader = std::thread::spawn({
+            let printed = Arc::clone(&printed);
+            move || read_to_its_end(pipe, &printed)
+        });
+        Self { printed, reader }
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let (printed, grown) = &*self.printed;
+        let printed = printed.lock().expect("no reader panics");
+        let waits = |printed: &mut Printed| !is_so(&printed.text) && !printed.ended;
+        let waited = grown.wait_timeout_while(printed, PATIENCE, waits);
+        let (printed, _) = waited.expect("no reader panics");
+        assert!(is_so(&printed.text), "never {what}: {}", printed.text);
+    }
+
+    fn to_its_end(self) -> String {
+        self.reader.join().expect("reading does not panic");
+        let mut printed = self.printed.0.lock().expect("no reader panics");
+        std::mem::take(&mut printed.text)
+    }
+}
+
+fn read_to_its_end(pipe: impl Read, (printed, grown): &(Mutex<Printed>, Condvar)) {
+    let mut lines = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|read| read > 0)
+    {
+        let mut printed = printed.lock().expect("no reader panics");
+        printed.text.push_str(&String::from_utf8_lossy(&line));
+        grown.notify_all();
+        line.clear();
+    }
+    printed.lock().expect("no reader panics").ended = true;
+    grown.notify_all();
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {
@@ -146,12 +277,30 @@ impl Ran {
     }
 
     /// The output as one JSON value.
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
+    /// The answers of a run: the line, whether it was accepted, and the rejection. The rest differs from run to run.
+    pub fn decisions(&self) -> Vec<(Value, Value, Value)> {
+        let answers = self.lines().into_iter();
+        let of =
+            |answer: Value| ["line", "accepted", "rejection"].map(|field| answer[field].clone());
+        answers.map(|answer| of(answer).into()).collect()
+    }
+
+    /// Fails the test at the first answer whose decision differs, or if there is one too many or too few.
+    #[track_caller]
+    pub fn decides_as(&self, expected: &Self) {
+        let (decisions, expected) = (self.decisions(), expected.decisions());
+        for (decided, expected) in decisions.iter().zip(&expected) {
+            assert_eq!(decided, expected);
+        }
+        assert_eq!(decisions.len(), expected.len(), "{}", self.err);
+    }
+
     /// The output as one JSON value a line.
-    pub fn lines(&self) -> Vec<serde_json::Value> {
+    pub fn lines(&self) -> Vec<Value> {
         let line = |line| {
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{self:#?}"))
         };

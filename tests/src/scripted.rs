@@ -1,6 +1,7 @@
 //! A service that says what a test wrote down for it, and breaks off where the test wants it to: for what no healthy
 //! service does.
 
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +33,7 @@ impl Asked {
     }
 
     /// The lines of the body.
-    pub fn lines(&self) -> Vec<serde_json::Value> {
+    pub fn lines(&self) -> Vec<Value> {
         let line = |line| serde_json::from_str(line).expect("the client sends JSON");
         self.body.lines().map(line).collect()
     }
@@ -41,20 +42,7 @@ impl Asked {
 impl Scripted {
     /// Answers each request with those bytes, and closes the connection then, whatever was promised in them.
     pub fn new(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("a listener has an address");
-        let asked = Arc::default();
-        let (answer, seen) = (Arc::new(answer), Arc::clone(&asked));
-        std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
-                std::thread::spawn(move || converse(connection, &*answer, &seen));
-            }
-        });
-        Self {
-            url: format!("http://{address}"),
-            asked,
-        }
+        Self::listening(move |connection, seen| converse(connection, &answer, seen))
     }
 
     /// Answers one request after the other as it is written down; what comes after the last gets the last again.
@@ -67,6 +55,31 @@ impl Scripted {
             *turn += 1;
             answer
         })
+    }
+
+    /// Answers each line of a request as soon as it comes, as a service does with a stream of commands.
+    pub fn by_line(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
+        let answer = Arc::new(answer);
+        Self::listening(move |connection, asked| {
+            let _ = converse_by_line(connection, &*answer, asked);
+        })
+    }
+
+    fn listening(converse: impl Fn(TcpStream, &Mutex<Vec<Asked>>) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let (converse, seen) = (Arc::new(converse), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let (converse, seen) = (Arc::clone(&converse), Arc::clone(&seen));
+                std::thread::spawn(move || converse(connection, &seen));
+            }
+        });
+        Self {
+            url: format!("http://{address}"),
+            asked,
+        }
     }
 
     /// What it was asked so far.
@@ -96,7 +109,47 @@ fn converse(
     let _ = connection.write_all(&answer);
 }
 
+/// Ends with the request, or when the client goes away.
+fn converse_by_line(
+    mut connection: TcpStream,
+    answer: &dyn Fn(&Value) -> Value,
+    seen: &Mutex<Vec<Asked>>,
+) -> Option<()> {
+    let mut reader = BufReader::new(connection.try_clone().ok()?);
+    let asked = head(&mut reader)?;
+    seen.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(asked);
+    let head = "HTTP/1.1 200 -\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+    connection.write_all(head.as_bytes()).ok()?;
+    // The program sends whole lines in each chunk.
+    while let Some(piece) = chunk(&mut reader)? {
+        for line in piece
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let answer = format!("{}\n", answer(&serde_json::from_slice(line).ok()?));
+            let sent = format!("{:x}\r\n{answer}\r\n", answer.len());
+            connection.write_all(sent.as_bytes()).ok()?;
+        }
+    }
+    connection.write_all(b"0\r\n\r\n").ok()
+}
+
 fn read(reader: &mut impl BufRead) -> Option<Asked> {
+    let mut asked = head(reader)?;
+    let body = if asked.header("transfer-encoding").is_some() {
+        chunks(reader)?
+    } else {
+        let length = asked.header("content-length").map_or(Ok(0), str::parse);
+        taken(reader, length.ok()?)?
+    };
+    asked.body = String::from_utf8(body).ok()?;
+    Some(asked)
+}
+
+/// The request without its body.
+fn head(reader: &mut impl BufRead) -> Option<Asked> {
     let first = line(reader)?;
     let mut asked = Asked {
         path: first.split(' ').nth(1)?.to_owned(),
@@ -106,13 +159,6 @@ fn read(reader: &mut impl BufRead) -> Option<Asked> {
         let header = (name.to_lowercase(), value.to_owned());
         asked.headers.push(header);
     }
-    let body = if asked.header("transfer-encoding").is_some() {
-        chunks(reader)?
-    } else {
-        let length = asked.header("content-length").map_or(Ok(0), str::parse);
-        taken(reader, length.ok()?)?
-    };
-    asked.body = String::from_utf8(body).ok()?;
     Some(asked)
 }
 
@@ -130,14 +176,18 @@ fn taken(reader: &mut impl Read, length: usize) -> Option<Vec<u8>> {
 
 fn chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut body = Vec::new();
-    loop {
-        let length = usize::from_str_radix(&line(reader)?, 16).ok()?;
-        body.extend(taken(reader, length)?);
-        line(reader)?;
-        if length == 0 {
-            return Some(body);
-        }
+    while let Some(piece) = chunk(reader)? {
+        body.extend(piece);
     }
+    Some(body)
+}
+
+/// The next piece of a body, or that it has ended; `None` if the client went away.
+fn chunk(reader: &mut impl BufRead) -> Option<Option<Vec<u8>>> {
+    let length = usize::from_str_radix(&line(reader)?, 16).ok()?;
+    let piece = taken(reader, length)?;
+    line(reader)?;
+    Some((length > 0).then_some(piece))
 }
 
 /// A whole answer.

@@ -800,3 +800,46 @@ fn completions_and_help_are_there_for_every_command() {
         assert!(help.contains("Usage: kaigi"), "{help}");
     }
 }
+
+/// The variables that the help of a command names.
+fn variables(help: &[&str]) -> Vec<String> {
+    let help = bare(help).run().ended_with(0).out;
+    let named = help.split("[env: ").skip(1);
+    let ends = |char: char| !char.is_ascii_uppercase() && char != '_';
+    named
+        .map(|text| text.split(ends).next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let home = tempdir().unwrap();
+    let asked = |args: &[&str]| bare(args).env("XDG_DATA_HOME", home.path());
+    let named = variables(&["serve", "--help"]);
+    assert!(named.len() > 20, "{named:?}");
+    let config = ["serve", "--print-config"];
+    let expected = asked(&config).run().ended_with(0).out;
+    for name in named {
+        let shown = asked(&config).env(&name, "").run().ended_with(0);
+        assert_eq!(shown.out, expected, "{name}");
+    }
+    let connect = ["call", "c1", "connect-call", "--agent", "agent:ana"];
+    let connected = asked(&connect).env("KAIGI_STORE", "").run();
+    let _ = connected.ended_with(0);
+    let create = ["keys", "create", "--name", "board", "--role", "reader"];
+    let _ = asked(&create).env("KAIGI_KEYS", "").run().ended_with(0);
+    assert!(home.path().join("kaigi/keys.json").is_file());
+    for (name, args) in [
+        ("KAIGI_STORE", &["show", "call", "c1"][..]),
+        ("KAIGI_SERVER", &["show", "call", "c1"]),
+        ("KAIGI_KEY", &["show", "call", "c1"]),
+        ("KAIGI_KEYS", &["keys", "list"]),
+    ] {
+        let expected = asked(args).run().ended_with(0).out;
+        let shown = asked(args).env(name, "").run().ended_with(0);
+        assert_eq!(shown.out, expected, "{name}");
+    }
+    // A variable that is not empty still counts.
+    let elsewhere = asked(&["show", "call", "c1"]).env("KAIGI_STORE", "memory:");
+    let _ = elsewhere.run().ended_with(4);
+}

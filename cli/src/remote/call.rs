@@ -4,7 +4,6 @@ use crate::args::{OneCall, Output};
 use crate::exit::Exit;
 use crate::one_call;
 use crate::output::{Console, json_line, plain};
-use anyhow::anyhow;
 use client::{Client, ClientError, Problem};
 use domain::json::write_command;
 use domain::{CommandId, Request};
@@ -44,12 +43,12 @@ fn refusal(problem: &Problem) -> Option<(Exit, &Problem)> {
 }
 
 fn not_decided(error: ClientError, id: CommandId) -> anyhow::Error {
-    let again = error.is_passing().then(|| {
-        format!("whether the command was accepted is not known; send it again with --id {id} to learn it")
-    });
-    match again {
-        Some(again) => anyhow!(error).context(again),
-        None => error.into(),
+    let is_passing = error.is_passing();
+    let error = anyhow::Error::from(error);
+    if is_passing {
+        error.context(one_call::how_to_learn(id))
+    } else {
+        error
     }
 }
 

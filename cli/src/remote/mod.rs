@@ -1,6 +1,8 @@
 //! `--server`: the program as a client of a running service, for stores that only one process can have.
 
 pub mod call;
+mod patience;
+mod queue;
 pub mod run;
 pub mod show;
 pub mod subscription;

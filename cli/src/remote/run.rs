@@ -1,23 +1,29 @@
-//! `kaigi run` through a service: lines go out while answers come in, and what was not answered when a connection
-//! breaks is sent again. Every command has an id, so that nothing is applied twice.
+//! `kaigi run` through a service: lines go out while answers come in. What was not answered when a connection broke, and
+//! what the service did not decide, is sent again. Every command has an id, so that nothing is applied twice.
+//!
+//! A command is sent once the one before it of its call is decided. Were two of them under way, the first could be refused
+//! and the second accepted before the connection breaks; the first, sent again, would be judged by what the second did.
 
+use super::patience::Patience;
+use super::queue::Queue;
 use super::under_way::{Request, has_room, send};
 use crate::exit::Exit;
 use crate::lines::Lines;
-use crate::run::{Stopped, Tally};
+use crate::run::{News, Stopped, Tally};
+use crate::waiting::{Waiting, ticks};
 use bytes::{Bytes, BytesMut};
-use client::{Client, ClientError, Patience, Waits};
+use client::{Client, ClientError};
 use domain::json::{parse_command, write_command};
 use domain::{CallId, CommandId};
 use serde::Deserialize;
 use serde_json::json;
 use server::commands::lines::Line;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, Interval, sleep_until};
 use uuid::Uuid;
 
 /// How many lines are in flight at most.
@@ -29,27 +35,12 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// How long the input may pause before the request is ended in good order; the next line begins another.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a service that answered before is waited for: about as long as a restart of it on a large store may take.
-const THROUGH_A_RESTART: Patience = Patience {
-    attempts: 15,
-    first_wait: Duration::from_millis(200),
-    longest_wait: Duration::from_secs(10),
-};
-
 /// A line on its way.
 enum Entry {
+    /// It was not sent, or not decided.
     Command(Command),
-    /// It is not sent, and answered when its turn comes.
-    Answered(String, Unsent),
-}
-
-/// Why a line is not sent.
-#[derive(Clone, Copy)]
-enum Unsent {
-    Malformed,
-    /// An earlier command of its call was not decided.
-    Undecided,
-    Unreadable,
+    /// It is written when its turn comes.
+    Answered(Answered),
 }
 
 /// A command, and the line it stands on.
@@ -58,6 +49,24 @@ struct Command {
     call: CallId,
     id: CommandId,
     json: String,
+    was_sent: bool,
+}
+
+/// An answer, ready to be written.
+struct Answered {
+    line: u64,
+    text: String,
+    came_to: CameTo,
+}
+
+/// What a line came to.
+#[derive(Clone, Copy)]
+enum CameTo {
+    Accepted,
+    Refused,
+    Undecided(Exit),
+    Malformed,
+    Unreadable,
 }
 
 /// What matters of an answer.
@@ -66,45 +75,52 @@ struct Answer {
     accepted: Option<bool>,
     id: Option<Uuid>,
     error: Option<String>,
+    code: Option<String>,
 }
 
-/// Sends the commands of the input and writes the answers as they come, in order. Tells how the program must end, and
-/// what became of it all.
+/// Sends the commands of the input and writes the answers as they come, in order. What is not decided is sent again until
+/// nothing was decided for as long as `patience` says. Returns how the program must end, and the tally.
 pub async fn run(
     client: Client,
+    patience: Duration,
     input: Box<dyn BufRead + Send>,
     output: &mut impl Write,
-    progress: impl FnMut(&Tally),
+    news: impl FnMut(News<'_>),
 ) -> anyhow::Result<(Exit, Tally)> {
     let (entries, input_lines) = mpsc::channel(256);
     // Not joined: one that waits for its input must not keep an interrupted program.
     std::thread::spawn(move || read(input, &entries));
     let mut sending = Sending {
-        waits: client.patience().waits(),
         client,
         output,
-        progress,
+        news,
         input: input_lines,
         has_more: true,
         waiting: VecDeque::new(),
-        undecided: HashSet::new(),
+        written: 0,
+        queue: Queue::default(),
+        undecided: HashMap::new(),
         interrupt: Interrupt::Awaited(Box::pin(interrupted())),
+        patience: Patience::of(patience),
+        ticks: ticks(),
         tally: Tally::default(),
     };
     let ended = sending.send_all().await;
     let told = match ended {
-        Ok(()) => sending.give_up("it was interrupted"),
+        Ok(()) => sending.give_up("interrupted before it was decided; send it again with this id"),
         Err(Ending::Output(error)) => Err(error),
-        Err(Ending::Service(error)) if error.is_passing() => {
-            eprintln!("kaigi: {error}");
-            sending.tally.stopped = Some(Stopped::ByStore);
-            sending.give_up(&error.to_string())
-        }
-        Err(Ending::Service(error)) => {
-            // What was answered before is the user's.
-            let _ = sending.output.flush();
-            return Err(error.into());
-        }
+        Err(Ending::Failed(failed)) => match failed.into_final() {
+            Ok(why) => {
+                eprintln!("kaigi: {why}");
+                sending.tally.stopped = Some(Stopped::ByStore);
+                sending.give_up(&why)
+            }
+            Err(error) => {
+                // The answers that came are the user's.
+                let _ = sending.write_what_was_decided(&error.to_string());
+                return Err(error.into());
+            }
+        },
     };
     if let Err(error) = told {
         sending.tally.stopped = Some(Stopped::ByOutput(error.to_string()));
@@ -129,8 +145,41 @@ fn exit_of(tally: &Tally) -> Exit {
 
 /// Why not all was sent.
 enum Ending {
-    Service(ClientError),
+    Failed(Failed),
     Output(io::Error),
+}
+
+/// Why a request did not bring an answer to each of its lines.
+enum Failed {
+    /// The service cannot be reached, or answers with a problem.
+    Service(ClientError),
+    /// The service answered that it did not decide a command: what it said.
+    Undecided(String),
+}
+
+impl Failed {
+    fn is_passing(&self) -> bool {
+        match self {
+            Failed::Service(error) => error.is_passing(),
+            Failed::Undecided(_) => true,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Failed::Service(error) => error.retry_after(),
+            Failed::Undecided(_) => None,
+        }
+    }
+
+    /// What to say of the commands that were left, or the error that another request would meet, too.
+    fn into_final(self) -> Result<String, ClientError> {
+        match self {
+            Failed::Service(error) if error.is_passing() => Ok(error.to_string()),
+            Failed::Service(error) => Err(error),
+            Failed::Undecided(said) => Ok(said),
+        }
+    }
 }
 
 impl From<io::Error> for Ending {
@@ -141,7 +190,7 @@ impl From<io::Error> for Ending {
 
 impl From<ClientError> for Ending {
     fn from(error: ClientError) -> Self {
-        Ending::Service(error)
+        Ending::Failed(Failed::Service(error))
     }
 }
 
@@ -175,137 +224,248 @@ async fn interrupted() {
 
 struct Sending<'o, W, P> {
     client: Client,
-    waits: Waits,
     output: &'o mut W,
-    progress: P,
+    news: P,
     input: mpsc::Receiver<Entry>,
     /// The input may have more lines.
     has_more: bool,
-    /// What was read and is not answered, in the order of the input.
+    /// What was read and whose answer is not written, in the order of the input.
     waiting: VecDeque<Entry>,
-    /// Calls with a command that was not decided: what follows it must not be judged as if it had never been sent.
-    undecided: HashSet<CallId>,
+    /// How many entries left `waiting`, so that an entry has a number that does not change.
+    written: u64,
+    queue: Queue,
+    /// Calls with a command that stays undecided, and how that ends the program: what follows it must not be judged as if
+    /// it had never been sent.
+    undecided: HashMap<CallId, Exit>,
     interrupt: Interrupt,
+    patience: Patience,
+    ticks: Interval,
     tally: Tally,
 }
 
-impl<W: Write, P: FnMut(&Tally)> Sending<'_, W, P> {
+/// Waits until that time; without one, as long as anything else takes.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+impl<W: Write, P: FnMut(News<'_>)> Sending<'_, W, P> {
     /// One request after the other, until there is nothing to send.
     async fn send_all(&mut self) -> Result<(), Ending> {
         while self.wait_for_a_command().await? {
-            match self.exchange().await {
-                Err(Ending::Service(error)) => self.wait_after(error).await?,
+            let exchanged = self.exchange().await;
+            self.queue.take_back();
+            match exchanged {
+                Err(Ending::Failed(failed)) => self.wait_after(failed).await?,
                 ended => ended?,
             }
         }
         Ok(())
     }
 
-    async fn wait_after(&mut self, error: ClientError) -> Result<(), Ending> {
-        let Some(wait) = self.waits.next(&error) else {
-            return Err(error.into());
-        };
+    /// Waits before the next request, if there may be one.
+    async fn wait_after(&mut self, failed: Failed) -> Result<(), Ending> {
+        if !failed.is_passing() || self.patience.is_over() {
+            return Err(Ending::Failed(failed));
+        }
         self.output.flush()?;
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = self.interrupt.comes() => self.stop(0),
+        let next = self.patience.next_attempt(failed.retry_after());
+        while Instant::now() < next && !self.interrupt.came() {
+            let waiting = self.waiting_after(&failed);
+            (self.news)(News::Waiting(waiting));
+            tokio::select! {
+                () = sleep_until(next) => {}
+                _ = self.ticks.tick() => {}
+                () = self.interrupt.comes() => self.stop(),
+            }
         }
         Ok(())
     }
 
-    /// Reads no more, and lets go of what was not sent.
-    fn stop(&mut self, sent: usize) {
+    fn waiting_after(&self, failed: &Failed) -> Waiting {
+        let Patience { since, limit, .. } = self.patience;
+        match failed {
+            Failed::Service(error) => Waiting::for_service(error, since, limit),
+            Failed::Undecided(said) => Waiting::for_decision(said, since, limit),
+        }
+    }
+
+    /// Reports the wait for commands that have to be sent again, if there are any.
+    fn report_wait(&mut self) {
+        if !self.queue.retried.is_empty() {
+            let Patience { since, limit, .. } = self.patience;
+            let waiting = Waiting::for_decision(&self.queue.said, since, limit);
+            (self.news)(News::Waiting(waiting));
+        }
+    }
+
+    /// Sends again what was not decided, unless patience is over.
+    fn send_again(&mut self) -> Result<(), Ending> {
+        if self.patience.is_over() {
+            let said = std::mem::take(&mut self.queue.said);
+            return Err(Ending::Failed(Failed::Undecided(said)));
+        }
+        self.report_wait();
+        self.queue.send_again();
+        Ok(())
+    }
+
+    /// Reads no more, and drops the lines at the end that were never sent.
+    fn stop(&mut self) {
         self.tally.stopped = Some(Stopped::ByUser);
         self.has_more = false;
         self.input.close();
-        self.waiting.truncate(sent);
+        let last_sent = self.waiting.iter().rposition(Entry::was_sent);
+        self.waiting.truncate(last_sent.map_or(0, |last| last + 1));
     }
 
     /// Whether there is a command to send; what needs no service is answered meanwhile.
     async fn wait_for_a_command(&mut self) -> Result<bool, Ending> {
         loop {
-            self.answer_unsent(&mut 0)?;
+            self.write_answered()?;
             if self.interrupt.came() {
                 return Ok(false);
             }
-            if !self.waiting.is_empty() {
+            if !self.queue.ready.is_empty() {
                 return Ok(true);
             }
             self.output.flush()?;
+            let is_idle = self.waiting.is_empty();
+            // Nothing is lost with what is dropped: an entry stays in its channel until it is received.
             tokio::select! {
-                entry = self.input.recv() => match entry {
-                    Some(entry) => self.waiting.push_back(entry),
+                () = reached(self.queue.retried_at) => self.send_again()?,
+                entry = self.input.recv(), if is_idle => match entry {
+                    Some(entry) => {
+                        self.patience.begin_anew();
+                        self.admit(entry);
+                    }
                     None => return Ok(false),
                 },
-                () = self.interrupt.comes() => self.stop(0),
+                () = self.interrupt.comes() => self.stop(),
+                _ = self.ticks.tick() => self.report_wait(),
             }
         }
     }
 
-    /// One request: what waits, and what is read meanwhile, until the input ends or pauses and all is answered.
+    /// One request: what can be sent, and what is read meanwhile, until the input ends or pauses and all is answered.
     async fn exchange(&mut self) -> Result<(), Ending> {
         let mut request = Request::begin(&self.client);
-        // How many of those that wait are in this request.
-        let mut sent = 0;
         let mut paused = false;
         loop {
-            self.answer_unsent(&mut sent)?;
+            self.write_answered()?;
             if request.answers.is_empty() {
                 self.output.flush()?;
             }
-            let unsent = sent < self.waiting.len();
-            if !unsent && (paused || !self.has_more) {
+            let is_last = self.queue.is_sent() && (paused || !self.has_more);
+            if is_last || self.interrupt.came() {
                 request.end();
-                if self.waiting.is_empty() {
-                    request.ended().await;
-                    return Ok(());
-                }
             }
-            let reads = self.has_more && !paused && self.waiting.len() < IN_FLIGHT;
-            tokio::select! {
-                biased;
-                answer = request.answers.recv() => match answer {
-                    Some(answer) => self.take(&answer?, &mut sent)?,
-                    None => return Err(self.broken_off("it ended before every line was answered").into()),
-                },
-                () = has_room(request.pieces.as_ref()), if unsent => {
-                    let piece = self.piece(&mut sent);
-                    // One that takes no more says why in its answers.
-                    let _ = send(request.pieces.as_ref(), piece).await;
-                }
-                entry = self.input.recv(), if reads => match entry {
-                    Some(entry) => self.waiting.push_back(entry),
-                    None => self.has_more = false,
-                },
-                () = self.interrupt.comes() => self.stop(sent),
-                () = sleep(PAUSE), if self.waiting.is_empty() && reads => paused = true,
+            if request.pieces.is_none() && self.queue.awaited.is_empty() {
+                request.ended().await;
+                return Ok(());
             }
+            self.step(&mut request, &mut paused).await?;
         }
     }
 
-    /// The next lines that were not sent, together.
-    fn piece(&mut self, sent: &mut usize) -> Bytes {
+    /// The next thing that happens. Nothing is lost with what `select!` drops: answers and entries stay in their channels
+    /// until they are received, room for a piece is only waited for, and the rest is waited for anew.
+    async fn step(&mut self, request: &mut Request, paused: &mut bool) -> Result<(), Ending> {
+        let sends = !self.queue.ready.is_empty() && !self.interrupt.came();
+        let reads = self.has_more && !*paused && self.waiting.len() < IN_FLIGHT;
+        let idle_until = self.patience.since + PAUSE;
+        tokio::select! {
+            biased;
+            answer = request.answers.recv() => match answer {
+                Some(answer) => self.take(&answer?)?,
+                None => return Err(self.broken_off("it ended before every line was answered").into()),
+            },
+            () = has_room(request.pieces.as_ref()), if sends => {
+                let piece = self.piece();
+                // One that takes no more says why in its answers.
+                let _ = send(request.pieces.as_ref(), piece).await;
+            }
+            entry = self.input.recv(), if reads => match entry {
+                Some(entry) => self.admit(entry),
+                None => self.has_more = false,
+            },
+            () = self.interrupt.comes() => self.stop(),
+            () = reached(self.queue.retried_at) => self.send_again()?,
+            _ = self.ticks.tick() => self.report_wait(),
+            () = sleep_until(idle_until), if self.waiting.is_empty() && reads => *paused = true,
+        }
+        Ok(())
+    }
+
+    /// The number of the entry that is read next.
+    fn end(&self) -> u64 {
+        self.written + self.waiting.len() as u64
+    }
+
+    /// Where the entry of that number stands among those that wait, unless its answer was written.
+    fn place_of(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.written)?).ok()
+    }
+
+    fn command(&mut self, number: u64) -> Option<&mut Command> {
+        let at = self.place_of(number)?;
+        match self.waiting.get_mut(at)? {
+            Entry::Command(command) => Some(command),
+            Entry::Answered(_) => None,
+        }
+    }
+
+    /// Takes a line that was read.
+    fn admit(&mut self, entry: Entry) {
+        let number = self.end();
+        let call = match &entry {
+            Entry::Command(command) => Some(command.call.clone()),
+            Entry::Answered(_) => None,
+        };
+        self.waiting.push_back(entry);
+        let Some(call) = call else { return };
+        match self.undecided.get(&call) {
+            Some(exit) => self.hold_back(number, *exit),
+            None => self.queue.add(&call, number),
+        }
+    }
+
+    /// Answers a command without sending it, because an earlier one of its call stays undecided.
+    fn hold_back(&mut self, number: u64, exit: Exit) {
+        let why = "an earlier command of this call was not decided; send both again";
+        if let Some(command) = self.command(number) {
+            let answered = command.undecided(why, exit);
+            self.answer(number, answered);
+        }
+    }
+
+    fn answer(&mut self, number: u64, answered: Answered) {
+        let at = self.place_of(number);
+        if let Some(entry) = at.and_then(|at| self.waiting.get_mut(at)) {
+            *entry = Entry::Answered(answered);
+        }
+    }
+
+    /// The next commands, together.
+    fn piece(&mut self) -> Bytes {
         let mut piece = BytesMut::new();
         while piece.len() < PIECE_BYTES
-            && let Some(entry) = self.waiting.get_mut(*sent)
+            && let Some(number) = self.queue.ready.pop_front()
         {
-            *sent += 1;
-            let Entry::Command(command) = entry else {
-                continue;
-            };
-            if self.undecided.contains(&command.call) {
-                let why = "an earlier command of this call was not decided; send both again";
-                *entry = Entry::Answered(command.undecided(why), Unsent::Undecided);
-                continue;
+            if let Some(command) = self.command(number) {
+                command.was_sent = true;
+                piece.extend_from_slice(command.json.as_bytes());
+                piece.extend_from_slice(b"\n");
+                self.queue.awaited.push_back(number);
             }
-            piece.extend_from_slice(command.json.as_bytes());
-            piece.extend_from_slice(b"\n");
         }
         piece.freeze()
     }
 
-    /// Writes the answer of the first line that waits.
-    fn take(&mut self, text: &str, sent: &mut usize) -> Result<(), Ending> {
+    /// Takes the answer to the first line that awaits one.
+    fn take(&mut self, text: &str) -> Result<(), Ending> {
         let answer: Result<Answer, _> = serde_json::from_str(text);
         let (Ok(answer), Some(said)) = (answer, behind_its_line(text)) else {
             return Err(self.not_understood("an answer that is none").into());
@@ -315,61 +475,90 @@ impl<W: Write, P: FnMut(&Tally)> Sending<'_, W, P> {
             let why = answer.error.unwrap_or_default();
             return Err(self.broken_off(&why).into());
         };
-        let command = match self.waiting.pop_front() {
-            Some(Entry::Command(command)) if command.id.0 == id => command,
-            _ => return Err(self.not_understood("answers in another order").into()),
+        let number = self.queue.awaited.front().copied();
+        let Some(number) = number.filter(|number| self.is_command(*number, id)) else {
+            return Err(self.not_understood("answers in another order").into());
         };
-        *sent = sent.saturating_sub(1);
-        self.waits = THROUGH_A_RESTART.waits();
-        match answer.accepted {
-            Some(true) => self.tally.accepted += 1,
-            Some(false) => self.tally.refused += 1,
-            None => self.not_decided(&command),
+        self.queue.awaited.pop_front();
+        match answer.came_to(self.patience.never_retries()) {
+            Some(came_to) => self.settle(number, said, came_to),
+            None => self.retry(number, answer.error.unwrap_or_default()),
         }
-        writeln!(self.output, "{{\"line\":{}{said}", command.line)?;
-        self.answered();
         Ok(())
     }
 
-    fn answered(&mut self) {
-        self.tally.lines += 1;
-        (self.progress)(&self.tally);
+    fn is_command(&mut self, number: u64, id: Uuid) -> bool {
+        self.command(number)
+            .is_some_and(|command| command.id.0 == id)
     }
 
-    fn not_decided(&mut self, command: &Command) {
-        self.undecided.insert(command.call.clone());
-        self.tally.undecided += 1;
-        self.tally.first_undecided = self.tally.first_undecided.or(Some(command.line));
-        self.tally.undecided_as = Some(Exit::TryAgain);
+    /// Puts the answer in the command's place, and goes on with its call.
+    fn settle(&mut self, number: u64, said: &str, came_to: CameTo) {
+        let Some(command) = self.command(number) else {
+            return;
+        };
+        let (line, call) = (command.line, command.call.clone());
+        let text = format!("{{\"line\":{line}{said}\n");
+        self.answer(
+            number,
+            Answered {
+                line,
+                text,
+                came_to,
+            },
+        );
+        self.patience.begin_anew();
+        match came_to {
+            CameTo::Undecided(exit) => self.leave_undecided(&call, exit),
+            _ => self.queue.go_on(&call),
+        }
     }
 
-    /// Writes what needs no service, as far as it is its turn.
-    fn answer_unsent(&mut self, sent: &mut usize) -> io::Result<()> {
-        while let Some(Entry::Answered(text, why)) = self.waiting.front() {
-            self.output.write_all(text.as_bytes())?;
-            match why {
-                Unsent::Malformed => self.tally.malformed += 1,
-                Unsent::Undecided => self.tally.undecided += 1,
-                Unsent::Unreadable => self.tally.stopped = Some(Stopped::ByInput),
-            }
+    /// A command of the call stays undecided, and so do those after it.
+    fn leave_undecided(&mut self, call: &CallId, exit: Exit) {
+        self.undecided.insert(call.clone(), exit);
+        for later in self.queue.remove(call) {
+            self.hold_back(later, exit);
+        }
+    }
+
+    fn retry(&mut self, number: u64, said: String) {
+        let at = match self.queue.retried_at {
+            Some(at) => at,
+            None => self.patience.next_attempt(None),
+        };
+        self.queue.retry(number, at, said);
+    }
+
+    /// Writes the answers that are there, up to the first that is not.
+    fn write_answered(&mut self) -> io::Result<()> {
+        while let Some(Entry::Answered(answered)) = self.waiting.front() {
+            self.output.write_all(answered.text.as_bytes())?;
+            self.tally.add(answered.line, answered.came_to);
             self.waiting.pop_front();
-            *sent = sent.saturating_sub(1);
-            self.answered();
+            self.written += 1;
+            (self.news)(News::Answered(&self.tally));
         }
         Ok(())
     }
 
-    /// Says of what still waits that nobody knows what became of it.
+    /// Writes an answer for each line that was read: for those that nothing is known of, that they are undecided.
     fn give_up(&mut self, why: &str) -> io::Result<()> {
-        loop {
-            self.answer_unsent(&mut 0)?;
-            let Some(Entry::Command(command)) = self.waiting.pop_front() else {
-                return self.output.flush();
-            };
-            self.output.write_all(command.undecided(why).as_bytes())?;
-            self.not_decided(&command);
-            self.answered();
+        for entry in &mut self.waiting {
+            if let Entry::Command(command) = entry {
+                *entry = Entry::Answered(command.undecided(why, Exit::TryAgain));
+            }
         }
+        self.write_answered()?;
+        self.output.flush()
+    }
+
+    /// The same if a command was decided after one that was not; otherwise there is nothing to say of either.
+    fn write_what_was_decided(&mut self, why: &str) -> io::Result<()> {
+        if self.waiting.iter().any(Entry::is_decided) {
+            return self.give_up(why);
+        }
+        self.output.flush()
     }
 
     fn broken_off(&self, why: &str) -> ClientError {
@@ -387,11 +576,64 @@ impl<W: Write, P: FnMut(&Tally)> Sending<'_, W, P> {
     }
 }
 
+impl Tally {
+    fn add(&mut self, line: u64, came_to: CameTo) {
+        self.lines += 1;
+        match came_to {
+            CameTo::Accepted => self.accepted += 1,
+            CameTo::Refused => self.refused += 1,
+            CameTo::Malformed => self.malformed += 1,
+            CameTo::Unreadable => self.stopped = Some(Stopped::ByInput),
+            CameTo::Undecided(exit) => self.add_undecided(line, exit),
+        }
+    }
+}
+
+impl Answer {
+    /// What the command came to; `None` if it has to be sent again.
+    fn came_to(&self, never_retries: bool) -> Option<CameTo> {
+        match (self.accepted, self.code.as_deref()) {
+            (Some(true), _) => Some(CameTo::Accepted),
+            (Some(false), _) => Some(CameTo::Refused),
+            (None, Some("store_damaged" | "store_refuses")) => {
+                Some(CameTo::Undecided(Exit::Failed))
+            }
+            (None, _) if never_retries => Some(CameTo::Undecided(Exit::TryAgain)),
+            // A service of an earlier version says no code.
+            (None, _) => None,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether the service may have the line.
+    fn was_sent(&self) -> bool {
+        match self {
+            Entry::Command(command) => command.was_sent,
+            Entry::Answered(_) => self.is_decided(),
+        }
+    }
+
+    fn is_decided(&self) -> bool {
+        matches!(
+            self,
+            Entry::Answered(Answered {
+                came_to: CameTo::Accepted | CameTo::Refused,
+                ..
+            })
+        )
+    }
+}
+
 impl Command {
-    fn undecided(&self, error: &str) -> String {
+    fn undecided(&self, error: &str, exit: Exit) -> Answered {
         let (call, id) = (self.call.as_str(), self.id.to_string());
         let json = json!({ "line": self.line, "call": call, "id": id, "error": error });
-        format!("{json}\n")
+        Answered {
+            line: self.line,
+            text: format!("{json}\n"),
+            came_to: CameTo::Undecided(exit),
+        }
     }
 }
 
@@ -415,16 +657,20 @@ fn read(input: Box<dyn BufRead + Send>, entries: &mpsc::Sender<Entry>) {
 }
 
 fn entry(line: u64, text: Line) -> Entry {
-    let answered = |error: &str, why| {
+    let answered = |error: &str, came_to| {
         let json = json!({ "line": line, "error": error });
-        Entry::Answered(format!("{json}\n"), why)
+        Entry::Answered(Answered {
+            line,
+            text: format!("{json}\n"),
+            came_to,
+        })
     };
     let text = match text {
         Line::Text(text) => text,
-        Line::Malformed(error) => return answered(&error, Unsent::Malformed),
+        Line::Malformed(error) => return answered(&error, CameTo::Malformed),
         Line::Unreadable(error) => {
             let error = format!("the input cannot be read on: {error}");
-            return answered(&error, Unsent::Unreadable);
+            return answered(&error, CameTo::Unreadable);
         }
     };
     match parse_command(&text) {
@@ -435,9 +681,10 @@ fn entry(line: u64, text: Line) -> Entry {
                 id,
                 json: write_command(&request),
                 call: request.call,
+                was_sent: false,
             })
         }
-        Err(error) => answered(&error.to_string(), Unsent::Malformed),
+        Err(error) => answered(&error.to_string(), CameTo::Malformed),
     }
 }
 

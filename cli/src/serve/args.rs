@@ -170,7 +170,7 @@ fn value(field: &Field, text: &str) -> Result<Value, String> {
 }
 
 /// Whole milliseconds, or a number with its unit: 500ms, 60s, 2m, 1h.
-pub(super) fn milliseconds(text: &str) -> Result<i64, String> {
+pub(crate) fn milliseconds(text: &str) -> Result<i64, String> {
     let span: Result<TimeSpan, _> = text.parse().or_else(|_| format!("{text}ms").parse());
     let ms = span
         .ok()

@@ -2,6 +2,8 @@
 //! HTTP and a file of them have in common. Whoever reads takes a [`Place`] for each line, whoever writes takes the
 //! [`Answers`]; between the two there is never more than was agreed.
 
+use super::refusal;
+use super::retry::Retry;
 use domain::json::{AnswerJson, RejectionJson};
 use domain::{Answer, CallId, Command, CommandId, HandleError, Handler, Request, Timestamp};
 use serde::Serialize;
@@ -102,10 +104,23 @@ pub fn in_order(
     most: usize,
     told: impl Fn(&Judged<'_>) + Send + Sync + 'static,
 ) -> (Intake, Answers) {
+    let never = Arc::new(Retry::until_idle_for(Duration::ZERO));
+    in_order_retrying(handler, never, most, told)
+}
+
+/// The same, retrying commands that the store did not decide. Later commands of the call wait meanwhile; those of other
+/// calls do not.
+pub fn in_order_retrying(
+    handler: Arc<Handler>,
+    retry: Arc<Retry>,
+    most: usize,
+    told: impl Fn(&Judged<'_>) + Send + Sync + 'static,
+) -> (Intake, Answers) {
     // One more is being answered, and one has been read.
     let (answers, waiting) = mpsc::channel(most - 2);
     let calls = Arc::new(Calls {
         handler,
+        retry,
         told: Box::new(told),
         runtime: runtime::Handle::current(),
         courses: Mutex::default(),
@@ -231,6 +246,7 @@ struct Job {
 /// The calls that have commands under way.
 struct Calls {
     handler: Arc<Handler>,
+    retry: Arc<Retry>,
     told: Box<dyn Fn(&Judged<'_>) + Send + Sync>,
     runtime: runtime::Handle,
     courses: Mutex<HashMap<CallId, Course>>,
@@ -273,7 +289,8 @@ impl Calls {
                 id,
                 read_at,
             } = &job.asked;
-            let result = self.handler.handle(request, *id, *read_at).await;
+            let attempt = || self.handler.handle(request, *id, *read_at);
+            let result = self.retry.decided(attempt).await;
             next = self.after(&request.call, *id, &result);
             self.tell(&job, result.as_ref());
             answer(job, result);
@@ -375,7 +392,8 @@ fn answer(job: Job, result: Result<Answer, HandleError>) {
 }
 
 fn undecided(job: Job, said: &str, error: HandleError) {
-    let (call, id) = (job.asked.request.call.as_str(), job.asked.id.to_string());
-    let answer = serde_json::json!({ "call": call, "id": id, "error": said });
+    let (call, id) = (&job.asked.request.call, job.asked.id);
+    let code = refusal::not_accepted(&error, call, id).code();
+    let answer = serde_json::json!({ "call": call.as_str(), "id": id.to_string(), "error": said, "code": code });
     job.place.answered(&answer, Outcome::Undecided(error));
 }

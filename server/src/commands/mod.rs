@@ -5,6 +5,7 @@ pub mod in_order;
 pub mod lines;
 mod one;
 mod refusal;
+pub mod retry;
 mod stream;
 
 pub(crate) use headers::trace;

@@ -641,6 +641,7 @@ fn rest() -> Value {
             [
                 ("call", of("CallId")), ("id", of("Uuid")), ("accepted", flag()), ("revision", of("Revision")),
                 ("events", list(of("Event"))), ("rejection", of("Rejection")), ("error", text()),
+                ("code", json!({"type": "string", "description": "Beside `error`, of a command that was not decided: a problem's code. `store_unavailable` and `unsettled` are worth sending it again.", "examples": ["store_unavailable", "unsettled", "store_damaged", "store_refuses"]})),
             ],
         ),
         "Problem": {

@@ -13,8 +13,9 @@ Examples:
   esdb-standin --port 0 --nodes 3           a cluster on ports that are free
   esdb-standin --user ops:secret --tls ./keys
                                             encrypted; the authority is ./keys/ca.pem
-  esdb-standin --nodes 3 --kill-leader-every 10
-                                            another leader each 10 s; the dead one is back in 5 s
+  esdb-standin --latency 200                every answer 200 ms later, as over a slow line
+  esdb-standin --nodes 3 --election 1000 --kill-leader-every 10
+                                            another leader each 10 s, ready after one; the dead one is back in 5 s
   esdb-standin --lose-answers 3 --failure break
                                             the first three writes are in, but the connection breaks";
 
@@ -56,6 +57,14 @@ struct Options {
     /// Ends all subscriptions again and again, without an error
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     end_subscriptions_every: Option<Duration>,
+
+    /// Every answer arrives that much later, as from a server far away; answers do not wait for each other
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    latency: u64,
+
+    /// For how long after an election no node is ready; the servers of the vendor take about a second
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    election: u64,
 
     /// Delays each call
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
@@ -129,6 +138,8 @@ impl Options {
             tls: self.tls.is_some(),
             tls_folder: self.tls.clone(),
             version: self.server_version.clone(),
+            latency: Duration::from_millis(self.latency),
+            election: Duration::from_millis(self.election),
             ..Config::default()
         }
     }

@@ -2,8 +2,10 @@
 
 use super::access::Access;
 use super::faults::Faults;
+use super::latency::Latency;
 use super::log::Log;
 use super::tls::Certificate;
+use super::under_way::UnderWay;
 use super::{Config, Seen, server};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
@@ -19,6 +21,8 @@ pub(super) const HOST: &str = "127.0.0.1";
 pub(super) struct Cluster {
     pub(super) log: Log,
     pub(super) faults: Faults,
+    pub(super) latency: Latency,
+    pub(super) under_way: UnderWay,
     pub(super) access: Access,
     pub(super) certificate: Option<Certificate>,
     pub(super) config: Config,
@@ -30,6 +34,9 @@ pub(super) struct Cluster {
 pub(super) struct Nodes {
     pub(super) all: Vec<Node>,
     pub(super) leader: Option<usize>,
+    election: Duration,
+    /// When the last election is over.
+    ready_at: Instant,
 }
 
 /// One node, running or not.
@@ -38,6 +45,8 @@ pub(super) struct Node {
     pub(super) id: Uuid,
     /// Gossip goes on calling a dead leader one; only that it is dead is news.
     pub(super) last_led: bool,
+    /// Of the candidates, the one with the highest is elected.
+    priority: i32,
     running: Option<Running>,
 }
 
@@ -57,20 +66,28 @@ impl Cluster {
         let cluster = Arc::new(Self {
             log: Log::new(),
             faults: Faults::default(),
+            latency: Latency::default(),
+            under_way: UnderWay::default(),
             access: Access::of(config.users.clone()),
             certificate: certificate.transpose()?,
             seen: Mutex::default(),
             nodes: Mutex::new(Nodes {
                 all: nodes,
                 leader: None,
+                election: config.election,
+                ready_at: Instant::now(),
             }),
             config,
         });
+        cluster.latency.set(cluster.config.latency);
         for (number, listener) in listeners.into_iter().enumerate() {
             let running = cluster.run(number, listener)?;
             cluster.nodes().all[number].running = Some(running);
         }
-        cluster.nodes().settle();
+        let mut nodes = cluster.nodes();
+        nodes.settle();
+        nodes.ready_at = Instant::now();
+        drop(nodes);
         Ok(cluster)
     }
 
@@ -103,6 +120,7 @@ impl Cluster {
         let mut nodes = self.nodes();
         nodes.all[number].running = Some(running);
         nodes.all[number].last_led = false;
+        nodes.all[number].priority = 0;
         nodes.settle();
         Ok(())
     }
@@ -114,17 +132,23 @@ impl Cluster {
         nodes.lead(Some(number));
     }
 
-    /// If the node leads, another one does from now on. One without others stays the leader.
+    /// If the node leads, there is an election. The node leads again if there is no other, or if a fault says so.
     pub(super) fn resign(&self, number: usize) {
         let mut nodes = self.nodes();
         if nodes.leader != Some(number) {
             return;
         }
-        let mut others = nodes.all.iter().enumerate();
-        let next = others.find(|(other, node)| *other != number && node.alive());
-        if let Some((next, _)) = next {
-            nodes.lead(Some(next));
-        }
+        let Some(other) = nodes.candidate(Some(number)) else {
+            return;
+        };
+        let level = nodes.all[other].priority <= nodes.all[number].priority;
+        let again = self.faults.elects_again(level);
+        nodes.lead(Some(if again { number } else { other }));
+    }
+
+    /// Sets the priority of a node, until it starts again.
+    pub(super) fn set_priority(&self, number: usize, priority: i32) {
+        self.nodes().all[number].priority = priority;
     }
 
     /// Closes each connection of the node, which goes on listening. Called by the node's own tasks, too, so it does
@@ -171,6 +195,7 @@ impl Node {
             port: listener.local_addr()?.port(),
             id: Uuid::new_v4(),
             last_led: false,
+            priority: 0,
             running: None,
         })
     }
@@ -187,17 +212,27 @@ impl Nodes {
         if 2 * alive <= self.all.len() {
             self.leader = None;
         } else if !self.leader.is_some_and(|leader| self.all[leader].alive()) {
-            self.elect_anybody();
+            let candidate = self.candidate(None);
+            self.lead(candidate);
         }
     }
 
-    fn elect_anybody(&mut self) {
-        let alive = self.all.iter().position(Node::alive);
-        self.lead(alive);
+    /// Whether there is a leader that can serve clients.
+    pub(super) fn ready(&self) -> bool {
+        self.leader.is_some() && Instant::now() >= self.ready_at
+    }
+
+    /// The living node with the highest priority, the first of those that are level.
+    fn candidate(&self, without: Option<usize>) -> Option<usize> {
+        let numbers = (0..self.all.len()).rev();
+        numbers
+            .filter(|number| Some(*number) != without && self.all[*number].alive())
+            .max_by_key(|number| self.all[*number].priority)
     }
 
     fn lead(&mut self, leader: Option<usize>) {
         self.leader = leader;
+        self.ready_at = Instant::now() + self.election;
         for (number, node) in self
             .all
             .iter_mut()

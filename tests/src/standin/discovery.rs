@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use tonic::{Request, Response, Status, async_trait};
 
 /// What is served, as a real server lists it: names in lower case.
-const METHODS: [(&str, &str, &[&str]); 8] = [
+const METHODS: [(&str, &str, &[&str]); 10] = [
     (
         "event_store.client.streams.streams",
         "read",
@@ -33,6 +33,16 @@ const METHODS: [(&str, &str, &[&str]); 8] = [
         &[],
     ),
     (
+        "event_store.client.operations.operations",
+        "setnodepriority",
+        &[],
+    ),
+    (
+        "event_store.client.operations.operations",
+        "startscavenge",
+        &[],
+    ),
+    (
         "event_store.client.server_features.serverfeatures",
         "getsupportedmethods",
         &[],
@@ -44,7 +54,9 @@ impl Gossip for Member {
     async fn read(&self, request: Request<()>) -> Result<Response<ClusterInfo>, Status> {
         self.cluster.access.identify(request.metadata())?;
         self.cluster.seen().gossip += 1;
-        let members = self.cluster.nodes().all.iter().map(member).collect();
+        let nodes = self.cluster.nodes();
+        let ready = nodes.ready();
+        let members = nodes.all.iter().map(|node| member(node, ready)).collect();
         Ok(Response::new(ClusterInfo { members }))
     }
 }
@@ -64,8 +76,10 @@ impl ServerFeatures for Member {
     }
 }
 
-fn member(node: &Node) -> MemberInfo {
-    let state = if node.last_led {
+fn member(node: &Node, ready: bool) -> MemberInfo {
+    let state = if node.alive() && !ready {
+        VNodeState::Unknown
+    } else if node.last_led {
         VNodeState::Leader
     } else {
         VNodeState::Follower

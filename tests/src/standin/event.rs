@@ -53,6 +53,7 @@ pub struct Recorded {
     pub created: u64,
     /// What the writer proposed.
     pub event: Proposed,
+    pub(super) scavenged: bool,
 }
 
 impl Recorded {

@@ -36,6 +36,8 @@ struct Planned {
     before_reads: VecDeque<Failure>,
     delay: Duration,
     ignores_expectations: bool,
+    elections_without_change: usize,
+    prefers_the_leader: bool,
 }
 
 impl Faults {
@@ -63,6 +65,17 @@ impl Faults {
     /// server that breaks the one promise on which everything rests.
     pub fn ignore_expectations(&self) {
         self.planned().ignores_expectations = true;
+    }
+
+    /// The next leaders that resign are elected again, whatever their priority.
+    pub fn elect_again(&self, times: usize) {
+        self.planned().elections_without_change = times;
+    }
+
+    /// From now on a leader that resigns is elected again unless another node has a higher priority. So it is in one of
+    /// two or three elections of real servers, where random ids decide between candidates of one priority.
+    pub fn prefer_the_leader(&self) {
+        self.planned().prefers_the_leader = true;
     }
 
     /// Ends each subscription that is running, without an error, as a server that shuts down does.
@@ -95,6 +108,16 @@ impl Faults {
 
     pub(super) fn ignores_expectations(&self) -> bool {
         self.planned().ignores_expectations
+    }
+
+    /// Whether a leader that resigns leads again, where no other node has a higher priority or one has.
+    pub(super) fn elects_again(&self, level: bool) -> bool {
+        let mut planned = self.planned();
+        if planned.elections_without_change > 0 {
+            planned.elections_without_change -= 1;
+            return true;
+        }
+        planned.prefers_the_leader && level
     }
 
     pub(super) fn delay(&self) -> Duration {

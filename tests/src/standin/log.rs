@@ -39,15 +39,18 @@ impl Log {
 
     /// Every event, those of the server included, in the order of the log.
     pub fn events(&self) -> Vec<Recorded> {
-        self.records().events.clone()
+        let records = self.records();
+        let kept = records.events.iter().filter(|event| !event.scavenged);
+        kept.cloned().collect()
     }
 
-    /// The events of one stream, also those that a truncation hides from readers.
+    /// The events of one stream, also those that a truncation hides from readers until a scavenge removes them.
     pub fn stream(&self, name: &str) -> Vec<Recorded> {
         let records = self.records();
         let places = records.streams.get(name).map(|stream| &stream.places[..]);
-        let event = |place: &usize| records.events[*place].clone();
-        places.unwrap_or_default().iter().map(event).collect()
+        let places = places.unwrap_or_default().iter();
+        let events = places.map(|place| &records.events[*place]);
+        events.filter(|event| !event.scavenged).cloned().collect()
     }
 
     /// Writes as the protocol does, past rights and faults: somebody else's events, say.
@@ -63,6 +66,12 @@ impl Log {
     /// Writes what is there already, too, wherever its stream is.
     pub(super) fn append_regardless(&self, stream: &str, events: Vec<Proposed>) -> Written {
         self.change(|records| records.write(stream, events))
+    }
+
+    /// Whether the first of the events already stands in that stream.
+    pub(super) fn knows(&self, stream: &str, events: &[Proposed]) -> bool {
+        let first = events.first();
+        first.is_some_and(|first| self.records().seen(stream, first).is_some())
     }
 
     /// Changes a recorded event in place, as a damaged disk or a forger would; false if it is not there.
@@ -111,6 +120,12 @@ impl Log {
             records.check(stream, expected, &[deletion()])?;
             Ok(records.truncate(stream, END_OF_STREAM))
         })
+    }
+
+    /// Removes what no reader of a stream sees any more from `$all`, too. The last event of a stream stays, because the
+    /// stream numbers on from it.
+    pub fn scavenge(&self) {
+        self.change(Records::scavenge);
     }
 
     /// Deletes a stream for good.
@@ -205,8 +220,8 @@ impl Records {
         let Some(stream) = self.streams.get(name) else {
             return Vec::new();
         };
-        let event = |revision| self.events[stream.places[index(revision)]].clone();
-        revisions.map(event).collect()
+        let events = revisions.map(|revision| &self.events[stream.places[index(revision)]]);
+        events.filter(|event| !event.scavenged).cloned().collect()
     }
 
     pub(super) fn all(&self) -> &[Recorded] {
@@ -334,6 +349,7 @@ impl Records {
             revision,
             created: now(),
             event,
+            scavenged: false,
         };
         let position = Some(recorded.position);
         self.end += recorded.length();
@@ -347,6 +363,14 @@ impl Records {
     fn truncate(&mut self, name: &str, before: u64) -> Written {
         let limits = Proposed::json("$metadata", &json!({ "$tb": before }));
         self.record(&format!("$${name}"), limits)
+    }
+
+    fn scavenge(&mut self) {
+        for stream in self.streams.values() {
+            for place in &stream.places[..stream.to_scavenge()] {
+                self.events[*place].scavenged = true;
+            }
+        }
     }
 
     fn note_statistics(&mut self) {
@@ -369,6 +393,14 @@ impl Stream {
         let newest = self.max_count.unwrap_or(u64::MAX);
         let first = self.next().saturating_sub(newest);
         first.max(self.truncated_before).min(self.next())..self.next()
+    }
+
+    /// How many events, from the first, a scavenge removes.
+    fn to_scavenge(&self) -> usize {
+        if self.tombstoned {
+            return self.places.len();
+        }
+        index(self.readable().start).min(self.places.len().saturating_sub(1))
     }
 
     /// Takes over what an event of its metadata stream says.

@@ -16,6 +16,7 @@ mod discovery;
 mod event;
 mod faults;
 mod filter;
+mod latency;
 mod log;
 mod operations;
 pub mod protocol;
@@ -24,6 +25,7 @@ mod server;
 mod status;
 mod streams;
 mod tls;
+mod under_way;
 mod writing;
 
 pub use access::{Right, User};
@@ -34,6 +36,7 @@ pub use log::Log;
 use cluster::Cluster;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A running cluster on runtimes of its own, so that no test can starve it. Dropping it stops it.
 pub struct StandIn {
@@ -57,6 +60,12 @@ pub struct Config {
     pub version: String,
     /// The largest append in bytes: names of types, data and metadata.
     pub max_append_size: usize,
+    /// How much later each answer arrives, in whole milliseconds.
+    pub latency: Duration,
+    /// For how long after an election no node is ready: each refuses reads and writes. The first election takes no time.
+    pub election: Duration,
+    /// After what time the server ends a write that it dropped, because the same one was under way.
+    pub write_timeout: Duration,
 }
 
 impl Default for Config {
@@ -69,6 +78,9 @@ impl Default for Config {
             tls_folder: None,
             version: "24.10.6".to_owned(),
             max_append_size: 1 << 20,
+            latency: Duration::ZERO,
+            election: Duration::ZERO,
+            write_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -147,7 +159,7 @@ impl StandIn {
         revived.expect("the port is free as soon as its connections are closed");
     }
 
-    /// Which node leads.
+    /// Which node leads, or will lead once it is ready.
     pub fn leader(&self) -> Option<usize> {
         self.cluster.nodes().leader
     }
@@ -174,6 +186,11 @@ impl StandIn {
         self.cluster.access.allow(right);
     }
 
+    /// From now on each answer arrives that much later, in whole milliseconds; answers do not wait for each other.
+    pub fn set_latency(&self, latency: Duration) {
+        self.cluster.latency.set(latency);
+    }
+
     /// What is to go wrong.
     pub fn faults(&self) -> &Faults {
         &self.cluster.faults
@@ -187,6 +204,11 @@ impl StandIn {
     /// How many calls came so far.
     pub fn seen(&self) -> Seen {
         *self.cluster.seen()
+    }
+
+    /// How many writes are under way: not in the log yet, or not answered.
+    pub fn writes_under_way(&self) -> usize {
+        self.cluster.under_way.count()
     }
 
     fn url_with(&self, credentials: &str) -> String {

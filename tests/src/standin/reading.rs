@@ -114,7 +114,9 @@ impl Reading {
             } else {
                 at + page.len()
             };
-            let wants = |event: &Recorded| filter.as_ref().is_none_or(|filter| filter.wants(event));
+            let wants = |event: &Recorded| {
+                !event.scavenged && filter.as_ref().is_none_or(|filter| filter.wants(event))
+            };
             let mut page: Vec<_> = page.into_iter().filter(wants).collect();
             page.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             left -= page.len() as u64;
@@ -199,11 +201,12 @@ impl Reading {
         considered: &mut u64,
     ) -> Result<(), Over> {
         let Some(filter) = filter else {
-            return self.say_events(page).await;
+            let kept = page.into_iter().filter(|event| !event.scavenged);
+            return self.say_events(kept.collect()).await;
         };
         for event in page {
             let position = event.position;
-            if filter.wants(&event) {
+            if !event.scavenged && filter.wants(&event) {
                 self.say_events(vec![event]).await?;
             }
             *considered += 1;

@@ -10,13 +10,20 @@ use super::protocol::streams::streams_server::StreamsServer;
 use super::status;
 use std::net::TcpListener;
 use std::sync::Arc;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
+use tower::util::MapFutureLayer;
 
 /// The largest message: one event of a real server, and what surrounds it.
 const LARGEST_MESSAGE: usize = 17 << 20;
+
+/// The answer of one call, still to come.
+type Answer = <Routes as Service<http::Request<Body>>>::Future;
 
 /// Serves one node's clients until its runtime is dropped.
 pub(super) async fn serve(cluster: Arc<Cluster>, number: usize, listener: TcpListener) {
@@ -28,9 +35,15 @@ pub(super) async fn serve(cluster: Arc<Cluster>, number: usize, listener: TcpLis
         let encrypted = server.tls_config(certificate.server());
         server = encrypted.expect("our own certificate is valid");
     }
+    let latency = Arc::clone(&cluster);
+    let later = MapFutureLayer::new(move |answer: Answer| {
+        let cluster = Arc::clone(&latency);
+        async move { cluster.latency.delay(answer).await }
+    });
     let member = Member { cluster, number };
     let streams = StreamsServer::new(member.clone()).max_decoding_message_size(LARGEST_MESSAGE);
     server
+        .layer(later)
         .add_service(streams)
         .add_service(GossipServer::new(member.clone()))
         .add_service(OperationsServer::new(member.clone()))
@@ -62,6 +75,9 @@ impl Member {
         right: Right,
     ) -> Result<(), Status> {
         self.cluster.access.admit(headers, right)?;
+        if !self.cluster.nodes().ready() {
+            return Err(status::not_ready());
+        }
         let requires = headers.get("requires-leader");
         if requires.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
             self.lead()?;
@@ -84,7 +100,7 @@ impl Member {
     pub(super) async fn fail(&self, failure: Failure) -> Status {
         match failure {
             Failure::Unavailable => status::not_ready(),
-            Failure::TimedOut => status::timed_out(),
+            Failure::TimedOut => status::timed_out("the stand-in was told so"),
             Failure::DeadlineExceeded => {
                 Status::new(Code::DeadlineExceeded, "the stand-in was told so")
             }
@@ -103,6 +119,7 @@ impl Member {
     fn lead(&self) -> Result<(), Status> {
         let nodes = self.cluster.nodes();
         match nodes.leader {
+            _ if !nodes.ready() => Err(status::not_ready()),
             None => Err(status::not_ready()),
             Some(leader) if leader == self.number => Ok(()),
             Some(leader) => Err(status::not_leader(HOST, nodes.all[leader].port)),

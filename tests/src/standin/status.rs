@@ -16,8 +16,8 @@ pub(super) fn not_ready() -> Status {
 }
 
 /// The cluster did not agree in time; whether the write is in is not known.
-pub(super) fn timed_out() -> Status {
-    Status::aborted("Operation timed out: the stand-in was told so")
+pub(super) fn timed_out(why: &str) -> Status {
+    Status::aborted(format!("Operation timed out: {why}"))
 }
 
 pub(super) fn access_denied() -> Status {

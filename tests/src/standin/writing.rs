@@ -2,6 +2,7 @@
 
 use super::event::{Expected, Proposed, Refused, Written};
 use super::faults::Failure;
+use super::latency::Delayed;
 use super::log::Log;
 use super::protocol::rpc;
 use super::protocol::shared::{AllStreamPosition, StreamIdentifier};
@@ -18,7 +19,9 @@ use super::protocol::streams::{AppendReq, AppendResp, BatchAppendReq, BatchAppen
 use super::reading::{name, plain};
 use super::server::Member;
 use super::status;
+use super::under_way::Turn;
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 use tonic::metadata::MetadataMap;
@@ -47,7 +50,13 @@ impl Member {
         let append = received(request, self.cluster.config.max_append_size).await?;
         let expected = append.expected;
         let stream = append.stream.clone();
-        let outcome = self.faulty(|| self.write(append)).await?;
+        let under_way = &self.cluster.under_way;
+        if under_way.has(&stream, &append.events) {
+            sleep(self.cluster.config.write_timeout).await;
+            return Err(status::timed_out("the same write is under way"));
+        }
+        let turn = self.turn(&append);
+        let outcome = self.faulty(turn, || self.write(append)).await?;
         match outcome {
             Ok(written) => Ok(appended(written)),
             Err(Refused::WrongVersion { current }) => Ok(conflict(expected, current)),
@@ -67,7 +76,7 @@ impl Member {
         let stream = name(options.stream_identifier);
         let expected = deletion_expectation(options.expected_stream_revision);
         let delete = || delete(&self.cluster.log, &stream, expected);
-        let outcome = self.faulty(delete).await?;
+        let outcome = self.faulty(None, delete).await?;
         let written = outcome.map_err(|refused| status::not_deleted(&stream, expected, refused))?;
         Ok(written.position)
     }
@@ -80,27 +89,32 @@ impl Member {
         mut requests: Streaming<BatchAppendReq>,
         answers: Sender<Result<BatchAppendResp, Status>>,
     ) {
+        let answers = Delayed::before(answers);
         let mut parts = HashMap::new();
         while let Ok(Some(part)) = requests.message().await {
-            let answer = match self.append_part(&headers, &mut parts, part).await {
+            let (wait, answer) = match self.append_part(&headers, &mut parts, part).await {
                 Ok(None) => continue,
-                Ok(Some(answer)) => Ok(answer),
-                Err(status) => Err(status),
+                Ok(Some((wait, answer))) => (wait, Ok(answer)),
+                Err(status) => (Duration::ZERO, Err(status)),
             };
             let over = answer.is_err();
-            if answers.send(answer).await.is_err() || over {
+            let latency = self.cluster.latency.get();
+            if !wait.is_zero() {
+                answers.clone().send_aside(answer, wait, latency);
+            } else if !answers.send(answer, latency).await || over {
                 return;
             }
         }
     }
 
-    /// An append may come in parts; nothing is answered before the last.
+    /// An append may come in parts; nothing is answered before the last. With the answer, how long the server waits
+    /// before it sends it.
     async fn append_part(
         &self,
         headers: &MetadataMap,
         parts: &mut HashMap<Uuid, Append>,
         part: BatchAppendReq,
-    ) -> Result<Option<BatchAppendResp>, Status> {
+    ) -> Result<Option<(Duration, BatchAppendResp)>, Status> {
         let correlation = part.correlation_id.clone();
         let id = plain(correlation.clone());
         if let Some(options) = part.options {
@@ -122,6 +136,7 @@ impl Member {
         let messages = part.proposed_messages.into_iter().map(proposal);
         let events: Result<Vec<_>, _> = messages.collect();
         let stream = identifier(&append.stream);
+        let mut wait = Duration::ZERO;
         let result = match events {
             Err(bad) => Some(batch_append_resp::Result::Error(status::bad_request(
                 bad.message(),
@@ -132,7 +147,12 @@ impl Member {
                     return Ok(None);
                 }
                 let append = parts.remove(&id).expect("it was just added to");
-                self.append_batch(headers, append).await?
+                if self.cluster.under_way.has(&append.stream, &append.events) {
+                    wait = self.cluster.config.write_timeout;
+                    Some(batch_append_resp::Result::Error(status::batch_timed_out()))
+                } else {
+                    self.append_batch(headers, append).await?
+                }
             }
         };
         let answer = |result| BatchAppendResp {
@@ -142,7 +162,7 @@ impl Member {
             // A real server leaves it out.
             expected_stream_position: None,
         };
-        Ok(result.map(answer))
+        Ok(result.map(answer).map(|answer| (wait, answer)))
     }
 
     /// One append of a session: its answer, or none when it is to hang.
@@ -165,6 +185,7 @@ impl Member {
         }
         let expected = append.expected;
         let stream = identifier(&append.stream);
+        let turn = self.turn(&append);
         self.delay().await;
         let faults = &self.cluster.faults;
         if let Some(failure) = faults.before_write() {
@@ -173,7 +194,10 @@ impl Member {
         match self.write(append) {
             Ok(written) => match faults.after_write() {
                 Some(failure) => self.fail_batch(failure).await,
-                None => Ok(Some(Success(batch_appended(written)))),
+                None => {
+                    answered_in(turn, self.cluster.latency.get());
+                    Ok(Some(Success(batch_appended(written))))
+                }
             },
             Err(refused) => Ok(Some(Error(status::of_batch(&stream, expected, refused)))),
         }
@@ -197,6 +221,7 @@ impl Member {
     /// Does what a call asks for, unless it is to fail before that; or does it, and fails then.
     async fn faulty(
         &self,
+        turn: Option<Turn<'_>>,
         write: impl FnOnce() -> Result<Written, Refused>,
     ) -> Result<Result<Written, Refused>, Status> {
         self.delay().await;
@@ -205,13 +230,26 @@ impl Member {
             return Err(self.fail(failure).await);
         }
         let outcome = write();
-        if outcome.is_ok() {
-            sleep(self.cluster.log.lagging()).await;
+        if outcome.is_err() {
+            return Ok(outcome);
         }
-        match outcome.is_ok().then(|| faults.after_write()).flatten() {
+        let lag = self.cluster.log.lagging();
+        let lost = faults.after_write();
+        // A lost answer is not on its way any more.
+        let way = lost.map_or_else(|| self.cluster.latency.get(), |_| Duration::ZERO);
+        answered_in(turn, lag + way);
+        sleep(lag).await;
+        match lost {
             Some(failure) => Err(self.fail(failure).await),
             None => Ok(outcome),
         }
+    }
+
+    /// Marks the write as under way; one that the log has already is answered at once.
+    fn turn(&self, append: &Append) -> Option<Turn<'_>> {
+        let Append { stream, events, .. } = append;
+        let known = self.cluster.log.knows(stream, events);
+        (!known).then(|| self.cluster.under_way.begin(stream, events))
     }
 
     fn write(&self, append: Append) -> Result<Written, Refused> {
@@ -220,6 +258,12 @@ impl Member {
             return Ok(log.append_regardless(&append.stream, append.events));
         }
         log.append(&append.stream, append.expected, append.events)
+    }
+}
+
+fn answered_in(turn: Option<Turn<'_>>, time: Duration) {
+    if let Some(turn) = turn {
+        turn.answered_in(time);
     }
 }
 

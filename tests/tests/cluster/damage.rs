@@ -1,11 +1,13 @@
 //! What is found and named when somebody else's hands were in our streams.
 
 use super::{call, keep, nodes, open};
-use domain::{AppendError, Batch, EventStore, Position, Revision, StoreError};
+use domain::{
+    AppendError, Batch, EventStore, HandleError, Handler, Position, Revision, StoreError,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store_eventstoredb::ClusterStore;
-use tests::contract::{a_whole_call, batches, chatter};
+use tests::contract::{a_whole_call, batches, chatter, request};
 use tests::standin::{Expected, Proposed, StandIn};
 
 /// The stream of call `c`, which every test here writes.
@@ -135,23 +137,65 @@ async fn a_stream_that_does_not_begin_at_0_is_named() {
 }
 
 #[tokio::test]
-async fn a_call_whose_stream_was_deleted_is_not_begun_anew_in_silence() {
+async fn a_deleted_call_is_not_begun_anew_and_comes_back_whole_when_the_deletion_is_undone() {
     let (cluster, store) = written().await;
-    let last = cluster.log().stream(STREAM).len() as u64 - 1;
-    cluster
-        .log()
-        .delete(STREAM, Expected::Revision(last))
-        .expect("deleted");
-    let anew = batches(&call("c"), chatter(1)).await;
-    let answer = store.append(anew[0].clone()).await;
-    let Err(AppendError::Store(StoreError::Corrupt(what))) = answer else {
-        panic!("taken for a new call: {answer:?}");
-    };
+    let events = cluster.log().stream(STREAM).len();
+    let last = Expected::Revision(events as u64 - 1);
+    cluster.log().delete(STREAM, last).expect("deleted");
+    let anew = batches(&call("c"), chatter(1)).await.swap_remove(0);
+    // One knows the call, another has never seen it, the third has just read it.
+    let (unseen, read) = (open(&cluster).await, open(&cluster).await);
+    let what = damaged(read.read_call(&call("c"), Revision(0)).await);
+    for store in [store, unseen, read] {
+        let answer = store.append(anew.clone()).await;
+        let Err(AppendError::Store(StoreError::Corrupt(again))) = answer else {
+            panic!("taken for a new call: {answer:?}");
+        };
+        assert_eq!(again, what);
+    }
     assert!(
         what.contains("stream call-c") && what.contains("deleted"),
         "{what}"
     );
-    damaged(reading(&cluster).await);
+    assert_eq!(cluster.log().stream(STREAM).len(), events);
+    cluster.log().truncate(STREAM, 0);
+    assert_eq!(reading(&cluster).await, Ok(events));
+}
+
+#[tokio::test]
+async fn a_command_for_a_deleted_call_is_refused_as_damaged() {
+    let (cluster, _) = written().await;
+    cluster
+        .log()
+        .delete(STREAM, Expected::Any)
+        .expect("deleted");
+    let handler = Handler::new(open(&cluster).await);
+    let request = request(&call("c"), chatter(1).swap_remove(0));
+    let answer = handler
+        .handle(&request, handler.random_id(), handler.now())
+        .await;
+    let Err(HandleError::Store(error)) = answer else {
+        panic!("taken: {answer:?}");
+    };
+    assert!(error.is_damage(), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_call_costs_one_read_of_metadata_once() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let before = cluster.seen().reads;
+    let history = batches(&call("d"), chatter(2)).await;
+    assert_eq!(store.read_call(&call("d"), Revision(0)).await, Ok(vec![]));
+    assert_eq!(
+        cluster.seen().reads - before,
+        2,
+        "its stream and its metadata"
+    );
+    for batch in history {
+        store.append(batch).await.expect("kept");
+    }
+    assert_eq!(cluster.seen().reads - before, 4, "each is read back");
 }
 
 #[tokio::test]

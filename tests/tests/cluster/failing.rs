@@ -4,6 +4,7 @@ use super::{call, keep, nodes, open, opened};
 use domain::{
     AppendError, Batch, EventStore, HandleError, Handler, Head, RecordedEvent, Revision, StoreError,
 };
+use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 use tests::contract::{a_whole_call, batches, chatter, in_time, request};
 use tests::scenario::{ANA, SAM, SUE, start_monitoring, stop_monitoring};
@@ -43,6 +44,114 @@ async fn a_write_whose_answer_was_lost_is_answered_and_kept_once() {
             "{how:?}"
         );
     }
+}
+
+/// The write is there, so it is not sent again.
+#[tokio::test]
+async fn a_write_without_an_answer_is_answered_by_what_stands_in_the_stream() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    for batch in batches(&call("c"), chatter(3)).await {
+        cluster.faults().lose_answers(1, Failure::Hang);
+        let before = cluster.seen().appends;
+        let stored = store.append(batch.clone()).await.expect("kept");
+        assert!(
+            stored
+                .iter()
+                .map(|event| &event.recorded)
+                .eq(batch.events())
+        );
+        assert_eq!(cluster.seen().appends - before, 1);
+    }
+    assert_eq!(cluster.faults().left(), 0);
+}
+
+/// Writes without an answer hold all places for calls; looking beside them needs none of those.
+#[tokio::test]
+async fn as_many_writes_as_the_store_sends_at_once_are_answered_by_their_streams() {
+    const AT_ONCE: usize = 64;
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let mut firsts = Vec::new();
+    for number in 0..AT_ONCE {
+        let call = call(&format!("c{number}"));
+        assert_eq!(store.read_call(&call, Revision(0)).await, Ok(Vec::new()));
+        firsts.push(batches(&call, chatter(1)).await.swap_remove(0));
+    }
+    cluster.faults().lose_answers(AT_ONCE, Failure::Hang);
+    let answers = join_all(firsts.into_iter().map(|batch| store.append(batch))).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(
+        cluster.seen().appends,
+        1 + AT_ONCE as u64,
+        "one is the store's own"
+    );
+}
+
+#[tokio::test]
+async fn other_events_in_the_stream_answer_a_write_without_an_answer() {
+    let cluster = nodes(1);
+    let (one, other) = (open(&cluster).await, open(&cluster).await);
+    let first = keep(&*one, "c", chatter(1)).await.swap_remove(0);
+    let ours = continued(first.head(), &batches(&call("c"), chatter(2)).await);
+    let theirs = continued(first.head(), &batches(&call("c"), chatter(2)).await);
+    cluster.faults().refuse_writes(1, Failure::Hang);
+    let before = cluster.seen().appends;
+    let ours = one.append(ours);
+    let theirs = async {
+        while cluster.faults().left() > 0 {
+            tokio::task::yield_now().await;
+        }
+        other.append(theirs).await
+    };
+    let (ours, theirs) = tokio::join!(ours, theirs);
+    assert!(theirs.is_ok(), "{theirs:?}");
+    let conflict = AppendError::Conflict {
+        expected: Revision(1),
+        actual: Revision(2),
+    };
+    assert_eq!(ours, Err(conflict));
+    assert_eq!(cluster.seen().appends - before, 2, "each was sent once");
+}
+
+#[tokio::test]
+async fn equal_batches_side_by_side_are_sent_once() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    for batch in batches(&call("c"), chatter(5)).await {
+        let before = cluster.seen().appends;
+        let answers = join_all((0..8).map(|_| store.append(batch.clone()))).await;
+        assert_eq!(cluster.seen().appends - before, 1);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert!(answers.iter().all(|answer| *answer == answers[0]));
+    }
+}
+
+#[tokio::test]
+async fn an_equal_batch_is_written_when_the_sender_it_waits_for_is_dropped() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let batch = batches(&call("c"), chatter(1)).await.swap_remove(0);
+    cluster.faults().refuse_writes(1, Failure::Hang);
+    let mut first = Box::pin(store.append(batch.clone()));
+    let sent = async {
+        while cluster.faults().left() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = first.as_mut() => panic!("it is never answered: {answer:?}"),
+        () = sent => {}
+    }
+    let mut second = Box::pin(store.append(batch));
+    tokio::select! {
+        biased;
+        answer = second.as_mut() => panic!("it waits for the first: {answer:?}"),
+        () = std::future::ready(()) => {}
+    }
+    drop(first);
+    assert!(in_time(second).await.is_ok());
+    assert_eq!(cluster.log().stream("call-c").len(), 1);
 }
 
 /// Somebody else writes on between the write and its repetition: it is there all the same, and once.

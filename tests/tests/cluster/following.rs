@@ -3,12 +3,15 @@
 use super::{call, keep, nodes, open};
 use domain::{EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent};
 use projections::{ActiveCalls, Checkpointed, HandleTimes, Monitoring, Projection, WrapUpQueue};
+use serde_json::json;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store_eventstoredb::ClusterStore;
 use store_sled::SledStore;
 use tests::contract::{a_whole_call, batches, chatter, in_time};
-use tests::standin::{Failure, StandIn};
+use tests::standin::{Expected, Failure, Proposed, StandIn};
 
 /// So many calls, each of them written side by side with the others.
 async fn write(store: &Arc<ClusterStore>, name: &str, calls: usize, turns: usize) {
@@ -141,6 +144,84 @@ async fn what_another_process_writes_wakes_who_waits() {
     }
 }
 
+/// Writes past the protocol: so many events of calls, each followed by one of another stream.
+fn burst(cluster: &StandIn, events: usize) {
+    for number in 0..events {
+        for stream in [format!("call-burst-{}", number % 7), "orders-1".to_owned()] {
+            let event = Proposed::json("something", &json!({ "number": number }));
+            let written = cluster.log().append(&stream, Expected::Any, vec![event]);
+            written.expect("nothing is expected of the stream");
+        }
+    }
+}
+
+/// Where the last event of a call stands in the log.
+fn last_of_calls(cluster: &StandIn) -> Position {
+    let events = cluster.log().events();
+    let last = events
+        .iter()
+        .rfind(|event| event.stream.starts_with("call-"));
+    Position(last.expect("there is one").position)
+}
+
+#[tokio::test]
+async fn the_last_position_costs_one_read_however_much_was_written() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    for events in [1, 700, 2500] {
+        burst(&cluster, events);
+        let before = cluster.seen().reads;
+        let last = store.info().await.expect("readable").last;
+        assert_eq!(cluster.seen().reads - before, 1);
+        assert_eq!(last, last_of_calls(&cluster));
+    }
+}
+
+/// After each read there is more to read than one read takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_position_is_known_while_others_write_faster_than_one_reads() {
+    let cluster = Arc::new(nodes(1));
+    let store = open(&cluster).await;
+    burst(&cluster, 1);
+    store.info().await.expect("readable");
+    cluster.set_latency(Duration::from_millis(20));
+    let over = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (cluster, over) = (Arc::clone(&cluster), Arc::clone(&over));
+        std::thread::spawn(move || {
+            let mut answered = 0;
+            while !over.load(Ordering::Relaxed) {
+                let reads = cluster.seen().reads;
+                if reads > answered {
+                    burst(&cluster, 600);
+                    answered = reads;
+                }
+                std::thread::yield_now();
+            }
+        })
+    };
+    burst(&cluster, 600);
+    let before = last_of_calls(&cluster);
+    let told = in_time(store.info()).await.expect("readable").last;
+    over.store(true, Ordering::Relaxed);
+    writer.join().expect("it ends");
+    assert!(told >= before);
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken_by_at_most_three_reads_after_any_burst() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let mut last = Position::START;
+    for events in [1, 10, 3000] {
+        burst(&cluster, events);
+        let before = cluster.seen().reads;
+        last = in_time(store.wait_past(last)).await.expect("woken");
+        assert!(cluster.seen().reads - before <= 3);
+        assert_eq!(last, last_of_calls(&cluster));
+    }
+}
+
 /// After a burst, the next single event is heard of as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_comes_after_a_burst_of_another_process_wakes_who_waits() {
@@ -171,9 +252,14 @@ async fn a_cluster_that_was_brought_back_from_a_backup_is_followed_anew() {
     cluster.log().roll_back(events);
     cluster.break_connections();
     assert_eq!(one.info().await.expect("told").last, before);
+    let mut waiting = pin!(one.wait_past(before));
+    tokio::select! {
+        biased;
+        woken = waiting.as_mut() => panic!("woken by what was there before: {woken:?}"),
+        () = std::future::ready(()) => {}
+    }
     keep(&*open(&cluster).await, "e", chatter(1)).await;
-    let woken = tokio::time::timeout(Duration::from_secs(20), one.wait_past(before)).await;
-    assert!(woken.expect("it is heard of").expect("woken") > before);
+    assert!(in_time(waiting).await.expect("woken") > before);
 }
 
 /// By the time somebody looks, it has grown past its former end, and where that was stands something else.

@@ -1,11 +1,13 @@
 //! The store in a cluster, against the stand-in server: the contract, what is stored, what goes wrong, following, and
 //! opening. Where `KAIGI_TEST_ESDB` names a real one, against that, too.
 
+mod ahead;
 mod contract;
 mod damage;
 mod failing;
 mod following;
 mod loaded;
+mod messages;
 mod opening;
 mod readers;
 mod real;

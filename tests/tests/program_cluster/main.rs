@@ -1,5 +1,6 @@
 //! The program on a store in a cluster that several of its processes share, against the stand-in server.
 
+mod patience;
 mod refused;
 mod together;
 mod verbs;

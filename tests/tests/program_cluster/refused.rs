@@ -18,7 +18,7 @@ fn refused(url: &str, code: i32) -> Ran {
     let talkative = by_variable()
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full");
-    let by_option = bare(["--store", url, "run", "-"]);
+    let by_option = bare(["--store", url, "run", "-", "--patience", "0"]);
     for ran in [talkative.run(), by_option.run()] {
         let ran = said_no_password(ran.ended_with(code));
         assert!(ran.err.starts_with("kaigi: ") || code == 2, "{ran:?}");

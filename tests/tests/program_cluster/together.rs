@@ -29,7 +29,7 @@ fn events_by_command(desk: &Desk) -> HashMap<String, usize> {
 }
 
 /// What was accepted, by command: the events of the answer without the line.
-fn accepted(answers: &Ran) -> BTreeMap<String, Value> {
+pub(super) fn accepted(answers: &Ran) -> BTreeMap<String, Value> {
     let answers = answers.lines().into_iter();
     let accepted = answers.filter(|answer| answer["accepted"] == true);
     accepted
@@ -43,7 +43,7 @@ fn accepted(answers: &Ran) -> BTreeMap<String, Value> {
 }
 
 #[track_caller]
-fn each_is_written_once(desk: &Desk, accepted: &BTreeMap<String, Value>) {
+pub(super) fn each_is_written_once(desk: &Desk, accepted: &BTreeMap<String, Value>) {
     let events = events_by_command(desk);
     for (command, told) in accepted {
         assert_eq!(
@@ -276,13 +276,13 @@ fn a_run_outlasts_the_death_of_the_leader() {
 }
 
 #[test]
-fn without_a_majority_a_run_ends_and_is_sent_again() {
+fn without_a_majority_a_run_without_patience_ends_and_is_sent_again() {
     let desk = Desk::new();
     let day = day("20");
     desk.cluster.kill(1);
     desk.cluster.kill(2);
     let away = desk
-        .on_within(&["run", "-"], 800)
+        .on_within(&["run", "-", "--patience", "0"], 800)
         .input(&*day)
         .run()
         .ended_with(75);

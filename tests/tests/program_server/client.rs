@@ -16,7 +16,7 @@ use tests::service_program::Serving;
 use uuid::Uuid;
 
 /// The program with those arguments, through that service.
-fn through(url: &str, args: &str) -> Run {
+pub(super) fn through(url: &str, args: &str) -> Run {
     bare(["--server", url].into_iter().chain(args.split(' ')))
 }
 
@@ -187,7 +187,7 @@ fn accepted(lines: &[Value]) -> String {
 
 const NDJSON: &str = "application/x-ndjson";
 
-fn commands(count: u32) -> String {
+pub(super) fn commands(count: u32) -> String {
     let command = |number| {
         let agent = format!("agent:a{number}");
         let command =
@@ -273,79 +273,12 @@ fn a_damaged_store_is_one_through_a_service_too() {
     assert!(ran.err.contains(said), "{ran:#?}");
 }
 
-#[test]
-fn what_follows_an_undecided_command_of_its_call_is_not_judged_without_it() {
-    let undecided = |command: &Value| {
-        let (call, id) = (&command["call"], &command["id"]);
-        format!(
-            "{}\n",
-            json!({ "line": 1, "call": call, "id": id, "error": "the store is away" })
-        )
-    };
-    let service = Scripted::new(move |asked| {
-        let lines = asked.lines();
-        match lines.len() {
-            // Breaks off behind the first, so that the others are not sent along with it.
-            3 => begun(NDJSON, &undecided(&lines[0])),
-            _ => streamed(NDJSON, &accepted(&lines)),
-        }
-    });
-    let of = |call: &str| json!({ "call": call, "type": "consult_unanswered" }).to_string();
-    let input = [of("c1"), of("c1"), of("c2")].join("\n");
-    let ran = through(&service.url, "run -")
-        .input(input)
-        .run()
-        .ended_with(75);
-    let answers = ran.lines();
-    assert_eq!(answers[0]["error"], "the store is away");
-    assert!(
-        answers[1]["error"]
-            .as_str()
-            .unwrap()
-            .contains("earlier command")
-    );
-    assert_eq!(answers[2]["accepted"], true);
-    let [_, second] = &service.asked()[..] else {
-        panic!("two requests");
-    };
-    assert_eq!(second.lines().len(), 1);
-}
-
-#[test]
-fn commands_that_nobody_answered_are_told_of_one_by_one() {
-    let busy = problem(503, "stopping", "it stops", &[("retry-after", "0")]);
-    let service = Scripted::in_turn([busy]);
-    let ran = through(&service.url, "run -").input(commands(3)).run();
-    let ran = ran.ended_with(75);
-    let answers = ran.lines();
-    assert_eq!(answers.len(), 3);
-    let sent = service.asked()[0].lines();
-    for (answer, sent) in answers.iter().zip(sent) {
-        assert_eq!(
-            (&answer["call"], &answer["id"]),
-            (&sent["call"], &sent["id"])
-        );
-        assert!(answer["error"].as_str().unwrap().contains("it stops"));
-    }
-}
-
 /// A day of commands.
 fn a_day() -> String {
     bare(["simulate", "--calls", "40", "--seed", "5"])
         .run()
         .ended_with(0)
         .out
-}
-
-/// The answers without what differs from run to run.
-fn told(ran: &Ran) -> Vec<(Value, Value, Value)> {
-    let answers = ran.lines().into_iter();
-    answers
-        .map(|answer| {
-            let of = |field: &str| answer[field].clone();
-            (of("line"), of("accepted"), of("rejection"))
-        })
-        .collect()
 }
 
 #[test]
@@ -361,7 +294,7 @@ fn through_a_service_everything_is_as_on_the_store_it_has() {
         .input(day)
         .run()
         .ended_with(0);
-    assert_eq!(told(&by_service), told(&by_store));
+    by_service.decides_as(&by_store);
 
     let verbs = [
         "show active-calls",

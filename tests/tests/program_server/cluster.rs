@@ -22,13 +22,13 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster of three nodes, and a machine with services on it.
-struct House {
-    cluster: StandIn,
+pub(super) struct House {
+    pub(super) cluster: StandIn,
     home: TempDir,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             cluster: cluster(),
             home: tempdir().unwrap(),
@@ -47,7 +47,7 @@ impl House {
     }
 
     /// One more service. All of a machine keep their read models in one folder.
-    fn serving(&self) -> Serving {
+    pub(super) fn serving(&self) -> Serving {
         Serving::start(self.run(&[
             "serve",
             "--listen",

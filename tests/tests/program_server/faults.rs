@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A port that is free, which the service comes back to after each kill. It is none that the system gives to those who
 /// connect: while nobody listens there, one of them could be connected to itself.
-fn address() -> String {
+pub(super) fn address() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     loop {
@@ -43,7 +43,7 @@ fn address() -> String {
     }
 }
 
-fn serving(folder: &Path, address: &str, more: &[&str]) -> Serving {
+pub(super) fn serving(folder: &Path, address: &str, more: &[&str]) -> Serving {
     let serve = [
         "serve",
         "--without-keys",

@@ -5,5 +5,6 @@ mod cluster;
 mod faults;
 mod follow;
 mod keys;
+mod patience;
 mod routes;
 mod serve;

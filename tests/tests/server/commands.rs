@@ -1,6 +1,7 @@
 //! Commands over HTTP, one by one.
 
 mod conversation;
+mod retry;
 mod stream;
 mod watched;
 mod wire;

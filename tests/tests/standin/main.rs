@@ -3,12 +3,16 @@
 
 mod access;
 mod cluster;
+mod elections;
 mod faults;
 mod following;
+mod latency;
+mod limits;
 mod others;
 mod plain;
 mod program;
 mod streams;
+mod under_way;
 
 use eventstore::{
     AppendToStreamOptions, Client, EventData, ReadAllOptions, ReadStream, ReadStreamOptions,

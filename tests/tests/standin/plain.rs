@@ -45,6 +45,10 @@ pub(crate) async fn append(streams: &mut Streams, stream: &str) -> Result<Append
 }
 
 pub(crate) async fn follow_all(streams: &mut Streams) -> Streaming<ReadResp> {
+    try_follow_all(streams).await.unwrap()
+}
+
+pub(crate) async fn try_follow_all(streams: &mut Streams) -> Result<Streaming<ReadResp>, Status> {
     let start = Some(AllOption::Start(()));
     let options = read_req::Options {
         stream_option: Some(StreamOption::All(AllOptions { all_option: start })),
@@ -55,7 +59,7 @@ pub(crate) async fn follow_all(streams: &mut Streams) -> Streaming<ReadResp> {
     let request = ReadReq {
         options: Some(options),
     };
-    streams.read(request).await.unwrap().into_inner()
+    Ok(streams.read(request).await?.into_inner())
 }
 
 /// What a subscription says next, or nothing if it ends; a test that would wait for ever fails instead.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use server::Settings;
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 use tests::service::{Running, Setup};
 use uuid::Uuid;
 
@@ -75,7 +76,7 @@ async fn the_answers_are_those_of_the_program_in_the_order_of_the_lines() {
     let mut printed = Vec::new();
     let handler = Arc::new(Handler::new(Arc::new(MemoryStore::new())));
     let lines = Box::new(Cursor::new(input.clone().into_bytes()));
-    kaigi::run::run(handler, lines, &mut printed, |_| ()).await;
+    kaigi::run::run(handler, Duration::ZERO, lines, &mut printed, |_| ()).await;
     let printed = String::from_utf8(printed).unwrap();
     let printed = printed
         .lines()
