@@ -97,15 +97,30 @@ impl<'a> Groups<'a> {
 /// by its hash.
 pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     let mut events = Vec::new();
-    let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
-    let mut next = first;
-    while let Some(group) = read_group(&mut left, next) {
-        next = next.saturating_add(group.events.into());
-        let read = group.open();
-        // What stands before the damage in a group was handed over.
-        let _ = read.and_then(|group| group.each(|_, _| true, |event| events.push(event)));
+    for group in readable_groups(first, block) {
+        if let Ok(group) = group.open() {
+            group.each_intact(|event| events.push(event));
+        }
     }
     events
+}
+
+/// The names of the calls in a block, as far as they can be read. An altered name may be that of another call.
+pub(crate) fn named_calls(block: &[u8]) -> Vec<CallId> {
+    let names = readable_groups(0, block).map(|group| SmolStr::new(group.call));
+    names
+        .filter_map(|name| CallId::try_from(name).ok())
+        .collect()
+}
+
+fn readable_groups(first: u64, block: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
+    let mut next = first;
+    std::iter::from_fn(move || {
+        let group = read_group(&mut left, next)?;
+        next = next.saturating_add(group.events.into());
+        Some(group)
+    })
 }
 
 fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {
@@ -337,6 +352,21 @@ impl Opened<'_> {
             take(StoredEvent { position, recorded });
         }
         self.ends()
+    }
+
+    /// Hands each event that can be decoded to `take`, also those after one that cannot.
+    fn each_intact(mut self, mut take: impl FnMut(StoredEvent)) {
+        for offset in 0..self.events {
+            let Some(raw) = read_event(&mut self.left) else {
+                return;
+            };
+            let index = self.first_index.saturating_add(offset.into());
+            let revision = Revision(self.first_revision.saturating_add(offset.into()));
+            let position = Position(self.first.saturating_add(offset.into()));
+            if let Ok(recorded) = self.recorded(raw, index, revision) {
+                take(StoredEvent { position, recorded });
+            }
+        }
     }
 
     fn ends(&self) -> Result<(), Damage> {
