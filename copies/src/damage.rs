@@ -88,18 +88,15 @@ pub struct DamagedCalls {
 impl DamagedCalls {
     /// Notes a fault; only the first of a call is kept.
     pub(crate) fn note(&mut self, fault: Fault) {
-        match fault.call() {
-            Some(call) => {
-                if self.calls.insert(call.clone()) {
-                    self.first.push(fault);
-                }
-            }
+        let is_kept = match fault.call() {
+            Some(call) => self.calls.insert(call.clone()),
             None => {
                 self.unknown += 1;
-                if self.unknown <= NAMED as u64 {
-                    self.first.push(fault);
-                }
+                self.unknown <= NAMED as u64
             }
+        };
+        if is_kept {
+            self.first.push(fault);
         }
     }
 

@@ -35,9 +35,8 @@ pub(crate) async fn check(
     };
     match first_number(link, link.time(), &call).await {
         Ok(Some(0)) => Ok(()),
-        Ok(_) => Err(damaged(metadata, call, reason).into()),
-        // The stream was deleted for good since.
-        Err(StoreError::Corrupt(_)) => Err(damaged(metadata, call, reason).into()),
+        // A stream that was deleted for good since cannot be read at all.
+        Ok(_) | Err(StoreError::Corrupt(_)) => Err(damaged(metadata, call, reason).into()),
         Err(error) => Err(error),
     }
 }

@@ -2,10 +2,10 @@
 //! the same.
 //!
 //! No hash covers a position, and an altered name of a call may be that of another. So an event of a damaged block is
-//! whole only where the index, which holds every call's events together under checksums of its own, has the same event
-//! at the same position. For an archived call the index has only positions, and the hash chain decides.
+//! whole only where the index, which holds every call's events together under checksums of its own, has the same event,
+//! and stands where the index says. For an archived call the index has only positions, and the hash chain decides.
 
-use crate::block::{intact_events, named_calls};
+use crate::block::{Fragments, MAX_BLOCK_BYTES};
 use crate::history::History;
 use crate::log::frame::Header;
 use crate::log::{Log, LogError, Piece};
@@ -13,7 +13,9 @@ use crate::open::End;
 use crate::read::Shared;
 use crate::rows::{Row, Rows};
 use domain::envelope::verify;
-use domain::{CallId, DamagedEvent, Head, Position, Revision, StoreError, StoredEvent};
+use domain::{
+    CallId, DamagedEvent, Head, Position, RecordedEvent, Revision, StoreError, StoredEvent,
+};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
@@ -47,11 +49,11 @@ impl Gap {
         let judge = Judge {
             shared,
             rows,
-            readable: &raw.events,
+            readable: &raw.fragments.events,
         };
         let whole = judge.whole(&positions)?;
         let lost = positions.clone().filter(|at| !whole.contains_key(at));
-        let calls = judge.calls_of(lost.collect(), &raw.calls)?;
+        let calls = judge.calls_of(lost.collect(), &raw.fragments.calls)?;
         Ok(Self {
             start: from.address,
             positions,
@@ -76,8 +78,7 @@ impl Gap {
 
 /// What can be read of a gap, not verified yet.
 struct Raw {
-    events: BTreeMap<u64, StoredEvent>,
-    calls: HashSet<CallId>,
+    fragments: Fragments,
     /// The position after what was read.
     next: u64,
     end: u64,
@@ -86,8 +87,7 @@ struct Raw {
 impl Raw {
     fn begin(from: End) -> Self {
         Self {
-            events: BTreeMap::new(),
-            calls: HashSet::new(),
+            fragments: Fragments::default(),
             next: from.position,
             end: from.address,
         }
@@ -116,65 +116,78 @@ impl Raw {
 
     /// Without a header, only the next piece tells how many events this one held.
     fn take(&mut self, header: Option<Header>, block: &[u8]) {
-        let first = header.map_or(self.next, |header| header.first);
-        if first < self.next {
-            return;
-        }
-        let events = intact_events(first, block).into_iter();
-        self.events
-            .extend(events.map(|event| (event.position.0, event)));
-        self.calls.extend(named_calls(block));
-        self.next = header.map_or(self.next, |header| header.next());
+        // No longer block is ever written.
+        let block = &block[..block.len().min(LONGEST_BLOCK)];
+        self.fragments.take(block);
+        self.next = header.map_or(self.next, |header| header.next().max(self.next));
     }
 }
+
+const LONGEST_BLOCK: usize = MAX_BLOCK_BYTES + 16 * 1024;
 
 /// Decides which events of a gap are whole.
 struct Judge<'a> {
     shared: &'a Shared,
     rows: &'a Rows,
-    readable: &'a BTreeMap<u64, StoredEvent>,
+    readable: &'a [RecordedEvent],
 }
 
 impl Judge<'_> {
     fn whole(&self, positions: &Range<u64>) -> Result<BTreeMap<u64, StoredEvent>, StoreError> {
         let mut whole = BTreeMap::new();
-        for (position, event) in self.readable.range(positions.clone()) {
-            if self.is_whole(event)? {
-                whole.insert(*position, event.clone());
+        for event in self.readable {
+            let position = self.position_if_whole(event)?;
+            if let Some(position) = position.filter(|position| positions.contains(position)) {
+                let stored = StoredEvent {
+                    position: Position(position),
+                    recorded: event.clone(),
+                };
+                whole.insert(position, stored);
             }
         }
         Ok(whole)
     }
 
-    fn is_whole(&self, event: &StoredEvent) -> Result<bool, StoreError> {
-        let call = &event.recorded.cause.call;
-        let Some(before) = event.recorded.revision.0.checked_sub(1) else {
-            return Ok(false);
+    fn position_if_whole(&self, event: &RecordedEvent) -> Result<Option<u64>, StoreError> {
+        let call = &event.cause.call;
+        let Some(before) = event.revision.0.checked_sub(1) else {
+            return Ok(None);
         };
         Ok(match self.row(call)? {
-            None => false,
+            None => None,
             Some(Row::Whole(history)) => {
-                let there = history.events(call, Revision(before), 1);
-                there.is_ok_and(|there| there.first() == Some(event))
+                let there = history
+                    .events(call, Revision(before), 1)
+                    .unwrap_or_default();
+                let same = there.first().filter(|there| there.recorded == *event);
+                same.map(|there| there.position.0)
             }
-            Some(Row::Places(_, places)) => self.continues(event, before, &places),
+            Some(Row::Places(_, places)) => {
+                let position = position_of(&places, before + 1);
+                position.filter(|_| self.continues(event, before, &places))
+            }
         })
     }
 
-    /// Whether the event stands where the index says, and continues the one before it.
-    fn continues(&self, event: &StoredEvent, before: u64, places: &[(u64, u64)]) -> bool {
-        let is_there = position_of(places, before + 1) == Some(event.position.0);
+    /// Whether the event continues the one before it.
+    fn continues(&self, event: &RecordedEvent, before: u64, places: &[(u64, u64)]) -> bool {
         let head = match before {
             0 => Some(Head::NONE),
-            before => position_of(places, before).and_then(|position| self.head_at(position)),
+            before => self.head(&event.cause.call, before, places),
         };
-        is_there && head.is_some_and(|head| verify(head, [&event.recorded]).is_ok())
+        head.is_some_and(|head| verify(head, [event]).is_ok())
     }
 
-    fn head_at(&self, position: u64) -> Option<Head> {
-        let readable = self.readable.get(&position).cloned();
-        let event = readable.or_else(|| self.shared.event_at(position));
-        event.map(|event| event.recorded.head())
+    /// Where the call stood at that revision.
+    fn head(&self, call: &CallId, revision: u64, places: &[(u64, u64)]) -> Option<Head> {
+        let of_log = position_of(places, revision).and_then(|at| self.shared.event_at(at));
+        if let Some(event) = of_log {
+            return Some(event.recorded.head());
+        }
+        let mut readable = self.readable.iter();
+        let there =
+            readable.find(|event| event.cause.call == *call && event.revision.0 == revision);
+        there.map(RecordedEvent::head)
     }
 
     /// What the index knows of the call; nothing where its row is damaged.

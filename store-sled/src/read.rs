@@ -15,7 +15,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
@@ -26,8 +25,6 @@ pub(crate) struct Shared {
     rows: RwLock<Option<Rows>>,
     live: RwLock<Live>,
     pub(crate) progress: watch::Sender<Progress>,
-    /// The address behind the last durable frame.
-    end: AtomicU64,
     /// The position up to which the index on disk is complete.
     pub(crate) mark: AtomicU64,
     /// Why the index cannot be written any more.
@@ -42,6 +39,8 @@ pub(crate) struct Shared {
 pub(crate) struct Progress {
     /// The last durable position: nothing behind it is ever shown.
     pub(crate) last: u64,
+    /// The address behind the last durable frame.
+    pub(crate) end: u64,
     pub(crate) closed: bool,
 }
 
@@ -59,8 +58,7 @@ impl Shared {
             log,
             rows: RwLock::new(Some(rows)),
             live: RwLock::new(live),
-            progress: watch::Sender::new(Progress { last, closed }),
-            end: AtomicU64::new(end),
+            progress: watch::Sender::new(Progress { last, end, closed }),
             mark: AtomicU64::new(mark),
             index_failed: Mutex::new(None),
             gap: Mutex::new(None),
@@ -82,13 +80,24 @@ impl Shared {
     }
 
     pub(crate) fn end(&self) -> u64 {
-        self.end.load(Acquire)
+        self.progress.borrow().end
+    }
+
+    /// The last durable position and the address after it.
+    fn durable(&self) -> End {
+        let progress = self.progress.borrow();
+        End {
+            position: progress.last,
+            address: progress.end,
+        }
     }
 
     /// Shows events up to that position, which end at that address.
     pub(crate) fn show(&self, last: u64, end: u64) {
-        self.end.store(end, Release);
-        self.progress.send_modify(|progress| progress.last = last);
+        self.progress.send_modify(|progress| {
+            progress.last = last;
+            progress.end = end;
+        });
     }
 
     pub(crate) fn index_failed(&self) -> Option<String> {
@@ -175,14 +184,14 @@ impl Shared {
         after: Position,
         max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let wanted = wanted(after.0, self.last(), max);
+        let end = self.durable();
+        let wanted = wanted(after.0, end.position, max);
         // Whoever closed it is told so.
         self.with_rows(|_| Ok(()))?;
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let end = self.end();
-        let start = self.start_for(after.0 + 1, end)?;
+        let start = self.start_for(after.0 + 1, end.address)?;
         let mut between = Between {
             after: after.0,
             until: after.0 + wanted as u64,
@@ -194,20 +203,20 @@ impl Shared {
     }
 
     /// Reads what is wanted, or up to a damaged event, which is the error if no event is before it.
-    fn read_between(&self, between: &mut Between, start: End, end: u64) -> Result<(), StoreError> {
+    fn read_between(&self, between: &mut Between, start: End, end: End) -> Result<(), StoreError> {
         let at_once = between.events.capacity() * 192;
-        let mut frames = self.log.frames(start.address, end).at_once(at_once);
+        let mut frames = self.log.frames(start.address, end.address).at_once(at_once);
         let mut last = start;
         while between.next <= between.until {
             last = between.reached(&frames);
             match between.take(&mut frames) {
                 Ok(()) => {}
                 Err(LogError::Damage(damage)) => {
-                    let gap = self.gap(last, between.until, end, &damage)?;
+                    let gap = self.gap(last, end, &damage)?;
                     if let Err(damaged) = between.pass(&gap, &self.log) {
                         return between.stop_before(damaged);
                     }
-                    frames = self.log.frames(gap.end, end).at_once(at_once);
+                    frames = self.log.frames(gap.end, end.address).at_once(at_once);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -231,29 +240,16 @@ impl Shared {
     }
 
     /// The damaged stretch of the log that begins there.
-    fn gap(
-        &self,
-        from: End,
-        until: u64,
-        end: u64,
-        damage: &Damage,
-    ) -> Result<Arc<Gap>, StoreError> {
+    fn gap(&self, from: End, end: End, damage: &Damage) -> Result<Arc<Gap>, StoreError> {
         if let Some(gap) = self.last_gap().filter(|gap| gap.start == from.address) {
             return Ok(gap);
         }
-        let until = End {
-            position: until,
-            address: end,
-        };
-        let gap = self.with_rows(|rows| Gap::read(self, rows, from, until))?;
+        let gap = self.with_rows(|rows| Gap::read(self, rows, from, end))?;
         if gap.positions.is_empty() {
             return Err(damage.clone().into());
         }
         let gap = Arc::new(gap);
-        // One that reaches the end may grow.
-        if gap.end < end {
-            *self.gap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&gap));
-        }
+        *self.gap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&gap));
         Ok(gap)
     }
 

@@ -14,6 +14,7 @@ use domain::{
     Timestamp,
 };
 use smol_str::SmolStr;
+use std::collections::HashSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -97,7 +98,10 @@ impl<'a> Groups<'a> {
 /// by its hash.
 pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     let mut events = Vec::new();
-    for group in readable_groups(first, block) {
+    let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
+    let mut next = first;
+    while let Some(group) = read_group(&mut left, next) {
+        next = next.saturating_add(group.events.into());
         if let Ok(group) = group.open() {
             group.each_intact(|event| events.push(event));
         }
@@ -105,22 +109,40 @@ pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     events
 }
 
-/// The names of the calls in a block, as far as they can be read. An altered name may be that of another call.
-pub(crate) fn named_calls(block: &[u8]) -> Vec<CallId> {
-    let names = readable_groups(0, block).map(|group| SmolStr::new(group.call));
-    names
-        .filter_map(|name| CallId::try_from(name).ok())
-        .collect()
+/// What can be decoded of a damaged block, in whatever place: the caller compares each event with what is known of it.
+#[derive(Default)]
+pub(crate) struct Fragments {
+    pub(crate) events: Vec<RecordedEvent>,
+    /// The calls that are named there. An altered name may be that of another call.
+    pub(crate) calls: HashSet<CallId>,
 }
 
-fn readable_groups(first: u64, block: &[u8]) -> impl Iterator<Item = Group<'_>> {
-    let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
-    let mut next = first;
-    std::iter::from_fn(move || {
-        let group = read_group(&mut left, next)?;
-        next = next.saturating_add(group.events.into());
-        Some(group)
-    })
+impl Fragments {
+    /// Takes in what a block holds. Where a group's counts are damaged, the next group is looked for byte by byte.
+    pub(crate) fn take(&mut self, block: &[u8]) {
+        let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
+        while !left.is_empty() {
+            let here = left;
+            let group = read_group(&mut left, 0);
+            if !group.is_some_and(|group| self.take_group(group)) {
+                left = here;
+                left.byte();
+            }
+        }
+    }
+
+    /// Whether the group ends with its last event, so that the next one begins there.
+    fn take_group(&mut self, group: Group<'_>) -> bool {
+        let Ok(raw) = group.raw() else {
+            return false;
+        };
+        self.calls
+            .extend(CallId::try_from(SmolStr::new(group.call)).ok());
+        if let Ok(opened) = group.open() {
+            opened.each_intact(|event| self.events.push(event.recorded));
+        }
+        raw.each_raw(|_| ()).is_ok()
+    }
 }
 
 fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {
