@@ -139,15 +139,15 @@ fn quoted(cell: &str) -> String {
 
 fn line(row: &[Value; 5]) -> String {
     let [before @ .., reason] = row;
-    let mut line = String::new();
-    for (cell, width) in before.iter().zip(WIDTHS) {
-        let cell = match cell {
-            Value::Null => "-".to_owned(),
-            cell => plain(&shown(cell)),
+    let cells = before.iter().zip(WIDTHS).map(|(cell, width)| {
+        let cell = if cell.is_null() {
+            "-".to_owned()
+        } else {
+            plain(&shown(cell))
         };
-        line += &format!("{cell:<width$}  ");
-    }
-    format!("{line}{}\n", plain(&shown(reason)))
+        format!("{cell:<width$}  ")
+    });
+    format!("{}{}\n", cells.collect::<String>(), plain(&shown(reason)))
 }
 
 fn shown(cell: &Value) -> String {

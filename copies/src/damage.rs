@@ -88,12 +88,11 @@ pub struct DamagedCalls {
 impl DamagedCalls {
     /// Notes a fault; only the first of a call is kept.
     pub(crate) fn note(&mut self, fault: Fault) {
-        let is_kept = match fault.call() {
-            Some(call) => self.calls.insert(call.clone()),
-            None => {
-                self.unknown += 1;
-                self.unknown <= NAMED as u64
-            }
+        let is_kept = if let Some(call) = fault.call() {
+            self.calls.insert(call.clone())
+        } else {
+            self.unknown += 1;
+            self.unknown <= NAMED as u64
         };
         if is_kept {
             self.first.push(fault);
