@@ -4,6 +4,7 @@
 //! commands must not wait for it.
 
 use crate::event::{Found, found};
+use crate::limits;
 use crate::link::Link;
 use crate::read::{Only, Stretch, Way, begin_read_all, from};
 use crate::session::Session;
@@ -70,6 +71,9 @@ impl Ahead {
             if Position(event.position.commit) <= self.after {
                 continue;
             }
+            if limits::is_harmless(event) {
+                continue;
+            }
             let Ok(Found { event, .. }) = found(event) else {
                 self.pages = None;
                 break;
@@ -100,7 +104,7 @@ impl Pages for Ahead {
 async fn read(link: Arc<Link>, after: Position, max: usize, pages: Sender<Vec<ResolvedEvent>>) {
     let stretch = Stretch {
         from: from(after),
-        only: Only::Calls,
+        only: Only::CallsAndMetadata,
         way: Way::Forwards,
         most: ALL,
     };
