@@ -17,7 +17,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 /// How many events are read at once.
 const PAGE: usize = 1024;
 
-/// How often it is seen to that the store still is the one that was read, and that what nobody wants any more goes.
+/// How often checkpoints, changes and lists are looked after, and the store is verified to be the one that was read.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at where the store ends.
@@ -54,38 +54,30 @@ struct Following {
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     rebuild: watch::Receiver<(u64, WhyRebuilt)>,
-    reader: Reader,
-    end: StoreEnd,
+    /// The reader under way to its next step, which gives it back. It is never dropped half-way for something else that
+    /// is due, however slow the store is: it would begin its waiting and reading again and never get there.
+    reading: Once<(Reader, Result<Step, StoreError>)>,
+    /// Where the store ends. While others write, no reader ever comes to where nothing is new.
+    end: Once<Option<Position>>,
+    /// Whether the store still leads to what was read, and the tag of the model that was compared.
+    verifying: Once<(u32, Result<bool, StoreError>)>,
+    /// The store was restored, and has other events; nothing is read on until the model is rebuilt.
+    is_lost: bool,
     rebuilding: Option<JoinHandle<Checkpointed<AllFour>>>,
     rounds: Interval,
     kept_at: Instant,
 }
 
+/// A future that is kept while others are ready before it.
+type Once<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// Reads on from where the model stands.
 struct Reader {
     shared: Arc<Shared>,
     follower: Follower,
-    /// Whether the store is known to have what the model was made of.
-    trusted: Trust,
+    /// Whether the store was verified to have what the model was made of.
+    is_verified: bool,
     pause: Pause,
-}
-
-/// Looks where the store ends, beside the reader: while others write, no reader ever comes to where nothing is new.
-/// The question may take as long as it likes, because nothing waits for its answer.
-struct StoreEnd {
-    store: Arc<dyn EventStore>,
-    looking: Pin<Box<dyn Future<Output = Option<Position>> + Send>>,
-}
-
-/// What is known of the store the model was read from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// It may have been restored meanwhile.
-    ToBeAsked,
-    /// It still has the last event that was taken in.
-    Asked,
-    /// It was restored, and has others; nothing is read on until the model is rebuilt.
-    Lost,
 }
 
 enum Step {
@@ -143,8 +135,10 @@ impl Following {
         let following = Self {
             stop: orders.stop.subscribe(),
             rebuild: orders.rebuild.subscribe(),
-            reader: Reader::new(Arc::clone(&shared)),
-            end: StoreEnd::new(Arc::clone(&shared.store)),
+            reading: Reader::begin(&shared),
+            end: Box::pin(end_of(Arc::clone(&shared.store), Duration::ZERO)),
+            verifying: Box::pin(verified(Arc::clone(&shared))),
+            is_lost: false,
             rebuilding: None,
             rounds,
             kept_at: Instant::now(),
@@ -153,8 +147,7 @@ impl Following {
         (orders, following)
     }
 
-    /// Each of these futures is dropped whenever another one is ready first, so none of them may hold events: the
-    /// reader returns a page as soon as its follower has moved past it, and the page is folded before anything else.
+    /// No future is dropped here that holds events: all that do work are kept until they are done.
     async fn run(mut self) {
         loop {
             tokio::select! {
@@ -166,8 +159,12 @@ impl Following {
                     self.begin_to_rebuild(why);
                 }
                 _ = self.rounds.tick() => drop(self.look_after()),
-                end = self.end.look() => self.shared.ends_at(end),
-                step = self.reader.step() => self.take(step).await,
+                end = &mut self.end => self.ends_at(end),
+                (tag, holds) = &mut self.verifying => self.is_verified(tag, holds),
+                (reader, step) = &mut self.reading => {
+                    self.take(step).await;
+                    self.reading = Box::pin(reader.step());
+                }
             }
         }
         if let Some(rebuilding) = self.rebuilding {
@@ -177,12 +174,33 @@ impl Following {
         blocking(move || shared.keep()).await;
     }
 
+    fn ends_at(&mut self, end: Option<Position>) {
+        self.shared.ends_at(end);
+        let store = Arc::clone(&self.shared.store);
+        self.end = Box::pin(end_of(store, BETWEEN_LOOKS));
+    }
+
+    /// A failure says nothing; the reader meets it, too.
+    fn is_verified(&mut self, tag: u32, holds: Result<bool, StoreError>) {
+        if holds == Ok(false) && tag == self.shared.live().tag {
+            self.is_restored();
+        }
+        self.verifying = Box::pin(verified(Arc::clone(&self.shared)));
+    }
+
+    fn is_restored(&mut self) {
+        self.is_lost = true;
+        self.begin_to_rebuild(WhyRebuilt::Restored);
+    }
+
     async fn take(&mut self, step: Result<Step, StoreError>) {
         match step {
+            // The store was found to be restored while this was read.
+            Ok(_) if self.is_lost => {}
             Ok(Step::Events(events)) => self.fold(events).await,
             Ok(Step::Damaged(event)) => self.fold_damaged(event).await,
             Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
-            Ok(Step::Restored) => self.begin_to_rebuild(WhyRebuilt::Restored),
+            Ok(Step::Restored) => self.is_restored(),
             Err(error) => self.shared.is_out_of_touch(&error),
         }
     }
@@ -216,7 +234,7 @@ impl Following {
     /// itself went back, there is nothing else to do.
     async fn put_in_place(&mut self, mut model: Checkpointed<AllFour>) {
         let old = self.shared.live().model.position();
-        if self.reader.trusted != Trust::Lost && model.position() < old {
+        if !self.is_lost && model.position() < old {
             match fold_to(&self.shared, &mut model, old).await {
                 Ok(()) => {}
                 Err(error) => {
@@ -227,12 +245,12 @@ impl Following {
         }
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.swap(model)).await;
-        self.reader = Reader::new(Arc::clone(&self.shared));
+        self.is_lost = false;
+        self.reading = Reader::begin(&self.shared);
     }
 
     /// A checkpoint that is due is kept beside the fold, which goes on.
     fn look_after(&mut self) -> Option<JoinHandle<()>> {
-        self.reader.ask_again();
         self.shared.changes.let_go();
         self.shared.lists.let_go();
         let is_due = self.kept_at.elapsed() >= BETWEEN_CHECKPOINTS;
@@ -245,62 +263,42 @@ impl Following {
 }
 
 impl Reader {
-    fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            follower: follower(&shared),
-            shared,
-            trusted: Trust::ToBeAsked,
+    /// Where the model stands now.
+    fn begin(shared: &Arc<Shared>) -> Once<(Reader, Result<Step, StoreError>)> {
+        let reader = Self {
+            follower: follower(shared),
+            shared: Arc::clone(shared),
+            is_verified: false,
             pause: Pause::default(),
-        }
+        };
+        Box::pin(reader.step())
     }
 
-    fn ask_again(&mut self) {
-        if self.trusted == Trust::Asked {
-            self.trusted = Trust::ToBeAsked;
-        }
-    }
-
-    /// Dropping the future loses no event, wherever it waits.
-    async fn step(&mut self) -> Result<Step, StoreError> {
+    async fn step(mut self) -> (Self, Result<Step, StoreError>) {
         self.pause.over().await;
         let step = self.attempt().await;
         if step.is_ok() {
             self.pause = Pause::default();
         } else {
+            // The model may stand before what the follower has moved past.
             self.pause.longer();
-            self.ask_again();
+            self.is_verified = false;
             self.follower = follower(&self.shared);
         }
-        step
+        (self, step)
     }
 
     async fn attempt(&mut self) -> Result<Step, StoreError> {
-        match self.trusted {
-            Trust::Asked => {}
-            Trust::Lost => pending().await,
-            Trust::ToBeAsked if self.is_the_store_that_was_read().await? => {
-                self.trusted = Trust::Asked;
-            }
-            Trust::ToBeAsked => {
-                self.trusted = Trust::Lost;
-                return Ok(Step::Restored);
-            }
+        if !self.is_verified && !is_the_store_that_was_read(&self.shared).await? {
+            return Ok(Step::Restored);
         }
-        // Nothing is awaited once the follower has moved past a page: dropping this future loses no event.
+        self.is_verified = true;
         match self.follower.next().await? {
             Followed::Events(events) => Ok(Step::Events(events)),
             Followed::CaughtUp(_) => Ok(Step::AtTheEnd),
             Followed::Damaged(event) if self.shared.stop_at_damage => Err(event.into()),
             Followed::Damaged(event) => Ok(Step::Damaged(event)),
         }
-    }
-
-    async fn is_the_store_that_was_read(&self) -> Result<bool, StoreError> {
-        let (mark, events) = {
-            let live = self.shared.live();
-            (live.model.mark(), live.model.events())
-        };
-        leads(&*self.shared.store, mark, events).await
     }
 }
 
@@ -310,19 +308,18 @@ fn follower(shared: &Shared) -> Follower {
     Follower::new(Arc::clone(&shared.store), position, PAGE)
 }
 
-impl StoreEnd {
-    fn new(store: Arc<dyn EventStore>) -> Self {
-        let looking = Box::pin(end_of(Arc::clone(&store), Duration::ZERO));
-        Self { store, looking }
-    }
+async fn is_the_store_that_was_read(shared: &Shared) -> Result<bool, StoreError> {
+    let (mark, events) = {
+        let live = shared.live();
+        (live.model.mark(), live.model.events())
+    };
+    leads(&*shared.store, mark, events).await
+}
 
-    /// Where the store ends; `None` if it cannot say just now. A look that another future overtakes goes on with the
-    /// next call.
-    async fn look(&mut self) -> Option<Position> {
-        let end = self.looking.as_mut().await;
-        self.looking = Box::pin(end_of(Arc::clone(&self.store), BETWEEN_LOOKS));
-        end
-    }
+async fn verified(shared: Arc<Shared>) -> (u32, Result<bool, StoreError>) {
+    sleep(BETWEEN_ROUNDS).await;
+    let tag = shared.live().tag;
+    (tag, is_the_store_that_was_read(&shared).await)
 }
 
 async fn end_of(store: Arc<dyn EventStore>, pause: Duration) -> Option<Position> {
@@ -466,7 +463,7 @@ mod tests {
         let place = Some(folder.path().to_owned());
         let shared = Arc::new(Shared::new(Arc::clone(&store), place, model, false));
         let (_orders, mut following) = Following::new(Arc::clone(&shared));
-        let step = following.reader.step().await;
+        let (_, step) = (&mut following.reading).await;
         following.take(step).await;
         assert!(following.look_after().is_none(), "it is too soon");
         let long_ago = Instant::now().checked_sub(BETWEEN_CHECKPOINTS);
