@@ -129,6 +129,7 @@ fn a_leader_killed_by_hand_during_the_load_is_seen() {
     let ran = thread::scope(|scope| {
         let running = scope.spawn(|| store_contract(&url(&cluster), &load));
         while !cluster.log().events().iter().any(is_of_the_load) {
+            assert!(!running.is_finished(), "the load began");
             thread::yield_now();
         }
         cluster.kill(0);

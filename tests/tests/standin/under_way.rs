@@ -1,6 +1,6 @@
 //! A write that is sent again while the first is not answered yet.
 
-use super::{append, events, of};
+use super::{append, events, of, until};
 use eventstore::StreamState::NoStream;
 use eventstore::{BatchAppendOptions, Client, Error, EventData};
 use std::time::{Duration, Instant};
@@ -36,12 +36,6 @@ async fn begun(
     });
     until(|| standin.writes_under_way() == 1).await;
     write
-}
-
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::task::yield_now().await;
-    }
 }
 
 fn is_aborted(error: &Error) -> bool {
