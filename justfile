@@ -15,9 +15,9 @@ torture kills="200" cuts="200":
     KAIGI_TORTURE_KILLS={{kills}} KAIGI_TORTURE_CUTS={{cuts}} cargo test --release --package tests --test torture
     KAIGI_TORTURE_FLIPS=all cargo test --release --package tests --test store_damage -- --nocapture each_flipped_byte
 
-# Two processes, up to a thousand commands at once, leaders that die: so many seconds of it; the ordinary tests take a few.
-load seconds="60":
-    KAIGI_LOAD_SECONDS={{seconds}} cargo test --release --package tests --test cluster -- --nocapture loaded::
+# Two processes, up to a thousand commands at once, leaders that die: so many seconds of it, with so many milliseconds an answer; the ordinary tests take a few seconds and no latency.
+load seconds="60" latency_ms="0":
+    KAIGI_LOAD_SECONDS={{seconds}} KAIGI_LOAD_LATENCY_MS={{latency_ms}} cargo test --release --package tests --test cluster -- --nocapture loaded::
 
 # The program that puts any store to the contract and prints what held: copy it to where a server is.
 store-contract-build:

@@ -9,6 +9,7 @@ use domain::{
     CallId, Command, CommandId, EventStore, HandleError, Handler, Head, Position, Revision,
     StoreError, StoredEvent,
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -16,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
+
+/// How many calls are connected or read at once, before and after the load.
+const AT_ONCE: usize = 32;
 
 /// What to do to a store.
 #[derive(Debug, Clone)]
@@ -159,12 +163,15 @@ fn any_command(chance: u128) -> Command {
 
 /// Connects every call, so that there is something to be done to it.
 pub async fn connect(store: Arc<dyn EventStore>, load: &Load) -> Outcome {
-    let handler = Handler::new(store);
+    let handler = &Handler::new(store);
     let mut outcome = Outcome::default();
-    for number in 0..load.calls {
+    let connecting = stream::iter(0..load.calls).map(|number| async move {
         let request = request(&call(load, number), connect_call(ANA));
         let taken = handler.handle(&request, handler.random_id(), handler.now());
-        let answer = taken.await.expect("nobody has connected it");
+        taken.await.expect("nobody has connected it")
+    });
+    let mut connected = connecting.buffered(AT_ONCE);
+    while let Some(answer) = connected.next().await {
         outcome
             .acknowledged
             .extend(answer.events.iter().map(acknowledged));
@@ -205,9 +212,13 @@ pub async fn look(
 ) -> Result<Found, StoreError> {
     let mut found = Found::default();
     let mut there = HashSet::new();
-    for number in 0..load.calls {
+    let reading = stream::iter(0..load.calls).map(|number| async move {
         let call = call(load, number);
         let events = store.read_call(&call, Revision(0)).await?;
+        Ok::<_, StoreError>((call, events))
+    });
+    let mut read = reading.buffered(AT_ONCE);
+    while let Some((call, events)) = read.try_next().await? {
         let recorded = events.iter().map(|event| &event.recorded);
         if domain::envelope::verify(Head::NONE, recorded).is_err() {
             found.broken.push(call);

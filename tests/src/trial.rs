@@ -39,6 +39,8 @@ pub enum Verdict {
     Held,
     /// It did not, and why.
     DidNotHold(String),
+    /// Something else than this program put it to the test, and what was seen.
+    Seen(String),
     /// It was not put to the test, and why.
     NotTried(String),
 }
@@ -48,6 +50,7 @@ impl Display for Verdict {
         match self {
             Self::Held => f.write_str("held"),
             Self::DidNotHold(why) => write!(f, "DID NOT HOLD: {why}"),
+            Self::Seen(what) => write!(f, "seen: {what}"),
             Self::NotTried(why) => write!(f, "not tried: {why}"),
         }
     }
@@ -149,7 +152,7 @@ pub async fn contract(accused: &Arc<Accused>, words: &str, tell: Tell<'_>) {
 pub async fn soak(
     accused: &Arc<Accused>,
     load: Load,
-    operator: Result<Operator, String>,
+    election: Election,
     tell: Tell<'_>,
 ) -> Option<Outcome> {
     let Load { calls, lasting, .. } = load;
@@ -158,16 +161,25 @@ pub async fn soak(
         lasting.as_secs()
     );
     let (begun, begins) = oneshot::channel();
-    let loading = tried(promise, loaded(Arc::clone(accused), load, begun));
-    // A load that never began is told in its own row.
-    let resigning = async {
-        let _ = begins.await;
-        resignation(operator, lasting / 3).await
+    let (over, ends) = oneshot::channel();
+    let mut leaders = Leaders::default();
+    if let Election::Watched(operator, _) = &election {
+        leaders.look(operator).await;
+    }
+    let loading = async {
+        let ended = tried(promise, loaded(Arc::clone(accused), load, begun)).await;
+        drop(over);
+        ended
     };
-    let ((finding, loaded), resigned) = tokio::join!(loading, resigning);
+    // A load that never began is told in its own row.
+    let electing = async {
+        let _ = begins.await;
+        held(election, leaders, lasting / 3, ends).await
+    };
+    let ((finding, loaded), elected) = tokio::join!(loading, electing);
     tell(finding);
     if matches!(accused.url, StoreUrl::Cluster(_)) {
-        tell(resigned);
+        tell(elected);
     }
     let (load, outcome) = loaded?;
     aftermath(accused, load, outcome.clone(), tell).await;
@@ -246,7 +258,17 @@ pub async fn server_version(url: &str) -> Option<String> {
 /// How long a node may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whoever may ask the leader of a cluster to resign.
+/// What this program does about the leader of a cluster during the load.
+pub enum Election {
+    /// It asks the leader to resign.
+    Asked(Operator),
+    /// It watches whether another node becomes the leader; if none does, the promise is not tried for that reason.
+    Watched(Operator, String),
+    /// It cannot do anything, for that reason.
+    Untried(String),
+}
+
+/// The address of a cluster's operators, and a user who may ask the leader to resign.
 pub struct Operator {
     settings: ClientSettings,
     user: Option<Authentication>,
@@ -273,24 +295,46 @@ impl Operator {
     }
 
     async fn resign(&self) -> Result<(), Error> {
+        self.client()?.resign_node(&self.options()).await
+    }
+
+    /// Sets the priority of the leader below that of all other nodes, until it starts again.
+    async fn lower_priority(&self) -> Result<(), Error> {
+        // The client takes no negative priority, and keeps the lower 32 bits of a larger one: -1.
+        const LOWEST: usize = usize::MAX;
+        let options = self.options();
+        self.client()?.set_node_priority(LOWEST, &options).await
+    }
+
+    fn client(&self) -> Result<Client, Error> {
         let client = Client::new(self.settings.clone());
-        let client = client.map_err(|error| Error::InitializationError(error.to_string()))?;
-        let mut options = OperationalOptions::default();
-        if let Some(user) = self.user.clone() {
-            options = options.authenticated(user);
+        client.map_err(|error| Error::InitializationError(error.to_string()))
+    }
+
+    fn options(&self) -> OperationalOptions {
+        let options = OperationalOptions::default();
+        match self.user.clone() {
+            Some(user) => options.authenticated(user),
+            None => options,
         }
-        client.resign_node(&options).await
     }
 }
 
-/// Asks the leader to resign after a while, and waits for the next one.
-async fn resignation(operator: Result<Operator, String>, after: Duration) -> Finding {
+/// Asks the leader to resign after a while and waits for the next one, or watches the leader until the load is over.
+async fn held(
+    election: Election,
+    leaders: Leaders,
+    after: Duration,
+    over: oneshot::Receiver<()>,
+) -> Finding {
     let promise = "the leader resigns meanwhile, and another node leads".to_owned();
-    let began = Instant::now() + after;
-    let verdict = match operator {
-        Err(why) => Verdict::NotTried(why),
-        Ok(operator) => {
+    let mut began = Instant::now();
+    let verdict = match election {
+        Election::Untried(why) => Verdict::NotTried(why),
+        Election::Watched(operator, why) => leaders.watch(&operator, over).await.verdict(why),
+        Election::Asked(operator) => {
             sleep(after).await;
+            began = Instant::now();
             resigned(&operator).await
         }
     };
@@ -306,35 +350,90 @@ async fn resigned(operator: &Operator) -> Verdict {
         Ok(leader) => leader,
         Err(why) => return Verdict::DidNotHold(why),
     };
-    match operator.resign().await {
-        Ok(()) => {}
-        Err(Error::AccessDenied) => {
-            return Verdict::NotTried(
-                "the server refuses it; its user needs group $ops".to_owned(),
-            );
+    // Where this is refused, so is the resignation; where it is not known, asking again has to do.
+    let _ = operator.lower_priority().await;
+    let asking = asked_until_another_leads(operator, &before);
+    match timeout(Duration::from_secs(30), asking).await {
+        Ok(Ok(())) => Verdict::Held,
+        Ok(Err(Error::AccessDenied)) => {
+            Verdict::NotTried("the server refuses it; its user needs group $ops".to_owned())
         }
-        Err(error) => return Verdict::DidNotHold(error.to_string()),
-    }
-    let next = next_leader(operator, &before);
-    match timeout(Duration::from_secs(30), next).await {
-        Ok(()) => Verdict::Held,
-        Err(_) => Verdict::DidNotHold(format!("{}:{} still leads", before.host, before.port)),
+        Ok(Err(error)) => Verdict::DidNotHold(error.to_string()),
+        Err(_) => Verdict::DidNotHold(format!("{} still leads", name(&before))),
     }
 }
 
-/// Returns once another node is turned to: twice, since without a leader any node will do for a moment.
+/// Asks again as long as the same node is elected: of candidates with one priority, a random one is.
+async fn asked_until_another_leads(operator: &Operator, before: &Endpoint) -> Result<(), Error> {
+    const ELECTION: Duration = Duration::from_secs(4);
+    loop {
+        operator.resign().await?;
+        if timeout(ELECTION, next_leader(operator, before))
+            .await
+            .is_ok()
+        {
+            return Ok(());
+        }
+    }
+}
+
 async fn next_leader(operator: &Operator, before: &Endpoint) {
-    let mut elsewhere = 0;
-    while elsewhere < 2 {
-        sleep(Duration::from_millis(250)).await;
-        let leader = operator.leader().await;
-        let another = leader.is_ok_and(|leader| !same(&leader, before));
-        elsewhere = if another { elsewhere + 1 } else { 0 };
+    let mut leaders = Leaders {
+        led: vec![name(before)],
+        ..Leaders::default()
+    };
+    while leaders.led.len() < 2 {
+        sleep(BETWEEN_LOOKS).await;
+        leaders.look(operator).await;
     }
 }
 
-fn same(one: &Endpoint, other: &Endpoint) -> bool {
-    one.host == other.host && one.port == other.port
+/// How often the leader is looked for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+
+/// The nodes that led, one after the other.
+#[derive(Default)]
+struct Leaders {
+    led: Vec<String>,
+    /// The node that clients turn to, and how many times in a row.
+    latest: (String, u32),
+}
+
+impl Leaders {
+    /// During an election clients turn to any node, so one that leads is found there some times in a row.
+    async fn look(&mut self, operator: &Operator) {
+        let Ok(leader) = operator.leader().await.map(|leader| name(&leader)) else {
+            return;
+        };
+        if self.latest.0 != leader {
+            self.latest = (leader.clone(), 0);
+        }
+        self.latest.1 += 1;
+        let sure = self.latest.1 >= 3 || self.led.is_empty();
+        if sure && self.led.last() != Some(&leader) {
+            self.led.push(leader);
+        }
+    }
+
+    async fn watch(mut self, operator: &Operator, mut over: oneshot::Receiver<()>) -> Self {
+        while timeout(BETWEEN_LOOKS, &mut over).await.is_err() {
+            self.look(operator).await;
+        }
+        self
+    }
+
+    fn verdict(self, otherwise: String) -> Verdict {
+        match &self.led[..] {
+            [] | [_] => Verdict::NotTried(otherwise),
+            [first, others @ ..] => {
+                Verdict::Seen(format!("{first} led, then {}", others.join(", then ")))
+            }
+        }
+    }
+}
+
+fn name(node: &Endpoint) -> String {
+    format!("{}:{}", node.host, node.port)
 }
 
 /// Tries it on a task of its own, where a panic is what did not hold.

@@ -4,10 +4,11 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 use tests::contract::checks;
 use tests::program::Ran;
-use tests::standin::{Config, Right, StandIn, User};
+use tests::standin::{Config, Recorded, Right, StandIn, User};
 
 const PASSWORD: &str = "geheim";
 
@@ -99,6 +100,55 @@ fn a_leader_that_resigns_under_load_changes_nothing_but_the_leader() {
         "{ran:#?}"
     );
     assert_ne!(cluster.leader(), Some(0));
+}
+
+#[test]
+fn a_leader_that_would_be_elected_again_loses_its_priority_before_it_resigns() {
+    let cluster = a_cluster(3);
+    cluster.faults().prefer_the_leader();
+    let load = ["--only", "load", "--seconds", "1", "--resign"];
+    let ran = store_contract(&url(&cluster), &load).ended_with(0);
+    assert!(ran.out.contains("7 held, 0 did not hold"), "{ran:#?}");
+    assert_ne!(cluster.leader(), Some(0));
+}
+
+#[test]
+fn a_leader_that_is_elected_again_is_asked_again() {
+    let cluster = a_cluster(3);
+    cluster.faults().elect_again(1);
+    let load = ["--only", "load", "--seconds", "1", "--resign"];
+    let ran = store_contract(&url(&cluster), &load).ended_with(0);
+    assert!(ran.out.contains("7 held, 0 did not hold"), "{ran:#?}");
+    assert_ne!(cluster.leader(), Some(0));
+}
+
+#[test]
+fn a_leader_killed_by_hand_during_the_load_is_seen() {
+    let cluster = a_cluster(3);
+    let load = ["--only", "load", "--seconds", "5", "--json"];
+    let ran = thread::scope(|scope| {
+        let running = scope.spawn(|| store_contract(&url(&cluster), &load));
+        while !cluster.log().events().iter().any(is_of_the_load) {
+            assert!(!running.is_finished(), "the load began");
+            thread::yield_now();
+        }
+        cluster.kill(0);
+        running.join().expect("the program ends")
+    });
+    let ran = ran.ended_with(0);
+    let mut seen = verdicts(&ran);
+    seen.retain(|(_, verdict, _)| verdict == "seen");
+    let [first, second, _] = cluster.ports()[..] else {
+        panic!("three nodes");
+    };
+    let nodes = format!("127.0.0.1:{first} led, then 127.0.0.1:{second}");
+    let promise = "the leader resigns meanwhile, and another node leads".to_owned();
+    assert_eq!(seen, [(promise, "seen".to_owned(), nodes)]);
+    assert_eq!(ran.json()["seen"], 1);
+}
+
+fn is_of_the_load(event: &Recorded) -> bool {
+    event.stream.starts_with("call-contract-") && event.stream.contains("-load-")
 }
 
 #[test]

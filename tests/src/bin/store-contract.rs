@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tests::load::{Load, Outcome};
-use tests::trial::{Accused, Finding, Operator, Verdict, contract, server_version, soak};
+use tests::trial::{Accused, Election, Finding, Operator, Verdict, contract, server_version, soak};
 
 const ABOUT: &str = "Puts a store to everything that Kaigi expects of one, then loads it from two sides at once, and \
     prints a table of what held.\n\nIt writes calls of its own, whose names begin with contract- and a random text, and \
@@ -22,7 +22,7 @@ Examples:
   store-contract --resign --seconds 60 'esdb://admin:changeit@node1,node2,node3?tlsCaFile=ca.pem'
                                        a minute of load, in which the leader is asked to resign
   store-contract --seconds 300 'esdb://...'
-                                       time to kill a node by hand: the table must say the same
+                                       time to kill the leader by hand: the table says which nodes led
   store-contract --only 'sent again' 'esdb://...'
                                        once more what did not hold
   store-contract sled:/tmp/a-new-folder
@@ -52,7 +52,8 @@ struct Options {
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     at_once: u32,
 
-    /// Asks a cluster's leader to resign during the load; its user must be in the group $ops
+    /// Asks a cluster's leader to resign during the load, again if it is elected again, and sets its priority to -1
+    /// before that, until it is started again; the user must be in the group $ops
     #[arg(long)]
     resign: bool,
 
@@ -96,7 +97,7 @@ async fn trial(options: &Options) -> anyhow::Result<Exit> {
     let mut outcome = None;
     if options.wants_load() {
         let load = options.load(accused.calls());
-        outcome = soak(&accused, load, options.operator(), &mut tell).await;
+        outcome = soak(&accused, load, options.election(), &mut tell).await;
     }
     if report.findings.is_empty() {
         let words = options.words();
@@ -141,11 +142,14 @@ impl Options {
         }
     }
 
-    fn operator(&self) -> Result<Operator, String> {
-        if self.resign {
-            return Operator::of(&self.url);
+    fn election(&self) -> Election {
+        let advice = "say --resign, or kill the leader by hand meanwhile".to_owned();
+        match Operator::of(&self.url) {
+            Ok(operator) if self.resign => Election::Asked(operator),
+            Ok(operator) => Election::Watched(operator, advice),
+            Err(why) if self.resign => Election::Untried(why),
+            Err(_) => Election::Untried(advice),
         }
-        Err("say --resign, or kill a node by hand meanwhile".to_owned())
     }
 }
 
@@ -201,14 +205,20 @@ impl Report {
         let held = count(|verdict| matches!(verdict, Verdict::Held));
         let did_not_hold = count(|verdict| matches!(verdict, Verdict::DidNotHold(_)));
         let not_tried = count(|verdict| matches!(verdict, Verdict::NotTried(_)));
+        let seen = count(|verdict| matches!(verdict, Verdict::Seen(_)));
         let seconds = took.as_secs();
+        let also = if seen > 0 {
+            format!(", {seen} seen")
+        } else {
+            String::new()
+        };
         self.print(&format!(
-            "{held} held, {did_not_hold} did not hold, {not_tried} not tried, in {seconds} s"
+            "{held} held, {did_not_hold} did not hold, {not_tried} not tried{also}, in {seconds} s"
         ));
         if self.json {
             let whole = json!({
                 "store": self.store, "server": self.server, "calls": self.calls, "findings": self.findings, "load": outcome.map(figures),
-                "held": held, "did_not_hold": did_not_hold, "not_tried": not_tried,
+                "held": held, "did_not_hold": did_not_hold, "not_tried": not_tried, "seen": seen,
             });
             self.json = false;
             self.print(&whole.to_string());

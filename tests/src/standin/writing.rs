@@ -192,13 +192,13 @@ impl Member {
             return self.fail_batch(failure).await;
         }
         match self.write(append) {
-            Ok(written) => match faults.after_write() {
-                Some(failure) => self.fail_batch(failure).await,
-                None => {
-                    answered_in(turn, self.cluster.latency.get());
-                    Ok(Some(Success(batch_appended(written))))
+            Ok(written) => {
+                if let Some(failure) = faults.after_write() {
+                    return self.fail_batch(failure).await;
                 }
-            },
+                answered_in(turn, self.cluster.latency.get());
+                Ok(Some(Success(batch_appended(written))))
+            }
             Err(refused) => Ok(Some(Error(status::of_batch(&stream, expected, refused)))),
         }
     }

@@ -1,4 +1,5 @@
-//! The contract, put to one node, to three, to three that keep dying, and to a real server if there is one.
+//! The contract, put to one node, to three, to three that keep dying, to one that is far away, and to a real server if
+//! there is one.
 
 use super::nodes;
 use async_trait::async_trait;
@@ -6,11 +7,12 @@ use domain::EventStore;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store_eventstoredb::ClusterStore;
-use tests::contract::Opener;
-use tests::standin::{Expected, Proposed, StandIn};
+use tests::contract::{Opener, checks};
+use tests::standin::{Config, Expected, Proposed, StandIn};
 use tests::store_contract;
+use tokio::task::JoinSet;
 
 /// How many of these events the server takes at once.
 const LONGEST_BATCH: usize = 400;
@@ -20,6 +22,63 @@ store_contract! {
     three_nodes: Cluster(nodes(3));
     a_cluster_that_others_use: Shared;
     nodes_that_die: Dying::start();
+}
+
+/// All checks side by side, each with a server of its own: they mostly wait.
+async fn the_contract_holds_at(latency: Duration) {
+    let mut running = JoinSet::new();
+    for check in checks() {
+        running.spawn(async move {
+            let began = Instant::now();
+            let far = Arc::new(Far::at(latency));
+            let held = tokio::spawn(check.put_to(far)).await;
+            println!("{:>7} ms  {}", began.elapsed().as_millis(), check.name);
+            held.is_err().then_some(check.name)
+        });
+    }
+    let failed: Vec<_> = running.join_all().await.into_iter().flatten().collect();
+    assert_eq!(failed, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_check_holds_with_20_ms_an_answer() {
+    the_contract_holds_at(Duration::from_millis(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_check_holds_with_200_ms_an_answer() {
+    the_contract_holds_at(Duration::from_millis(200)).await;
+}
+
+/// One node whose answers take a while.
+struct Far(Cluster);
+
+impl Far {
+    fn at(latency: Duration) -> Self {
+        Self(Cluster(StandIn::start_with(Config {
+            latency,
+            ..Config::default()
+        })))
+    }
+}
+
+#[async_trait]
+impl Opener for Far {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        self.0.open().await
+    }
+
+    async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        self.0.reopen(store).await
+    }
+
+    fn longest_batch(&self) -> usize {
+        LONGEST_BATCH
+    }
+
+    fn turns(&self, usual: usize) -> usize {
+        usual.div_ceil(5).min(100)
+    }
 }
 
 struct Cluster(StandIn);

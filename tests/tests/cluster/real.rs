@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tests::load::Load;
 use tests::skip::not_asked_for;
-use tests::trial::{Accused, Finding, Verdict, contract, soak};
+use tests::trial::{Accused, Election, Finding, Verdict, contract, soak};
 
 const NAMED_BY: &str = "KAIGI_TEST_ESDB";
 
@@ -47,7 +47,7 @@ async fn findings(url: &str) -> Vec<Finding> {
         since: Position::START,
     };
     // Others may use that cluster, too: whoever wants an election asks for it.
-    let unasked = Err("store-contract --resign does".to_owned());
+    let unasked = Election::Untried("store-contract --resign does".to_owned());
     soak(&accused, load, unasked, &mut tell).await;
     findings
 }

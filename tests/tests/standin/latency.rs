@@ -1,6 +1,6 @@
 //! Answers that arrive later, as from a server far away.
 
-use super::{append, event, events, kinds, of, plain, read};
+use super::{append, event, events, kinds, of, plain, read, until};
 use eventstore::BatchAppendOptions;
 use eventstore::StreamState::{Any, NoStream};
 use futures_util::future::join_all;
@@ -25,12 +25,6 @@ async fn at_least<T>(latency: Duration, call: impl Future<Output = T>) -> T {
     let answer = call.await;
     assert!(began.elapsed() >= latency, "{:?}", began.elapsed());
     answer
-}
-
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

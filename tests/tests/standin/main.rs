@@ -76,6 +76,17 @@ async fn collect(mut reading: ReadStream) -> eventstore::Result<Vec<RecordedEven
     Ok(events)
 }
 
+/// Waits for what happens in the stand-in; a test that would wait for ever fails instead.
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let happened = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    happened.expect("it happens");
+}
+
 fn kinds(events: &[RecordedEvent]) -> Vec<&str> {
     events
         .iter()

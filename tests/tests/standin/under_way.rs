@@ -1,8 +1,8 @@
 //! A write that is sent again while the first is not answered yet.
 
-use super::{append, events, of};
+use super::{append, events, of, until};
 use eventstore::StreamState::NoStream;
-use eventstore::{Client, Error, EventData};
+use eventstore::{BatchAppendOptions, Client, Error, EventData};
 use std::time::{Duration, Instant};
 use tests::standin::{Config, Failure, StandIn};
 use tokio::task::JoinHandle;
@@ -36,12 +36,6 @@ async fn begun(
     });
     until(|| standin.writes_under_way() == 1).await;
     write
-}
-
-async fn until(holds: impl Fn() -> bool) {
-    while !holds() {
-        tokio::task::yield_now().await;
-    }
 }
 
 fn is_aborted(error: &Error) -> bool {
@@ -121,7 +115,10 @@ async fn writes_that_repeat_one_in_the_log_do_not_wait_for_each_other() {
 async fn an_append_of_a_session_that_repeats_one_under_way_times_out_and_others_do_not_wait() {
     let (standin, client) = connected().await;
     let both = events(["a", "b"]);
-    let session = client.batch_append(&Default::default()).await.unwrap();
+    let session = client
+        .batch_append(&BatchAppendOptions::default())
+        .await
+        .unwrap();
     standin.faults().refuse_writes(1, Failure::Hang);
     let _first = begun(&standin, &client, &both).await;
     let repeated = session.append_to_stream("call-1", NoStream, both);
