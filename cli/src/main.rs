@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches};
 use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
 use kaigi::exit::{self, Exit, usage};
+use kaigi::one_call::Unanswered;
 use kaigi::output::{Console, NobodyReads};
 use kaigi::progress::Progress;
 use kaigi::remote::ServiceUrl;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         }
     };
     let when_damaged = when_damaged(&cli.command, place.as_ref());
-    let when_away = when_away(&cli.command, place.as_ref());
+    let when_away = when_away(place.as_ref());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             if exit::is_damage(&error) {
                 eprintln!("kaigi: {when_damaged}");
             }
-            if let Some(hint) = when_away.filter(|_| Exit::of(&error) == Exit::TryAgain) {
+            if let Some(hint) = when_away.filter(|_| is_passing(&error)) {
                 eprintln!("kaigi: {hint}");
             }
             if let Some(url) = exit::busy_folder(&error).and_then(serve::address_of) {
@@ -69,18 +70,22 @@ fn when_damaged(verb: &Verb, place: Option<&StoreUrl>) -> &'static str {
     place.map_or(StoreUrl::Memory.when_damaged(), StoreUrl::when_damaged)
 }
 
-/// What to do when a store or a service that comes back by itself is away. The error of a command by hand names its id, to
-/// send it again with.
-fn when_away(verb: &Verb, place: Option<&StoreUrl>) -> Option<&'static str> {
-    match (verb, place?) {
-        (Verb::Call(_), _) | (_, StoreUrl::Sled(_) | StoreUrl::Memory) => None,
-        (_, StoreUrl::Cluster(_)) => {
+/// What to do when a store or a service that comes back by itself is away.
+fn when_away(place: Option<&StoreUrl>) -> Option<&'static str> {
+    match place? {
+        StoreUrl::Sled(_) | StoreUrl::Memory => None,
+        StoreUrl::Cluster(_) => {
             Some("the store may be back in a moment: run the same command again")
         }
-        (_, StoreUrl::Service(_)) => {
+        StoreUrl::Service(_) => {
             Some("the service may be back in a moment: run the same command again")
         }
     }
+}
+
+/// Whether it is worth running the same command again, and the error does not name the id to send it again with.
+fn is_passing(error: &anyhow::Error) -> bool {
+    Exit::of(error) == Exit::TryAgain && !error.is::<Unanswered>()
 }
 
 async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {

@@ -65,18 +65,16 @@ fn not_decided(error: HandleError, id: CommandId) -> anyhow::Error {
     let is_unknown = matches!(error, HandleError::Store(StoreError::Unavailable(_)));
     let error = anyhow::Error::from(error);
     if is_unknown {
-        error.context(how_to_learn(id))
+        error.context(Unanswered(id))
     } else {
         error
     }
 }
 
 /// What to do about a command whose answer did not come.
-pub(crate) fn how_to_learn(id: CommandId) -> String {
-    format!(
-        "whether the command was accepted is not known; send it again with --id {id} to learn it"
-    )
-}
+#[derive(Debug, thiserror::Error)]
+#[error("whether the command was accepted is not known; send it again with --id {0} to learn it")]
+pub struct Unanswered(pub CommandId);
 
 pub(crate) fn request(args: OneCall) -> Request {
     Request {

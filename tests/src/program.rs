@@ -195,8 +195,8 @@ impl Started {
         self.writer.join().expect("writing does not panic");
         Ran {
             code: status.code(),
-            out: self.out.to_its_end(),
-            err: self.err.to_its_end(),
+            out: self.out.rest(),
+            err: self.err.rest(),
         }
     }
 }
@@ -235,7 +235,7 @@ impl Stream {
         assert!(is_so(&printed.text), "never {what}: {}", printed.text);
     }
 
-    fn to_its_end(self) -> String {
+    fn rest(self) -> String {
         self.reader.join().expect("reading does not panic");
         let mut printed = self.printed.0.lock().expect("no reader panics");
         std::mem::take(&mut printed.text)

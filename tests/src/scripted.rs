@@ -123,17 +123,18 @@ fn converse_by_line(
     let head = "HTTP/1.1 200 -\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
     connection.write_all(head.as_bytes()).ok()?;
     // The program sends whole lines in each chunk.
-    while let Some(piece) = chunk(&mut reader)? {
-        for line in piece
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+    loop {
+        let piece = chunk(&mut reader)?;
+        if piece.is_empty() {
+            return connection.write_all(b"0\r\n\r\n").ok();
+        }
+        let lines = piece.split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
             let answer = format!("{}\n", answer(&serde_json::from_slice(line).ok()?));
             let sent = format!("{:x}\r\n{answer}\r\n", answer.len());
             connection.write_all(sent.as_bytes()).ok()?;
         }
     }
-    connection.write_all(b"0\r\n\r\n").ok()
 }
 
 fn read(reader: &mut impl BufRead) -> Option<Asked> {
@@ -176,18 +177,21 @@ fn taken(reader: &mut impl Read, length: usize) -> Option<Vec<u8>> {
 
 fn chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut body = Vec::new();
-    while let Some(piece) = chunk(reader)? {
+    loop {
+        let piece = chunk(reader)?;
+        if piece.is_empty() {
+            return Some(body);
+        }
         body.extend(piece);
     }
-    Some(body)
 }
 
-/// The next piece of a body, or that it has ended; `None` if the client went away.
-fn chunk(reader: &mut impl BufRead) -> Option<Option<Vec<u8>>> {
+/// The next piece of a body, empty at its end; `None` if the client went away.
+fn chunk(reader: &mut impl BufRead) -> Option<Vec<u8>> {
     let length = usize::from_str_radix(&line(reader)?, 16).ok()?;
     let piece = taken(reader, length)?;
     line(reader)?;
-    Some((length > 0).then_some(piece))
+    Some(piece)
 }
 
 /// A whole answer.

@@ -46,7 +46,7 @@ fn not_decided(error: ClientError, id: CommandId) -> anyhow::Error {
     let is_passing = error.is_passing();
     let error = anyhow::Error::from(error);
     if is_passing {
-        error.context(one_call::how_to_learn(id))
+        error.context(one_call::Unanswered(id))
     } else {
         error
     }

@@ -2,7 +2,9 @@
 
 use super::Desk;
 use super::together::{accepted, each_is_written_once};
+use serde_json::Value;
 use tests::program::{Ran, Started, bare};
+use tests::standin::Failure;
 
 /// What a run says that waits.
 const WAITING: &str = "waiting for the store: ";
@@ -112,4 +114,58 @@ fn when_patience_ends_every_line_has_one_answer_and_the_input_can_be_sent_again(
     assert_eq!(ran.lines().len(), day.lines().count());
     desk.regain_the_majority();
     desk.goes_on_from(&ran, &day);
+}
+
+/// The cluster does not agree on the write in time.
+#[test]
+fn a_command_by_hand_that_is_not_decided_names_the_id_to_send_it_again_with() {
+    let desk = Desk::new();
+    desk.run("");
+    let call = ["call", "c1", "connect-call", "--agent", "agent:ana"];
+    desk.cluster
+        .faults()
+        .refuse_writes(100_000, Failure::TimedOut);
+    let ran = desk.on_within(&call, 500).run().ended_with(75);
+    let (_, id) = ran.err.split_once("send it again with --id ").unwrap();
+    let (id, _) = id.split_once(' ').unwrap();
+    desk.cluster.faults().forget();
+    let again = [&call[..], &["--id", id, "--output", "json"]].concat();
+    let answer = desk.ask(&again, 0).json();
+    let events = desk.ask(&["events"], 0).lines();
+    assert_eq!(Value::from(events), answer["events"], "it was written once");
+}
+
+/// What a program says about a cluster without a leader is for people: no word of the library that talks to it.
+#[test]
+fn without_a_leader_messages_say_so_and_what_to_do() {
+    let desk = Desk::new();
+    desk.ask(&["call", "c1", "connect-call", "--agent", "agent:ana"], 0);
+    desk.lose_the_majority();
+    for args in [
+        &["run", "-", "--patience", "0"][..],
+        &["call", "c1", "end-call", "--by", "agent:ana"],
+        &["show", "call", "c1"],
+        &["show", "active-calls"],
+        &["calls"],
+        &["replay", "c1"],
+        &["events"],
+        &["store", "info"],
+        &["store", "digest"],
+    ] {
+        let run = desk.on_within(args, 500);
+        let command = r#"{"call":"c1","type":"end_call","by":"agent:ana"}"#;
+        let ran = super::said_no_password(run.input(command).run().ended_with(75));
+        for inner in [
+            "MetadataMap",
+            "headers",
+            "Status {",
+            "Some(",
+            "Grpc",
+            "tonic",
+        ] {
+            let said = format!("{}{}", ran.out, ran.err);
+            assert!(!said.contains(inner), "{args:?} {inner}: {said}");
+        }
+        assert!(ran.err.contains("again"), "{args:?}: {ran:#?}");
+    }
 }
