@@ -1,6 +1,7 @@
 //! A running service on a store in memory, and a key for each role.
 
-use domain::{EventStore, Handler, MemoryStore};
+use domain::{Entry, EventStore, Handler, MemoryStore, Position, StoreError};
+use projections::{AllFour, Checkpointed};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use server::access::{Grant, Guards, Key, KeyFile, Keys};
@@ -97,6 +98,45 @@ pub fn kept(file: &Path, keys: Vec<Key>) -> Keys {
         kept.add(key).expect("a key can be kept");
     }
     Keys::open(file).expect("what was kept can be read")
+}
+
+/// A service on that store, with no listener in front of it and no keys.
+pub async fn bare(store: Arc<dyn EventStore>, folder: &Path, settings: Settings) -> Arc<Service> {
+    let parts = Parts {
+        handler: Handler::new(Arc::clone(&store)),
+        store,
+        settings,
+        guards: Guards::new(Keys::of(Vec::new())),
+        folder: Some(folder.to_owned()),
+        log: Log::silent(),
+    };
+    Service::start(parts).await.expect("the service starts")
+}
+
+/// All that stands in the store, damaged events among it.
+pub async fn entries(store: &dyn EventStore) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    loop {
+        let after = entries.last().map_or(Position::START, Entry::position);
+        match store.read_all(after, 1000).await {
+            Ok(events) if events.is_empty() => return entries,
+            Ok(events) => entries.extend(events.into_iter().map(Entry::Event)),
+            Err(StoreError::DamagedEvent(event)) => entries.push(Entry::Damaged(*event)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The read models that the store's entries make, by a fold from the first one.
+pub async fn expected(store: &dyn EventStore) -> Checkpointed<AllFour> {
+    let mut model = Checkpointed::new(store.id());
+    for entry in entries(store).await {
+        match entry {
+            Entry::Event(event) => model.fold(&[event]),
+            Entry::Damaged(event) => model.fold_damaged(&event),
+        }
+    }
+    model
 }
 
 impl Running {

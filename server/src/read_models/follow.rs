@@ -163,7 +163,7 @@ impl Following {
                 (tag, holds) = &mut self.verifying => self.is_verified(tag, holds),
                 (reader, step) = &mut self.reading => {
                     self.take(step).await;
-                    self.reading = Box::pin(reader.step());
+                    self.reading = self.next_step(reader);
                 }
             }
         }
@@ -172,6 +172,15 @@ impl Following {
         }
         let shared = self.shared;
         blocking(move || shared.keep()).await;
+    }
+
+    /// Nothing is read on from a store that was restored, until a rebuilt model is in place.
+    fn next_step(&self, reader: Reader) -> Once<(Reader, Result<Step, StoreError>)> {
+        if self.is_lost {
+            Box::pin(pending())
+        } else {
+            Box::pin(reader.step())
+        }
     }
 
     fn ends_at(&mut self, end: Option<Position>) {

@@ -11,6 +11,7 @@ mod messages;
 mod opening;
 mod readers;
 mod real;
+mod serving;
 mod stored;
 
 use domain::{Batch, CallId, Command, EventStore};

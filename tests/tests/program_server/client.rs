@@ -22,8 +22,7 @@ pub(super) fn through(url: &str, args: &str) -> Run {
 
 /// What a service answers that has no row.
 fn no_rows() -> Vec<u8> {
-    let page =
-        json!({ "as_of": "2026-11-22T09:00:00.000Z", "position": 7, "rows": [], "next": null });
+    let page = json!({ "as_of": "2026-11-22T09:00:00.000Z", "position": 7, "count": 7, "proof": "00".repeat(32), "rows": [], "next": null });
     answer(200, "application/json", &page.to_string())
 }
 
@@ -71,7 +70,7 @@ fn what_is_no_such_service_is_said_to_be_none() {
 fn every_page_is_fetched() {
     let page = |call: &str, next: Value| {
         let row = json!({ "call": call, "may_start": true, "rule": null, "sessions": [] });
-        let page = json!({ "as_of": "2026-11-22T09:00:00.000Z", "position": 7, "rows": [row], "next": next });
+        let page = json!({ "as_of": "2026-11-22T09:00:00.000Z", "position": 7, "count": 7, "proof": "00".repeat(32), "rows": [row], "next": next });
         answer(200, "application/json", &page.to_string())
     };
     let service = Scripted::new(move |asked| match asked.path.split_once("cursor=") {

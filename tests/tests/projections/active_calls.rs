@@ -25,6 +25,8 @@ fn a_live_call_is_shown_with_everybody_in_it() {
         json!({
             "as_of": "2026-11-22T09:01:30.000Z",
             "position": 12,
+            "count": 12,
+            "proof": model.events().rolling_hash.to_string(),
             "rows": [{
                 "call": "c1",
                 "revision": 12,

@@ -1,21 +1,19 @@
 //! A read model is the fold of every event, however slow the store is, whenever the follow loop does something else, and
 //! through outages and rebuilds. Time is paused: it goes on when everybody waits.
 
-use domain::{Entry, EventStore, Handler, MemoryStore, Position, Prefix, StoreError, StoredEvent};
+use domain::{EventStore, Handler, MemoryStore, Position, Prefix, StoredEvent};
 use kaigi::simulate::{Day, simulate};
 use projections::{AllFour, Checkpointed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use server::access::{Guards, Keys};
+use server::Settings;
 use server::checkpoints;
-use server::log::Log;
 use server::read_models::{Views, WhyRebuilt};
-use server::service::Parts;
-use server::{Service, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::tempdir;
+use tests::service::bare;
 use tests::slow_store::SlowStore;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
@@ -136,37 +134,6 @@ fn a_read_model_is_the_fold_of_every_event_whatever_the_store_takes_its_time_for
         .unwrap();
 }
 
-/// All that stands in the store, damaged events among it.
-pub(crate) async fn all_entries(store: &dyn EventStore) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    loop {
-        let after = entries.last().map_or(Position::START, Entry::position);
-        match store.read_all(after, usize::MAX).await {
-            Ok(events) if events.is_empty() => return entries,
-            Ok(events) => entries.extend(events.into_iter().map(Entry::Event)),
-            Err(StoreError::DamagedEvent(event)) => entries.push(Entry::Damaged(*event)),
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
-/// A service on that store, with nothing in front of it.
-pub(crate) async fn service_with(
-    store: Arc<dyn EventStore>,
-    folder: &Path,
-    settings: Settings,
-) -> Arc<Service> {
-    let parts = Parts {
-        handler: Handler::new(Arc::clone(&store)),
-        store,
-        settings,
-        guards: Guards::new(Keys::of(Vec::new())),
-        folder: Some(folder.to_owned()),
-        log: Log::silent(),
-    };
-    Service::start(parts).await.expect("the service starts")
-}
-
 /// Two services and two writers for a minute, 200 ms an answer.
 async fn a_minute_of_load(seed: u64, outages: &[std::ops::Range<u64>]) {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
@@ -175,7 +142,7 @@ async fn a_minute_of_load(seed: u64, outages: &[std::ops::Range<u64>]) {
     for folder in &folders {
         let delays = vec![Duration::from_millis(200)];
         let slow = SlowStore::new(Arc::clone(&store), delays).away(outages.iter().cloned());
-        services.push(service_with(Arc::new(slow), folder.path(), Settings::default()).await);
+        services.push(bare(Arc::new(slow), folder.path(), Settings::default()).await);
     }
     let pauses = vec![Duration::from_millis(400), Duration::from_millis(900)];
     let writer = |seed| write(Arc::clone(&store), Day { calls: 60, seed }, pauses.clone());

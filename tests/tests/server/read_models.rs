@@ -309,6 +309,10 @@ pub(crate) async fn is_listed(
         let headers = response.headers().clone();
         assert_eq!(headers["content-type"], media_type);
         assert_eq!(headers["kaigi-position"], position.to_string().as_str());
+        let events = service.service.views.events();
+        assert_eq!(headers["kaigi-count"], events.count.to_string().as_str());
+        let proof = events.rolling_hash.to_string();
+        assert_eq!(headers["kaigi-proof"], proof.as_str());
         let body = text(response).await;
         let answered = Answered {
             method: "GET",
@@ -323,7 +327,8 @@ pub(crate) async fn is_listed(
                 let answer: Value = serde_json::from_str(&body).unwrap();
                 let as_of = headers["kaigi-as-of"].to_str().unwrap();
                 let expected = json!({
-                    "as_of": as_of, "position": position.0, "rows": rows, "next": null,
+                    "as_of": as_of, "position": position.0, "count": events.count,
+                    "proof": events.rolling_hash.to_string(), "rows": rows, "next": null,
                 });
                 assert_eq!(answer, expected, "{path}");
             }
@@ -947,10 +952,12 @@ async fn a_store_that_was_restored_is_read_anew() {
 async fn how_the_read_models_do_is_told_to_operators_and_dashboards() {
     let (service, last) = in_the_middle_of_a_day().await;
     let told = standing(&service).await;
+    let events = service.service.views.events();
     assert_eq!(
         told,
         json!({
-            "position": last.0, "caught_up": true, "following": true, "store_position": last.0, "behind_ms": 0,
+            "position": last.0, "count": events.count, "proof": events.rolling_hash.to_string(),
+            "set_aside": [], "caught_up": true, "following": true, "store_position": last.0, "behind_ms": 0,
             "rebuilding": null, "checkpoint_position": null, "trouble": null, "checkpoint_trouble": null,
             "feed_trouble": null, "proof_trouble": null, "keys_trouble": null,
         })
@@ -1050,7 +1057,10 @@ async fn everybody_may_ask_for_readiness_and_only_who_looks_after_it_is_told_why
     })
     .await;
     let (_, ready) = readiness(&service, 200).await;
-    assert_eq!(ready, json!({"position": 0, "count": 0, "trouble": []}));
+    assert_eq!(
+        ready,
+        json!({"position": 0, "count": 0, "trouble": [], "set_aside": 0})
+    );
     stand.go_away();
     let (text, said) = readiness(&service, 503).await;
     assert_eq!(

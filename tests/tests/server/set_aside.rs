@@ -1,15 +1,15 @@
 //! One damaged call is left out, and all others go on.
 
-use crate::nothing_missing::{all_entries, paused, service_with};
+use crate::nothing_missing::paused;
 use domain::{EventStore, Handler, MemoryStore, Position};
 use kaigi::simulate::{Day, simulate};
-use projections::{AllFour, Checkpointed};
+use projections::AllFour;
 use serde_json::{Value, json};
 use server::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::tempdir;
-use tests::service::{Running, Setup};
+use tests::service::{Running, Setup, bare, expected};
 use tokio::time::sleep;
 
 /// A day in which nothing is over yet, and the position of the third event of one of its calls.
@@ -27,18 +27,6 @@ async fn damaged_day(store: &Arc<MemoryStore>) -> Position {
     position
 }
 
-/// The read models as the entries of the store make them.
-async fn expected(store: &dyn EventStore) -> Checkpointed<AllFour> {
-    let mut model = Checkpointed::new(store.id());
-    for entry in all_entries(store).await {
-        match entry {
-            domain::Entry::Event(event) => model.fold(&[event]),
-            domain::Entry::Damaged(event) => model.fold_damaged(&event),
-        }
-    }
-    model
-}
-
 async fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
         sleep(Duration::from_millis(100)).await;
@@ -51,7 +39,7 @@ fn a_damaged_call_is_left_out_and_comes_back_once_it_is_whole() {
         let store = Arc::new(MemoryStore::new());
         let position = damaged_day(&store).await;
         let folder = tempdir().unwrap();
-        let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+        let service = bare(store.clone(), folder.path(), Settings::default()).await;
         let with_damage = expected(&*store).await;
         until(|| service.views.events() == with_damage.events()).await;
         until(|| service.feed.state().prefix == with_damage.events()).await;
@@ -79,7 +67,7 @@ fn a_checkpoint_with_a_damaged_call_is_gone_on_from_after_a_restart() {
         let folder = tempdir().unwrap();
         let with_damage = expected(&*store).await;
         for _ in 0..2 {
-            let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+            let service = bare(store.clone(), folder.path(), Settings::default()).await;
             until(|| service.views.events() == with_damage.events()).await;
             assert_eq!(service.views.set_aside(), 1);
             service.close().await;
@@ -99,7 +87,7 @@ fn with_stop_at_damage_nothing_past_it_is_read() {
             ..Settings::default()
         };
         let folder = tempdir().unwrap();
-        let service = service_with(store.clone(), folder.path(), settings).await;
+        let service = bare(store.clone(), folder.path(), settings).await;
         until(|| service.feed.state().error.is_some()).await;
         until(|| service.views.standing().trouble.is_some()).await;
         sleep(Duration::from_mins(2)).await;
@@ -121,14 +109,14 @@ fn read_models_that_differ_from_the_feed_are_built_again() {
         let position = damaged_day(&store).await;
         let folder = tempdir().unwrap();
         // The read models of a first run believe that an event is damaged, which the feed of the second finds whole.
-        let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+        let service = bare(store.clone(), folder.path(), Settings::default()).await;
         let before = expected(&*store).await.events();
         until(|| service.views.events() == before).await;
         service.close().await;
         std::fs::remove_file(folder.path().join("feed-proof")).unwrap();
         store.mend(position);
         let whole = expected(&*store).await;
-        let service = service_with(store.clone(), folder.path(), Settings::default()).await;
+        let service = bare(store.clone(), folder.path(), Settings::default()).await;
         until(|| service.views.events() == whole.events()).await;
         until(|| service.feed.state().prefix == whole.events()).await;
         let rebuilt = service.views.rebuilt();
