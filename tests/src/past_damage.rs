@@ -48,7 +48,13 @@ pub async fn met(store: &Arc<dyn EventStore>, after: Position, page: usize) -> V
     let mut met = Vec::new();
     loop {
         match follower.next().await.expect("it can be read") {
-            Followed::Events(events) => met.extend(events.into_iter().map(Met::from)),
+            Followed::Events(events) => {
+                assert!(
+                    events.len() <= page,
+                    "a page is as long as it was asked for"
+                );
+                met.extend(events.into_iter().map(Met::from));
+            }
             Followed::Damaged(event) => met.push(event.into()),
             Followed::CaughtUp(_) => return met,
         }
