@@ -156,7 +156,8 @@ pub(crate) async fn all(
     let mut from = after;
     loop {
         let read = after_position(link, from, most).await?;
-        let events = whole(link, after, &read).await?;
+        let mut events = whole(link, after, &read).await?;
+        events.truncate(most);
         // A full page of metadata that harms nothing is not the end.
         if !events.is_empty() || read.len() <= most {
             return Ok(events);

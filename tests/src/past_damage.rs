@@ -2,7 +2,9 @@
 //! once, and reading goes on after either.
 
 use crate::contract::{a_whole_call, batches, chatter};
-use domain::{Batch, CallId, DamagedEvent, EventStore, Followed, Follower, Position, StoredEvent};
+use domain::{
+    Batch, CallId, DamagedEvent, EventStore, Followed, Follower, Position, StoreError, StoredEvent,
+};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ pub const CALLS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Met {
     /// A whole event.
-    Event(StoredEvent),
+    Event(Box<StoredEvent>),
     /// A damaged event, with its call where the store can tell.
     Damaged(Position, Option<CallId>),
 }
@@ -25,6 +27,12 @@ impl Met {
             Met::Event(event) => event.position,
             Met::Damaged(position, _) => *position,
         }
+    }
+}
+
+impl From<StoredEvent> for Met {
+    fn from(event: StoredEvent) -> Self {
+        Met::Event(Box::new(event))
     }
 }
 
@@ -40,7 +48,13 @@ pub async fn met(store: &Arc<dyn EventStore>, after: Position, page: usize) -> V
     let mut met = Vec::new();
     loop {
         match follower.next().await.expect("it can be read") {
-            Followed::Events(events) => met.extend(events.into_iter().map(Met::Event)),
+            Followed::Events(events) => {
+                assert!(
+                    events.len() <= page,
+                    "a page is as long as it was asked for"
+                );
+                met.extend(events.into_iter().map(Met::from));
+            }
             Followed::Damaged(event) => met.push(event.into()),
             Followed::CaughtUp(_) => return met,
         }
@@ -102,15 +116,17 @@ impl History {
 
 /// All events of a store in which nothing is damaged yet.
 pub async fn everything(store: &dyn EventStore) -> Vec<StoredEvent> {
+    read_everything(store).await.expect("nothing is damaged")
+}
+
+/// All events of a store; damage is an error. A single page ends before a damaged event, however long it may be.
+pub async fn read_everything(store: &dyn EventStore) -> Result<Vec<StoredEvent>, StoreError> {
     let mut events: Vec<StoredEvent> = Vec::new();
     loop {
         let after = events.last().map_or(Position::START, |last| last.position);
-        let page = store
-            .read_all(after, 1000)
-            .await
-            .expect("nothing is damaged");
+        let page = store.read_all(after, 1000).await?;
         if page.is_empty() {
-            return events;
+            return Ok(events);
         }
         events.extend(page);
     }

@@ -12,12 +12,12 @@ use domain::json::{InvalidEvent, parse_command};
 use domain::stored::{self, Payload};
 use domain::{
     AppendError, Batch, CallId, Command, CommandId, EventStore, Handler, Head, MemoryStore,
-    Position, RecordedEvent, Revision, StoreError, StoreId, StoreInfo, StoredEvent,
+    Position, Prefix, RecordedEvent, Revision, StoreError, StoreId, StoreInfo, StoredEvent,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -672,6 +672,114 @@ async fn an_altered_history_has_no_digest_is_not_backed_up_and_not_copied() {
         error.contains("dump, line 3: call c1 was altered at revision 2"),
         "{error}"
     );
+}
+
+// Damage.
+
+/// A day of which those events are damaged: by position, of 1 to the number of events.
+async fn damaged_day(calls: usize, damaged: &[u64]) -> (Arc<MemoryStore>, Vec<StoredEvent>) {
+    let store = Arc::new(MemoryStore::new());
+    filled(store.clone(), &a_day(calls).await).await;
+    let events = stored(&*store).await;
+    for position in damaged {
+        store.damage(Position(*position), "altered");
+    }
+    (store, events)
+}
+
+fn calls_at(events: &[StoredEvent], positions: &[u64]) -> BTreeSet<CallId> {
+    let at = events
+        .iter()
+        .filter(|event| positions.contains(&event.position.0));
+    at.map(|event| event.recorded.cause.call.clone()).collect()
+}
+
+#[tokio::test]
+async fn all_damaged_calls_are_named_not_only_the_first() {
+    let (store, events) = damaged_day(12, &[3, 4, 50]).await;
+    let calls = calls_at(&events, &[3, 4, 50]);
+    assert!(calls.len() > 1);
+    let mut faults = 0;
+    let survey = copies::survey(&*store, &mut quiet, &mut |_| faults += 1).await;
+    let survey = survey.expect("it can be read");
+    assert_eq!((faults, survey.damaged.calls()), (3, calls.len() as u64));
+    assert_eq!(survey.prefix.count, events.len() as u64);
+    let digest = copies::digest(&*store, &mut quiet).await.unwrap_err();
+    let copied = copy(&*store, &*memory()).await.unwrap_err();
+    for error in [digest, copied] {
+        assert!(error.is_damage() && !error.is_unverified(), "{error:?}");
+        for call in &calls {
+            assert!(
+                told(&error).contains(&format!("call {call}: ")),
+                "{}",
+                told(&error)
+            );
+        }
+    }
+}
+
+/// A history that does not continue is listed once, at the first event that does not.
+#[tokio::test]
+async fn a_broken_history_is_a_fault_of_its_call() {
+    let store = an_altered_store().await;
+    let mut faults = Vec::new();
+    let survey = copies::survey(&*store, &mut quiet, &mut |fault| faults.push(fault.clone())).await;
+    assert!(survey.expect("it can be read").damaged.holds(&call("c1")));
+    let [fault] = &faults[..] else {
+        panic!("{faults:?}");
+    };
+    assert_eq!(
+        (fault.call(), fault.position()),
+        (Some(&call("c1")), Position(2))
+    );
+    let (copied, left_out) = copies::copy_whole_calls(&*store, &*memory(), &mut quiet)
+        .await
+        .expect("copied");
+    assert_eq!((copied.sent, left_out.calls()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_damaged_event_counts_in_every_prefix() {
+    let (store, events) = damaged_day(2, &[3]).await;
+    let mut expected = Prefix::NONE;
+    for (count, event) in (1..).zip(&events) {
+        expected = match store.read_all(expected.position, 1).await {
+            Err(StoreError::DamagedEvent(damaged)) => expected.plus_damaged(&damaged),
+            _ => expected.plus(event),
+        };
+        let prefix = copies::prefix(&*store, count, &mut quiet).await;
+        assert_eq!(prefix, Ok(expected));
+    }
+    let beyond = copies::prefix(&*store, 10_000, &mut quiet).await;
+    assert_eq!(beyond, Ok(expected));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of a damaged call nothing is copied, of the others everything; once it is whole again, the rest follows.
+    #[test]
+    fn a_copy_without_damaged_calls_holds_the_others(
+        damaged in proptest::collection::vec(1..160_u64, 0..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(async {
+            let (store, events) = damaged_day(9, &damaged).await;
+            let calls = calls_at(&events, &damaged);
+            let to = memory();
+            let (copied, left_out) = copies::copy_whole_calls(&*store, &*to, &mut quiet).await.expect("copied");
+            let whole = events.iter().filter(|event| !calls.contains(&event.recorded.cause.call));
+            let whole: Vec<_> = whole.map(|event| event.recorded.clone()).collect();
+            assert_eq!(recorded(&*to).await, whole);
+            assert_eq!(copied.source.sha256, digest(&*to).await.sha256);
+            assert_eq!(left_out.calls(), calls.len() as u64);
+            for position in damaged {
+                store.mend(Position(position));
+            }
+            copy(&*store, &*to).await.expect("copied");
+            assert_eq!(digest(&*to).await.sha256, digest(&*store).await.sha256);
+        });
+    }
 }
 
 // Copies.

@@ -1,6 +1,8 @@
 //! Copies, dumps and backups as the program's users make them: also interrupted, also from damaged files.
 
+use domain::envelope::Hash;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -131,7 +133,14 @@ fn people_see_one_fact_a_line() {
     let names: Vec<_> = shown.lines().map(|line| line[..15].trim_end()).collect();
     assert_eq!(
         names,
-        ["store", "digest", "calls", "events", "last position"]
+        [
+            "store",
+            "digest",
+            "calls",
+            "events",
+            "last position",
+            "rolling hash"
+        ]
     );
     let csv = on(&store, ["store", "digest", "--output", "csv"])
         .run()
@@ -409,5 +418,65 @@ fn a_dump_after_a_position_is_read_and_not_restored() {
     assert!(
         refused.err.contains("restore the whole backup"),
         "{refused:?}"
+    );
+}
+
+// Proofs of prefixes.
+
+/// r(n) of those hashes, made anew as the interface says.
+fn rolled(hashes: &[String]) -> String {
+    let bytes = |text: &str| -> Vec<u8> {
+        let digits = (0..text.len()).step_by(2);
+        let bytes = digits.map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap());
+        bytes.collect()
+    };
+    hashes.iter().fold("00".repeat(32), |rolled, hash| {
+        let both = bytes(&rolled).into_iter().chain(bytes(hash));
+        let next = Sha256::digest(both.collect::<Vec<_>>());
+        Hash(next.into()).to_string()
+    })
+}
+
+#[test]
+fn the_digest_at_a_count_proves_the_first_events() {
+    let folder = tempdir().unwrap();
+    let store = folder.path().join("store");
+    run(&store, day(3, 1));
+    let events = on(&store, ["events"]).run().ended_with(0).lines();
+    let hashes: Vec<_> = events
+        .iter()
+        .map(|event| event["hash"].as_str().unwrap().to_owned())
+        .collect();
+    for count in [0, 1, 2, hashes.len() / 2, hashes.len()] {
+        let proof = ask(&store, &["store", "digest", "--at", &count.to_string()]);
+        let position = count
+            .checked_sub(1)
+            .map_or(json!(0), |last| events[last]["position"].clone());
+        assert_eq!(proof["count"], count);
+        assert_eq!(proof["position"], position);
+        assert_eq!(proof["rolling_hash"], rolled(&hashes[..count]), "{count}");
+    }
+    let whole = ask(&store, &["store", "digest"]);
+    assert_eq!(whole["count"], hashes.len());
+    assert_eq!(whole["rolling_hash"], rolled(&hashes));
+    assert_eq!(
+        whole["rolling_hash"],
+        ask(&store, &["store", "check"])["history_digest"]
+    );
+}
+
+#[test]
+fn a_count_beyond_the_last_event_is_refused_with_the_number_of_events() {
+    let folder = tempdir().unwrap();
+    let store = folder.path().join("store");
+    run(&store, day(2, 1));
+    let events = on(&store, ["events"]).run().ended_with(0).lines().len();
+    let beyond = (events + 1).to_string();
+    let ran = on(&store, ["store", "digest", "--at", &beyond])
+        .run()
+        .ended_with(4);
+    assert!(
+        ran.err.contains(&format!("the store has {events} events")),
+        "{ran:?}"
     );
 }

@@ -745,3 +745,94 @@ fn what_is_done_with_files_says_what_a_cluster_has_instead() {
         "{same:?}"
     );
 }
+
+// Damaged events.
+
+#[test]
+fn nothing_is_listed_of_a_whole_store() {
+    let (_folder, store) = a_store(5);
+    let (listed, err) = ask(&store, &["store", "damaged"], 0);
+    assert_eq!(
+        (&listed["damaged"], &listed["calls"]),
+        (&json!([]), &json!(0))
+    );
+    assert_eq!(err, "");
+    let shown = table(&store, &["store", "damaged"]).ended_with(0).out;
+    assert_eq!(shown, "nothing is damaged\n");
+}
+
+#[test]
+fn each_damaged_event_is_listed_with_its_call_and_where_it_is() {
+    let (_folder, store) = a_marked_store();
+    let events = said(&store, &["events"]);
+    damage(&store);
+    let (listed, err) = ask(&store, &["store", "damaged"], 6);
+    let rows = listed["damaged"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let event = event(&events, &row["position"]);
+        assert_eq!(
+            (&row["call"], &event["correlation"]),
+            (&json!("c1"), &json!(MARK))
+        );
+        assert_eq!(row["number"], row["position"]);
+        assert_eq!(row["stream"], "00000000000000000001.log");
+        assert!(row["reason"].as_str().is_some_and(|why| !why.is_empty()));
+    }
+    assert_eq!(
+        (&listed["calls"], &listed["without_call"]),
+        (&json!(1), &json!(0))
+    );
+    assert!(err.contains("`kaigi store check`"), "{err}");
+    let lines = on(&store, ["store", "damaged", "--output", "ndjson"])
+        .run()
+        .ended_with(6);
+    assert_eq!(lines.lines(), *rows);
+    assert!(lines.err.contains("1 damaged call"), "{lines:?}");
+    let csv = on(&store, ["store", "damaged", "--output", "csv"])
+        .run()
+        .ended_with(6)
+        .out;
+    assert!(
+        csv.starts_with("call,stream,number,position,reason\nc1,0000"),
+        "{csv}"
+    );
+    assert_eq!(csv.lines().count(), 3);
+    let shown = table(&store, &["store", "damaged"]).ended_with(6).out;
+    assert!(
+        shown.starts_with("CALL") && shown.ends_with("\n1 damaged call\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_copy_leaves_out_the_damaged_call_of_an_embedded_store_and_proves_the_others() {
+    let (folder, store) = a_marked_store();
+    let whole = ask(&store, &["store", "digest"], 0).0;
+    damage(&store);
+    let err = on(&store, ["store", "digest"]).run().ended_with(6).err;
+    assert!(
+        err.contains("the store is damaged") && err.contains("`kaigi store damaged`"),
+        "{err}"
+    );
+    let to = |name: &str| folder.path().join(name);
+    let url = |path: &Path| format!("sled:{}", text(path));
+    let refused = on(&store, ["copy", "--to", &url(&to("stopped"))])
+        .run()
+        .ended_with(1);
+    assert!(refused.err.contains("--leave-out-damaged"), "{refused:?}");
+    let copying = ["copy", "--leave-out-damaged", "--to", &url(&to("whole"))];
+    let (copied, err) = ask(&store, &copying, 0);
+    assert_eq!(err, "kaigi: left out 1 damaged call: c1\n");
+    assert_eq!(copied["left_out"], 1);
+    assert_eq!(copied["digest_from"], copied["digest_to"]);
+    let there = ask(&to("whole"), &["store", "digest"], 0).0;
+    assert_eq!(there["digest"], copied["digest_to"]);
+    assert_eq!(there["calls"], json!(whole["calls"].as_u64().unwrap() - 1));
+    let _ = on(&to("whole"), ["show", "call", "c1"]).run().ended_with(4);
+    // A store without damage is copied whole.
+    let copying = ["copy", "--leave-out-damaged", "--to", &url(&to("again"))];
+    let (copied, err) = ask(&to("whole"), &copying, 0);
+    assert_eq!((&copied["left_out"], err.as_str()), (&json!(0), ""));
+    assert_eq!(copied["digest_to"], there["digest"]);
+}

@@ -10,6 +10,7 @@ use store_sled::check::check;
 use store_sled::{Options, SledStore};
 use tempfile::TempDir;
 use tests::contract::{a_whole_call, batches, chatter, request};
+use tests::past_damage::{Met, met};
 use tests::scenario::{ANA, apply_wrap_up, end_call};
 
 fn call(number: usize) -> CallId {
@@ -356,4 +357,38 @@ async fn commands_go_on_while_calls_are_archived() {
     store.close().await.expect("closed");
     assert_eq!(everything(&open(&path)).await, all);
     check(&path, &options(), |_, _| {}).expect("whole");
+}
+
+/// Of an archived call the index has positions only, so the hash chain decides which events are whole.
+#[tokio::test]
+async fn a_flipped_byte_in_an_archive_damages_the_events_of_one_command_at_most() {
+    let (_folder, path, archive, all) = a_store().await;
+    let store = open(&path);
+    store.archive(later(), &archive).await.expect("archived");
+    store.close().await.expect("closed");
+    let file = archive.join("log/00000000000000000001.log");
+    let whole = fs::read(&file).expect("a file");
+    let mut reported = 0;
+    for at in (48..whole.len()).step_by(61) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&file, damaged).expect("written");
+        let store: Arc<dyn EventStore> = Arc::new(open(&path));
+        let found = met(&store, Position::START, 1000).await;
+        store.close().await.expect("closed");
+        let expected = all.iter().cloned().map(Met::from);
+        let unlike = found.iter().zip(&all).zip(expected);
+        let unlike = unlike.filter(|((found, _), expected)| *found != expected);
+        let unlike: Vec<_> = unlike.map(|(unlike, _)| unlike).collect();
+        assert_eq!(found.len(), all.len(), "byte {at}");
+        for (found, event) in &unlike {
+            let cause = &event.recorded.cause;
+            let expected = Met::Damaged(event.position, Some(cause.call.clone()));
+            assert_eq!(**found, expected, "byte {at}");
+            let first = &unlike[0].1.recorded.cause;
+            assert_eq!(cause.command, first.command, "byte {at}");
+        }
+        reported += usize::from(!unlike.is_empty());
+    }
+    assert!(reported > 0);
 }

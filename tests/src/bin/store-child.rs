@@ -2,7 +2,7 @@
 //! `append PATH CHECKPOINT_EVERY` appends for ever and prints what was acknowledged, `read PATH` prints what is there,
 //! `examine PATH` checks the store, and prints what is there unless an event is damaged.
 
-use domain::{Batch, EventStore, Handler, Head, Position, Revision, StoreError};
+use domain::{Batch, EventStore, Handler, Head, Revision, StoreError};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use store_sled::check::{CheckError, check};
 use store_sled::{Options, SledStore};
 use tests::contract::{batches, chatter, request};
+use tests::past_damage::read_everything;
 
 const WRITERS: usize = 16;
 
@@ -85,7 +86,7 @@ async fn examine(path: &Path) -> Result<(), Box<dyn Error>> {
 
 async fn read(path: &Path) -> Result<(), Box<dyn Error>> {
     let store = SledStore::open(path)?;
-    let all = store.read_all(Position::START, usize::MAX).await?;
+    let all = read_everything(&store).await?;
     let mut lines = String::new();
     for event in &all {
         let call = &event.recorded.cause.call;

@@ -1,10 +1,9 @@
 //! What the program acknowledged, and whether a store keeps it.
 
+use crate::past_damage::read_everything;
 use crate::torture::commands::Asked;
 use domain::envelope::verify;
-use domain::{
-    Call, CallId, EventStore, Head, Position, Revision, StoredEvent, decide, evolve_in_place,
-};
+use domain::{Call, CallId, EventStore, Head, Revision, StoredEvent, decide, evolve_in_place};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -130,7 +129,7 @@ pub async fn examine(
         return Ok(found);
     }
     let store = SledStore::open(store)?;
-    match store.read_all(Position::START, usize::MAX).await {
+    match read_everything(&store).await {
         Ok(events) => {
             found.losses = acknowledged.missing_in(events.iter().map(Told::from));
             found.defects = defects(&events, asked);

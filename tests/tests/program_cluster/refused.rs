@@ -180,7 +180,7 @@ fn a_stream_that_somebody_else_wrote_to_is_named_and_the_others_go_on() {
                 "the store is damaged",
                 &named,
                 "note-added",
-                "`kaigi store digest`",
+                "`kaigi store damaged`",
             ],
         );
     }
@@ -202,7 +202,104 @@ fn a_changed_event_is_named() {
         &ran,
         &[
             "event 0 of stream call-c1 at position ",
-            "a backup may hold it whole",
+            "a backup may hold them whole",
         ],
     );
+}
+
+/// A message that lists thousands of calls helps less than one that says how to list them.
+#[test]
+fn a_digest_names_twenty_damaged_calls_and_how_many_more_there_are() {
+    let desk = Desk::new();
+    for number in 0..23 {
+        let call = format!("c{number}");
+        desk.ask(&["call", &call, "connect-call", "--agent", "agent:ana"], 0);
+        let foreign = Proposed::json("note-added", &json!({ "note": "hello" }));
+        let log = desk.cluster.log();
+        let written = log.append(&format!("call-{call}"), Expected::Any, vec![foreign]);
+        written.unwrap();
+    }
+    let ran = desk.ask(&["store", "digest"], 6);
+    let named = |ran: &Ran| {
+        ran.err
+            .lines()
+            .filter(|line| line.starts_with("  call c"))
+            .count()
+    };
+    assert_eq!(named(&ran), 20, "{ran:?}");
+    says(
+        &ran,
+        &[
+            "events of 23 calls are damaged",
+            "and 3 more: `kaigi store damaged` lists them",
+        ],
+    );
+    let ran = desk.ask(&["store", "damaged", "--output", "ndjson"], 6);
+    assert_eq!(ran.lines().len(), 23, "{ran:?}");
+    says(&ran, &["23 damaged calls"]);
+}
+
+/// Each harm that was seen on a real server: the other calls are copied, and this one is not.
+#[test]
+fn a_copy_leaves_out_a_call_of_a_cluster_whatever_was_done_to_its_stream() {
+    let folder = tempdir().unwrap();
+    for (number, harm) in ["tombstone", "truncate", "delete", "foreign"]
+        .iter()
+        .enumerate()
+    {
+        let desk = Desk::new();
+        for call in ["c1", "c2"] {
+            desk.ask(&["call", call, "connect-call", "--agent", "agent:ana"], 0);
+            desk.ask(&["call", call, "end-call", "--by", "agent:ana"], 0);
+        }
+        let log = desk.cluster.log();
+        let harmed = match *harm {
+            "tombstone" => log.tombstone("call-c1", Expected::Any),
+            "delete" => log.delete("call-c1", Expected::Any),
+            "foreign" => {
+                let foreign = Proposed::json("note-added", &json!({}));
+                log.append("call-c1", Expected::Any, vec![foreign])
+            }
+            _ => {
+                let limits = Proposed::json("$metadata", &json!({ "$tb": 1 }));
+                log.append("$$call-c1", Expected::Any, vec![limits])
+            }
+        };
+        harmed.unwrap();
+        let listed = desk
+            .ask(&["store", "damaged", "--output", "json"], 6)
+            .json();
+        assert_eq!(listed["calls"], 1, "{harm}: {listed}");
+        let row = &listed["damaged"][0];
+        assert_eq!(
+            (&row["call"], &row["stream"]),
+            (&json!("c1"), &json!("call-c1"))
+        );
+        let to = super::sled(&folder.path().join(number.to_string()));
+        desk.ask(&["copy", "--to", &to], 1);
+        let whole = super::sled(&folder.path().join(format!("{number}-whole")));
+        let args = [
+            "copy",
+            "--leave-out-damaged",
+            "--to",
+            &whole,
+            "--output",
+            "json",
+        ];
+        let ran = desk.ask(&args, 0);
+        says(&ran, &["left out 1 damaged call: c1"]);
+        let copied = ran.json();
+        assert_eq!(
+            (&copied["calls"], &copied["left_out"]),
+            (&json!(1), &json!(1)),
+            "{harm}"
+        );
+        assert_eq!(copied["digest_from"], copied["digest_to"]);
+        let _ = bare(["--store", &whole, "show", "call", "c1"])
+            .run()
+            .ended_with(4);
+        let _ = bare(["--store", &whole, "show", "call", "c2"])
+            .run()
+            .ended_with(0);
+    }
 }

@@ -54,12 +54,19 @@ fn in_order(said: impl Iterator<Item = Value>) -> Value {
     Value::Array(said)
 }
 
-/// Without the places and the moment of asking, which belong to a store and to the one who asked.
+/// Without the places, the order and the moment of asking, which belong to a store and to the one who asked.
 fn anywhere(mut said: Value) -> Value {
     let Value::Object(fields) = &mut said else {
         return said;
     };
-    for field in ["position", "last_position", "as_of", "store", "id"] {
+    for field in [
+        "position",
+        "last_position",
+        "as_of",
+        "store",
+        "id",
+        "rolling_hash",
+    ] {
         fields.remove(field);
     }
     for nested in fields.values_mut() {
