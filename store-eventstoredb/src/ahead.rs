@@ -4,7 +4,7 @@
 //! commands must not wait for it.
 
 use crate::event::{Found, found};
-use crate::link::Link;
+use crate::link::{Link, Time};
 use crate::read::{Only, Stretch, Way, begin_read_all, from};
 use crate::session::Session;
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ const PAGE: usize = 1000;
 /// So many pages wait for the caller.
 const PAGES: usize = 4;
 
-/// A read without an event for this long is given up. The server may look through foreign events meanwhile.
+/// A read that does not begin, or has no event, for this long is given up. The server may look through foreign events meanwhile.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// A read whose pages the caller has not taken for this long is given up, so that it holds no connection.
@@ -104,7 +104,7 @@ async fn read(link: Arc<Link>, after: Position, max: usize, pages: Sender<Vec<Re
         way: Way::Forwards,
         most: ALL,
     };
-    let begun = link.begin(link.long_time(), |client, _| {
+    let begun = link.begin(Time::of(SILENCE, SILENCE), |client, _| {
         begin_read_all(client, &link, stretch, None)
     });
     tokio::select! {

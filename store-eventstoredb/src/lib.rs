@@ -15,6 +15,7 @@ mod identity;
 mod link;
 mod nodelay;
 mod open;
+mod pace;
 mod reach;
 mod read;
 mod session;
