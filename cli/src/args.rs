@@ -612,6 +612,9 @@ pub struct Copy {
     /// The store to copy into, by URL; an embedded one that is not there yet is made [default: as for other commands]
     #[arg(long, value_name = "URL", value_parser = Unrepeated::<StoreUrl>::new())]
     pub to: Option<StoreUrl>,
+    /// Copy the whole calls, and leave the damaged ones out entirely
+    #[arg(long)]
+    pub leave_out_damaged: bool,
 }
 
 const COPY_HELP: &str = "\
@@ -619,6 +622,10 @@ Every event arrives unchanged, with its times, ids and hashes; only positions ar
 own. In the end both are read again, and their digests must be the same. What is there already is
 not sent again: interrupt a copy and start it again, or run it every night. A call that the
 destination holds otherwise ends it with exit code 5, and nothing is overwritten.
+
+A damaged event ends it with exit code 1, and all damaged calls are named. With --leave-out-damaged
+the source is read twice, nothing of a damaged call is sent, the digests cover the calls that were
+copied, and the exit code is 0.
 
 An embedded store that is copied must not be in use, but by a service that is named as --from; a
 cluster may be. A cluster's password is for
@@ -628,7 +635,8 @@ Examples:
   kaigi copy --from sled:./calls --to sled:./calls-moved
   kaigi copy --from sled:./calls      into the cluster that KAIGI_STORE names
   kaigi copy --to sled:./calls        what that cluster holds, into an embedded store
-  kaigi copy --from https://kaigi.example:7400 --to sled:./calls      what a running service has";
+  kaigi copy --from https://kaigi.example:7400 --to sled:./calls      what a running service has
+  kaigi copy --leave-out-damaged --to sled:./whole-calls";
 
 const STORE_EXAMPLES: &str = "\
 Examples:
@@ -636,6 +644,7 @@ Examples:
   kaigi --store sled:./new store restore ./backup   into a store that nobody wrote to
   kaigi store dump | zstd > calls.ndjson.zst        readable without kaigi
   kaigi store digest                                the same for two stores with the same calls
+  kaigi store damaged                               every damaged event, with its call
   kaigi store check                                 read everything, find damage
   kaigi store repair ./repaired                     what is whole of a damaged store, in a new one
   kaigi store archive --before 2026-11-22 --to /mnt/archive/calls";
@@ -674,7 +683,14 @@ pub enum StoreVerb {
     },
     /// Verify every hash in the store, and print one digest of all its calls
     #[command(after_help = DIGEST_HELP)]
-    Digest,
+    Digest {
+        /// Print the count, position and rolling hash of the first COUNT events instead
+        #[arg(long, value_name = "COUNT")]
+        at: Option<u64>,
+    },
+    /// Read everything past what is damaged, and list each damaged event with its call
+    #[command(after_help = DAMAGED_HELP)]
+    Damaged,
     /// Read everything in an embedded store, and find damage: the first is named, and nothing is changed
     #[command(after_help = CHECK_HELP)]
     Check,
@@ -753,11 +769,27 @@ Examples:
 
 const DIGEST_HELP: &str = "\
 The digest is SHA-256 over one line a call, in the order of the calls' bytes: the call, a tab, its
-revision, a tab, the hash of its last event, a line feed. A history that was altered ends it with
-exit code 6, and says where.
+revision, a tab, the hash of its last event, a line feed. Damage ends it with exit code 6, and all
+damaged calls are named.
 
-Example:
-  kaigi --store sled:./calls store digest";
+The rolling hash covers all events in the order of the store: r(0) is zeros, r(n) is SHA-256 of
+r(n-1) and the hash of event n. `kaigi follow` and GET /v1/proof have the same one at the same count.
+--at takes the count of a read model or of a feed, so that its proof can be checked. A damaged event
+counts as one, by the stream it is in and its number there.
+
+Examples:
+  kaigi --store sled:./calls store digest
+  kaigi store digest --at 52495";
+
+const DAMAGED_HELP: &str = "\
+Reading goes on after a damaged event, so all of them are listed: call, stream, number, position and
+reason. In an embedded store the stream is the file of the log, and the number the position. A call
+whose events do not continue one another is listed once, at the first that does not. Ends with exit
+code 6 if anything is damaged. All other calls are whole: `kaigi copy --leave-out-damaged` copies them.
+
+Examples:
+  kaigi store damaged
+  kaigi store damaged --output ndjson | jq -r .call | sort -u";
 
 /// Reads the name of a store or a service, and does not repeat one that is none: it may hold a password.
 #[derive(Debug, Clone)]

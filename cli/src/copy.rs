@@ -6,17 +6,24 @@ use crate::output::Console;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use crate::store_verbs::{Fact, print};
-use copies::Copied;
+use copies::{Copied, DamagedCalls};
 
 /// Which command tells more of damage: reading met it at one end or the other.
-pub const WHEN_DAMAGED: &str =
-    "`kaigi store digest` of each end tells which of the two is damaged, and where first";
+pub const WHEN_DAMAGED: &str = "`kaigi store damaged` of each end lists what is damaged; --leave-out-damaged copies the whole calls of the source";
 
 /// The two ends of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ends {
     from: StoreUrl,
     to: StoreUrl,
+    damaged: Damaged,
+}
+
+/// What becomes of damaged calls of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damaged {
+    End,
+    LeaveOut,
 }
 
 impl Ends {
@@ -39,7 +46,12 @@ impl Ends {
                 "{from} is both ends of the copy; name another store with --from or --to"
             )));
         }
-        Ok(Self { from, to })
+        let damaged = if args.leave_out_damaged {
+            Damaged::LeaveOut
+        } else {
+            Damaged::End
+        };
+        Ok(Self { from, to, damaged })
     }
 }
 
@@ -53,15 +65,48 @@ pub async fn copy(ends: &Ends, console: &mut Console) -> anyhow::Result<Exit> {
         let mut progress = progress::copies();
         let mut report = |step| progress.step(step);
         let copied = closing(&*to, async {
-            Ok(copies::copy(&*from, &*to, &mut report).await?)
+            match ends.damaged {
+                Damaged::End => Ok((copies::copy(&*from, &*to, &mut report).await?, None)),
+                Damaged::LeaveOut => {
+                    let copied = copies::copy_whole_calls(&*from, &*to, &mut report).await?;
+                    Ok((copied.0, Some(copied.1)))
+                }
+            }
         });
         let copied = copied.await;
         progress.done();
         copied
     });
-    let facts = facts(ends, &copied.await?);
+    let (copied, left_out) = copied.await?;
+    let mut facts = facts(ends, &copied);
+    if let Some(left_out) = left_out {
+        facts.push(Fact::new("calls left out", "left_out", left_out.calls()));
+        name_left_out(&left_out);
+    }
     print("a copy", &facts, console)?;
     Ok(Exit::Done)
+}
+
+fn name_left_out(left_out: &DamagedCalls) {
+    if left_out.calls() > 0 {
+        let names = left_out.names();
+        eprintln!("kaigi: left out {}: {names}", calls(left_out.calls()));
+    }
+    if left_out.unknown() > 0 {
+        eprintln!(
+            "kaigi: {} damaged events belong to calls that cannot be told; a call whose last events they are was copied \
+             without them",
+            left_out.unknown()
+        );
+    }
+}
+
+/// So many damaged calls, in words.
+pub fn calls(count: u64) -> String {
+    match count {
+        1 => "1 damaged call".to_owned(),
+        count => format!("{count} damaged calls"),
+    }
 }
 
 fn facts(ends: &Ends, copied: &Copied) -> Vec<Fact> {
@@ -89,7 +134,12 @@ mod tests {
     fn ends(from: Option<&str>, to: Option<&str>, named: Option<&str>) -> Result<Ends, String> {
         let store = |url: &str| url.parse().unwrap();
         let [from, to, named] = [from, to, named].map(|url| url.map(store));
-        Ends::new(Copy { from, to }, named).map_err(|error| error.to_string())
+        let args = Copy {
+            from,
+            to,
+            leave_out_damaged: false,
+        };
+        Ends::new(args, named).map_err(|error| error.to_string())
     }
 
     #[test]

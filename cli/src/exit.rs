@@ -81,6 +81,7 @@ impl Exit {
                 Exit::Conflict
             }
             CopyError::SameStore(_) => Exit::Usage,
+            CopyError::DamagedCalls { first, .. } => Exit::of_copy(first),
             CopyError::Backup {
                 what: BackupFault::NoBackup,
                 ..
@@ -228,10 +229,18 @@ fn store_error<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e S
     if let Some(HandleError::Store(error)) = cause.downcast_ref() {
         return Some(error);
     }
-    if let Some(CopyError::Store(error)) = cause.downcast_ref() {
-        return Some(error);
+    if let Some(error) = cause.downcast_ref() {
+        return of_copying(error);
     }
     cause.downcast_ref()
+}
+
+fn of_copying(error: &CopyError) -> Option<&StoreError> {
+    match error {
+        CopyError::Store(error) => Some(error),
+        CopyError::DamagedCalls { first, .. } => of_copying(first),
+        _ => None,
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod copy;
+pub mod damaged;
 pub mod demo;
 pub mod embedded;
 pub mod events;

@@ -128,9 +128,11 @@ fn needs(verb: &Verb) -> Needs {
 
 fn of_store_verb(verb: &StoreVerb) -> Needs {
     match verb {
-        StoreVerb::Info | StoreVerb::Backup { .. } | StoreVerb::Dump { .. } | StoreVerb::Digest => {
-            Needs::Either
-        }
+        StoreVerb::Info
+        | StoreVerb::Backup { .. }
+        | StoreVerb::Dump { .. }
+        | StoreVerb::Digest { .. }
+        | StoreVerb::Damaged => Needs::Either,
         StoreVerb::Verify { .. } => Needs::Nothing,
         StoreVerb::Check => Needs::Store(
             "a store's files are checked where they are, while no service has them: stop it and name the store with \

@@ -156,13 +156,14 @@ impl StoreUrl {
     pub fn when_damaged(&self) -> &'static str {
         match self {
             StoreUrl::Sled(_) | StoreUrl::Memory => {
-                "`kaigi store check` tells what is damaged, and what to do then"
+                "`kaigi store damaged` lists the damaged calls; `kaigi store check` tells what is damaged first, and \
+                 what to do then"
             }
             StoreUrl::Cluster(_) => {
-                "`kaigi store digest` tells which call is damaged first; a backup may hold it whole"
+                "`kaigi store damaged` lists the damaged calls; a backup may hold them whole"
             }
             StoreUrl::Service(_) => {
-                "`kaigi store digest` tells which call is damaged first; `kaigi store check` more, where the service runs"
+                "`kaigi store damaged` lists the damaged calls; `kaigi store check` tells more, where the service runs"
             }
         }
     }

@@ -1,14 +1,15 @@
 //! `kaigi store`: what a store is and holds, its digest, dumps and backups of it, and the way back.
 
 use crate::args::{Output, StoreVerb};
+use crate::damaged;
 use crate::events::read_on;
-use crate::exit::{Exit, usage};
+use crate::exit::{Exit, not_found, usage};
 use crate::output::{Console, NobodyReads, json_line};
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use anyhow::Context;
 use copies::{Backed, Copied, CopyError, Source, StoreDigest, Verified};
-use domain::{EventStore, Position, StoreError, StoredEvent};
+use domain::{EventStore, Position, Prefix, StoreError, StoredEvent};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use std::io;
@@ -101,7 +102,9 @@ pub async fn store_verb(
         StoreVerb::Info => info(url, store, console).await,
         StoreVerb::Backup { folder } => backup(&*store, &folder, console).await,
         StoreVerb::Dump { after } => dump(&*store, after, console).await,
-        StoreVerb::Digest => digest(url, &*store, console).await,
+        StoreVerb::Digest { at: None } => digest(url, &*store, console).await,
+        StoreVerb::Digest { at: Some(count) } => prefix(url, &*store, count, console).await,
+        StoreVerb::Damaged => damaged::damaged(url, &*store, console).await,
         StoreVerb::Restore { .. }
         | StoreVerb::Verify { .. }
         | StoreVerb::Check
@@ -163,19 +166,55 @@ async fn digest(
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let mut progress = progress::copies();
-    let digest = copies::digest(store, &mut |step| progress.step(step)).await;
+    let survey = copies::survey(store, &mut |step| progress.step(step), &mut |_| {}).await;
     progress.done();
-    let digest = match digest {
+    let digested = survey.map_err(CopyError::from);
+    let digested = digested.and_then(|survey| Ok((survey.digest()?, survey.prefix)));
+    let (digest, prefix) = match digested {
         // Looking for damage is what this is for: found, it is an answer like that of a history that was altered.
-        Err(CopyError::Store(damage)) if damage.is_damage() => {
+        Err(damage) if damage.is_damage() => {
             eprintln!("kaigi: {damage}\nkaigi: {}", url.when_damaged());
             return Ok(Exit::Altered);
         }
-        digest => digest?,
+        digested => digested?,
     };
     let mut facts = vec![Fact::new("store", "store", url.to_string())];
     facts.extend(told_of(&digest));
+    facts.push(Fact::new("count", "count", prefix.count).for_programs());
+    facts.push(rolling_hash(&prefix));
     print("a digest", &facts, console)?;
+    Ok(Exit::Done)
+}
+
+fn rolling_hash(prefix: &Prefix) -> Fact {
+    let hash = prefix.rolling_hash.to_string();
+    Fact::new("rolling hash", "rolling_hash", hash)
+}
+
+/// `kaigi store digest --at`: what proves the first events of the store.
+async fn prefix(
+    url: &StoreUrl,
+    store: &dyn EventStore,
+    count: u64,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
+    let mut progress = progress::copies();
+    let prefix = copies::prefix(store, count, &mut |step| progress.step(step)).await;
+    progress.done();
+    let prefix = prefix?;
+    if prefix.count < count {
+        let there = prefix.count;
+        return Err(not_found(format!(
+            "the store has {there} events, and no prefix of {count}; name a count up to {there}"
+        )));
+    }
+    let facts = [
+        Fact::new("store", "store", url.to_string()),
+        Fact::new("count", "count", prefix.count),
+        Fact::new("position", "position", prefix.position.0),
+        rolling_hash(&prefix),
+    ];
+    print("a prefix", &facts, console)?;
     Ok(Exit::Done)
 }
 

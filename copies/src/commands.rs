@@ -1,6 +1,6 @@
 //! Reading a store command by command: a page may end within one, what is copied may not.
 
-use domain::{EventStore, Position, StoreError, StoredEvent};
+use domain::{DamagedEvent, EventStore, Position, StoreError, StoredEvent};
 use std::collections::VecDeque;
 
 /// How many events are read at once.
@@ -12,6 +12,16 @@ pub(crate) struct Commands<'s> {
     after: Position,
     until: Position,
     page: VecDeque<StoredEvent>,
+    /// The damaged event that stands after the page.
+    damaged: Option<DamagedEvent>,
+}
+
+/// What reading comes to next.
+pub(crate) enum Step {
+    /// All events of a command, or those of them that stand between damaged ones.
+    Command(Vec<StoredEvent>),
+    /// An event that cannot be read.
+    Damaged(DamagedEvent),
 }
 
 impl<'s> Commands<'s> {
@@ -22,28 +32,38 @@ impl<'s> Commands<'s> {
             after,
             until,
             page: VecDeque::new(),
+            damaged: None,
         }
     }
 
-    /// All events of the next command, or none once everything was read.
+    /// All events of the next command, or none once everything was read. A damaged event is an error.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<StoredEvent>>, StoreError> {
+        match self.step().await? {
+            None => Ok(None),
+            Some(Step::Command(command)) => Ok(Some(command)),
+            Some(Step::Damaged(event)) => Err(event.into()),
+        }
+    }
+
+    /// The next command or damaged event, or none once everything was read.
+    pub(crate) async fn step(&mut self) -> Result<Option<Step>, StoreError> {
         let within = |event: &StoredEvent, until| event.position <= until;
         let until = self.until;
         let Some(first) = self.next_if(|event| within(event, until)).await? else {
-            return Ok(None);
+            return Ok(self.damaged.take().map(Step::Damaged));
         };
         let mut command = vec![first];
         while let Some(event) = self.next_if(|event| continues(&command, event)).await? {
             command.push(event);
         }
-        Ok(Some(command))
+        Ok(Some(Step::Command(command)))
     }
 
     async fn next_if(
         &mut self,
         wanted: impl Fn(&StoredEvent) -> bool,
     ) -> Result<Option<StoredEvent>, StoreError> {
-        if self.page.is_empty() {
+        if self.page.is_empty() && self.damaged.is_none() {
             self.turn().await?;
         }
         Ok(self.page.pop_front_if(|event| wanted(event)))
@@ -52,7 +72,14 @@ impl<'s> Commands<'s> {
     /// Stores read on the caller's thread, and whoever else runs there must have their turn.
     async fn turn(&mut self) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
-        self.page = self.store.read_all(self.after, PAGE).await?.into();
+        match self.store.read_all(self.after, PAGE).await {
+            Ok(page) => self.page = page.into(),
+            Err(StoreError::DamagedEvent(event)) if event.position > self.after => {
+                self.after = event.position;
+                self.damaged = Some(*event);
+            }
+            Err(error) => return Err(error),
+        }
         if let Some(last) = self.page.back() {
             self.after = last.position;
         }

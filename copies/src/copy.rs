@@ -1,11 +1,15 @@
 //! One store into another: every event unchanged, in the source's order.
 
-use crate::commands::Commands;
+use crate::commands::{Commands, Step};
+use crate::damage::DamagedCalls;
 use crate::error::altered_in;
 use crate::heads::{Heads, StoreDigest, heads};
+use crate::survey::{survey, surveyed};
 use crate::window::Window;
 use crate::{CopyError, Report, Told, Work};
-use domain::{Batch, EventStore, Head, Position, RecordedEvent, StoredEvent};
+use domain::{
+    Batch, DamagedEvent, EventStore, Head, Position, RecordedEvent, StoreInfo, StoredEvent,
+};
 
 /// What was copied, proved by reading the destination again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,28 +24,89 @@ pub struct Copied {
 
 /// Copies what the source holds now into the destination. Commands may go on at the source: a second pass copies what
 /// came meanwhile. A copy that was interrupted goes on where it stopped, and calls of its own that the destination has
-/// are left alone.
+/// are left alone. Damage in the source ends it, and the error names all damaged calls.
 pub async fn copy(
     from: &dyn EventStore,
     to: &dyn EventStore,
     report: Report<'_>,
 ) -> Result<Copied, CopyError> {
+    different(from, to)?;
+    let info = from.info().await?;
+    let copied = copy_calls(from, to, &info, &DamagedCalls::default(), report).await;
+    match copied {
+        Err(error) if error.is_of_the_source() => Err(all_damage(from, error, report).await),
+        copied => copied,
+    }
+}
+
+/// Copies the whole calls only, and returns the damaged ones, of which it sends nothing. The source is read twice: a
+/// call is known to be whole only at the end.
+pub async fn copy_whole_calls(
+    from: &dyn EventStore,
+    to: &dyn EventStore,
+    report: Report<'_>,
+) -> Result<(Copied, DamagedCalls), CopyError> {
+    different(from, to)?;
+    let info = from.info().await?;
+    let told = Told::new(Work::Verifying, info.events, report);
+    let survey = surveyed(from, info.last, |_| true, told, &mut |_| {}).await?;
+    let damaged = survey.damaged;
+    let copied = copy_calls(from, to, &info, &damaged, report).await?;
+    Ok((copied, damaged))
+}
+
+fn different(from: &dyn EventStore, to: &dyn EventStore) -> Result<(), CopyError> {
     if from.id() == to.id() {
         return Err(CopyError::SameStore(from.id()));
     }
-    let info = from.info().await?;
+    Ok(())
+}
+
+/// Copies all calls but those.
+async fn copy_calls(
+    from: &dyn EventStore,
+    to: &dyn EventStore,
+    info: &StoreInfo,
+    left_out: &DamagedCalls,
+    report: Report<'_>,
+) -> Result<Copied, CopyError> {
     let there = heads(to, Work::Looking, DESTINATION, |_| true, report).await?;
     let mut copying = Copying::new(to, there.heads);
     let mut commands = Commands::new(from, Position::START, info.last);
     let mut told = Told::new(Work::Copying, info.events, report);
-    while let Some(command) = commands.next().await? {
-        told.more(command.len());
-        copying.take(command, || "the source".to_owned()).await?;
+    while let Some(step) = commands.step().await? {
+        match step {
+            Step::Command(command) => {
+                told.more(command.len());
+                if !left_out.holds(&command[0].recorded.cause.call) {
+                    copying.take(command, || SOURCE.to_owned()).await?;
+                }
+            }
+            Step::Damaged(event) if is_left_out(left_out, &event) => told.more(1),
+            Step::Damaged(event) => return Err(CopyError::Store(event.into())),
+        }
     }
     told.done();
     copying.finish(report).await
 }
 
+/// An event whose call cannot be told is left out with the others.
+fn is_left_out(left_out: &DamagedCalls, event: &DamagedEvent) -> bool {
+    match &event.call {
+        Some(call) => left_out.holds(call),
+        None => left_out.unknown() > 0,
+    }
+}
+
+/// The error that names all damage in the source, which is read once more for it.
+async fn all_damage(from: &dyn EventStore, first: CopyError, report: Report<'_>) -> CopyError {
+    match survey(from, report, &mut |_| {}).await {
+        Ok(survey) => survey.damaged.into_result(SOURCE).err().unwrap_or(first),
+        Err(_) => first,
+    }
+}
+
+const SOURCE: &str = "the source";
 const DESTINATION: &str = "the destination";
 
 /// A copy being made: what the destination has already is not sent again.

@@ -1,6 +1,7 @@
 //! Why a copy was not made, and what to do then.
 
 use crate::backup::BackupFault;
+use crate::damage::DamagedCalls;
 use crate::line::InvalidLine;
 use domain::envelope::Altered;
 use domain::json::Sha256Text;
@@ -22,6 +23,16 @@ pub enum CopyError {
         /// What does not hold.
         #[source]
         altered: Altered,
+    },
+    /// More than one call of a store is damaged.
+    #[error("{place}: {damaged}")]
+    DamagedCalls {
+        /// In which store.
+        place: String,
+        /// The first fault, as the error that it would be by itself.
+        first: Box<CopyError>,
+        /// All of them.
+        damaged: Box<DamagedCalls>,
     },
     /// A line of a dump is not what it should be; another copy of that file must be found.
     #[error("{piece}, line {line}")]
@@ -107,6 +118,23 @@ pub enum CopyError {
 }
 
 impl CopyError {
+    /// Whether a store that was read turned out to be damaged.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            CopyError::Store(error) => error.is_damage(),
+            CopyError::DamagedCalls { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether an event of the source of a copy is damaged, or does not continue its call.
+    pub(crate) fn is_of_the_source(&self) -> bool {
+        matches!(
+            self,
+            CopyError::Store(StoreError::DamagedEvent(_)) | CopyError::Altered { .. }
+        )
+    }
+
     /// Whether what should be verified did not verify.
     pub fn is_unverified(&self) -> bool {
         match self {
@@ -114,6 +142,7 @@ impl CopyError {
                 true
             }
             CopyError::Backup { what, .. } => what.is_unverified(),
+            CopyError::DamagedCalls { first, .. } => first.is_unverified(),
             CopyError::Store(_)
             | CopyError::Diverged { .. }
             | CopyError::NotKept { .. }

@@ -1,11 +1,10 @@
 //! The heads of all calls: what a store holds, in as little as proves it.
 
-use crate::commands::Commands;
-use crate::error::altered_in;
+use crate::survey::surveyed;
 use crate::{CopyError, Report, Told, Work};
 use domain::envelope::{Altered, verify};
 use domain::json::Sha256Text;
-use domain::{CallId, EventStore, Head, Position, RecordedEvent, StoredEvent};
+use domain::{CallId, EventStore, Head, Position, RecordedEvent};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
@@ -47,7 +46,7 @@ impl Found {
     }
 }
 
-/// Where the calls of the store stand now, of the events that matter.
+/// Where the calls of the store stand now, of the events that matter. All damage is named.
 pub(crate) async fn heads(
     store: &dyn EventStore,
     work: Work,
@@ -56,20 +55,10 @@ pub(crate) async fn heads(
     report: Report<'_>,
 ) -> Result<Found, CopyError> {
     let info = store.info().await?;
-    let mut heads = Heads::default();
-    let mut told = Told::new(work, info.events, report);
-    let mut last = Position::START;
-    let mut commands = Commands::new(store, Position::START, info.last);
-    while let Some(command) = commands.next().await? {
-        told.more(command.len());
-        for StoredEvent { position, recorded } in &command {
-            last = *position;
-            if matters(recorded) {
-                heads.follow(recorded).map_err(altered_in(place))?;
-            }
-        }
-    }
-    told.done();
+    let told = Told::new(work, info.events, report);
+    let survey = surveyed(store, info.last, matters, told, &mut |_| {}).await?;
+    survey.damaged.into_result(place)?;
+    let (heads, last) = (survey.heads, survey.last);
     Ok(Found { heads, last })
 }
 

@@ -2,9 +2,9 @@
 
 use crate::envelope::{Batch, Head, StoredEvent};
 use crate::ids::{CallId, Position, Revision, StoreId};
-use crate::store::{AppendError, EventStore, StoreError, StoreInfo};
+use crate::store::{AppendError, DamagedEvent, EventStore, StoreError, StoreInfo};
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -22,6 +22,8 @@ pub struct MemoryStore {
 struct Log {
     events: Vec<StoredEvent>,
     calls: HashMap<CallId, Vec<usize>>,
+    /// The damaged events by position, and what is wrong with each.
+    damaged: BTreeMap<Position, String>,
 }
 
 impl Default for MemoryStore {
@@ -38,6 +40,19 @@ impl MemoryStore {
     /// An empty store with an identity of its own.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Damages the event at that position, if there is one: it can no longer be read, nor its call past it.
+    pub fn damage(&self, position: Position, reason: &str) {
+        let mut log = self.log();
+        if log.at(position).is_some() {
+            log.damaged.insert(position, reason.to_owned());
+        }
+    }
+
+    /// Makes a damaged event readable again.
+    pub fn mend(&self, position: Position) {
+        self.log().damaged.remove(&position);
     }
 
     /// A panic elsewhere leaves the log whole: it changes only once nothing can fail any more.
@@ -86,10 +101,42 @@ impl Log {
         same.then_some(kept)
     }
 
+    fn at(&self, position: Position) -> Option<&StoredEvent> {
+        let place = usize::try_from(position.0.checked_sub(1)?).ok()?;
+        self.events.get(place)
+    }
+
+    /// The events up to the first damaged one, which is the error if no event is before it.
+    fn whole<'e>(
+        &self,
+        events: impl Iterator<Item = &'e StoredEvent>,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut whole = Vec::new();
+        for event in events {
+            match self.damaged.get(&event.position) {
+                None => whole.push(event.clone()),
+                Some(_) if !whole.is_empty() => break,
+                Some(reason) => return Err(damaged_event(event, reason).into()),
+            }
+        }
+        Ok(whole)
+    }
+
     fn of_call(&self, call: &CallId, after: Revision) -> impl Iterator<Item = &StoredEvent> {
         let places = self.calls.get(call).map_or(&[][..], Vec::as_slice);
         let after = usize::try_from(after.0).unwrap_or(usize::MAX);
         places.iter().skip(after).map(|&place| &self.events[place])
+    }
+}
+
+fn damaged_event(event: &StoredEvent, reason: &str) -> DamagedEvent {
+    let call = &event.recorded.cause.call;
+    DamagedEvent {
+        position: event.position,
+        call: Some(call.clone()),
+        stream: format!("call-{call}"),
+        number: event.recorded.revision.0 - 1,
+        reason: reason.to_owned(),
     }
 }
 
@@ -120,13 +167,19 @@ impl EventStore for MemoryStore {
         call: &CallId,
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        Ok(self.log().of_call(call, after).cloned().collect())
+        let log = self.log();
+        let mut events = log.of_call(call, after);
+        let damaged = events.find_map(|event| Some((event, log.damaged.get(&event.position)?)));
+        match damaged {
+            Some((event, reason)) => Err(damaged_event(event, reason).into()),
+            None => Ok(log.of_call(call, after).cloned().collect()),
+        }
     }
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
         let log = self.log();
         let after = usize::try_from(after.0).unwrap_or(usize::MAX);
-        Ok(log.events.iter().skip(after).take(max).cloned().collect())
+        log.whole(log.events.iter().skip(after).take(max))
     }
 
     async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {

@@ -62,7 +62,7 @@ impl Ahead {
         })
     }
 
-    /// The page's events up to the first damaged one, where reading ahead ends.
+    /// The page's events up to the first one that is damaged or metadata, which may hide events: reading ahead ends there.
     fn verified(&mut self, page: &[ResolvedEvent]) -> Vec<StoredEvent> {
         let mut events = Vec::with_capacity(page.len());
         for event in page.iter().map(ResolvedEvent::get_original_event) {
@@ -100,7 +100,7 @@ impl Pages for Ahead {
 async fn read(link: Arc<Link>, after: Position, max: usize, pages: Sender<Vec<ResolvedEvent>>) {
     let stretch = Stretch {
         from: from(after),
-        only: Only::Calls,
+        only: Only::CallsAndMetadata,
         way: Way::Forwards,
         most: ALL,
     };

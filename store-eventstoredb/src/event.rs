@@ -2,13 +2,21 @@
 
 use domain::envelope::{Hash, verify};
 use domain::json::{Parts, parse_parts, write_parts};
-use domain::{Batch, CallId, Head, Position, RecordedEvent, Revision, StoreError, StoredEvent};
+use domain::{
+    Batch, CallId, DamagedEvent, Head, Position, RecordedEvent, Revision, StoreError, StoredEvent,
+};
 use eventstore::EventData;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// What the name of a call's stream begins with; the server takes what stands before the dash for the category.
 pub(crate) const PREFIX: &str = "call-";
+
+/// What the name of a call's metadata stream begins with. The server keeps a stream's limits there.
+pub(crate) const METADATA_PREFIX: &str = "$$call-";
+
+/// The type of the event that ends a stream which was deleted for good.
+const TOMBSTONE: &str = "$streamDeleted";
 
 /// What an event costs beside its data and metadata, rounded up: type, id and the server's own.
 const OVERHEAD: usize = 256;
@@ -52,49 +60,59 @@ pub(crate) struct Found {
     pub(crate) previous: Hash,
 }
 
-/// Reads an event of ours; whatever else stands in a stream of ours is damage, and named.
+/// Reads an event of a call's stream. Anything else in such a stream is damage, and the error names it.
 pub(crate) fn found(read: &eventstore::RecordedEvent) -> Result<Found, StoreError> {
-    let damage = |what: &dyn std::fmt::Display| {
-        StoreError::Corrupt(format!(
-            "event {} of stream {} at position {}: {what}",
+    if read.position.commit == u64::MAX {
+        return Err(StoreError::Corrupt(format!(
+            "event {} of stream {}: the server does not tell its position",
             read.revision,
             read.stream_id(),
-            read.position.commit,
-        ))
-    };
-    let parsed = parse_parts(&read.event_type, &read.data, &read.custom_metadata);
-    let (recorded, previous) = parsed.map_err(|why| damage(&format!("it is not ours: {why}")))?;
-    if stream(&recorded.cause.call) != read.stream_id() {
-        return Err(damage(&format!(
-            "it is one of call {}",
-            recorded.cause.call
         )));
     }
-    if recorded.revision.0 != read.revision + 1 {
-        return Err(damage(&format!(
-            "it says that it is revision {}",
-            recorded.revision
-        )));
+    let (recorded, previous) = verified(read).map_err(|reason| damaged(read, reason))?;
+    let position = Position(read.position.commit);
+    Ok(Found {
+        event: StoredEvent { position, recorded },
+        previous,
+    })
+}
+
+/// The event and the hash before it, or what is wrong with it.
+fn verified(read: &eventstore::RecordedEvent) -> Result<(RecordedEvent, Hash), String> {
+    if read.event_type == TOMBSTONE {
+        return Err("the stream was deleted for good".to_owned());
+    }
+    let parsed = parse_parts(&read.event_type, &read.data, &read.custom_metadata);
+    let (recorded, previous) = parsed.map_err(|why| format!("it is not ours: {why}"))?;
+    if stream(&recorded.cause.call) != read.stream_id() {
+        return Err(format!("it is one of call {}", recorded.cause.call));
+    }
+    if Some(recorded.revision.0) != read.revision.checked_add(1) {
+        return Err(format!("it says that it is revision {}", recorded.revision));
     }
     let before = Head {
         revision: Revision(read.revision),
         hash: previous,
     };
-    verify(before, [&recorded]).map_err(|altered| damage(&altered))?;
+    verify(before, [&recorded]).map_err(|altered| altered.to_string())?;
     if read.id != id(recorded.hash) {
-        return Err(damage(&"its id does not follow from its hash"));
-    }
-    if read.position.commit == u64::MAX {
-        return Err(damage(&"the server does not tell its position"));
+        return Err("its id does not follow from its hash".to_owned());
     }
     if read.position.commit != read.position.prepare {
-        return Err(damage(
-            &"it was written in a transaction, which we never do",
-        ));
+        return Err("it was written in a transaction, which we never do".to_owned());
     }
-    let position = Position(read.position.commit);
-    Ok(Found {
-        event: StoredEvent { position, recorded },
-        previous,
+    Ok((recorded, previous))
+}
+
+fn damaged(read: &eventstore::RecordedEvent, reason: String) -> StoreError {
+    let stream = read.stream_id();
+    StoreError::from(DamagedEvent {
+        position: Position(read.position.commit),
+        call: stream
+            .strip_prefix(PREFIX)
+            .and_then(|call| call.parse().ok()),
+        stream: stream.to_owned(),
+        number: read.revision,
+        reason,
     })
 }

@@ -12,6 +12,7 @@ mod event;
 mod flights;
 mod heads;
 mod identity;
+mod limits;
 mod link;
 mod nodelay;
 mod open;
@@ -146,7 +147,12 @@ impl EventStore for ClusterStore {
     }
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        read::all(&self.link, after, max).await
+        let read = read::all(&self.link, after, max).await;
+        // Damage may stand past the last event of a call; a reader goes on from there.
+        if let Err(StoreError::DamagedEvent(event)) = &read {
+            self.tail.saw(event.position);
+        }
+        read
     }
 
     fn read_ahead(&self, after: Position, max: usize) -> Option<Box<dyn Pages>> {

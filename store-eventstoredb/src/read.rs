@@ -1,6 +1,7 @@
 //! Reading: one call from its stream, all calls from `$all`, everything verified on the way.
 
-use crate::event::{Found, PREFIX, found, stream};
+use crate::event::{Found, METADATA_PREFIX, PREFIX, found, stream};
+use crate::limits;
 use crate::link::{Failure, Link, Time, no_leader};
 use domain::{CallId, Head, Position, Revision, StoreError, StoredEvent};
 use eventstore::{
@@ -61,6 +62,18 @@ pub(crate) async fn length(link: &Link, time: Time, call: &CallId) -> Result<u64
     Ok(last
         .first()
         .map_or(0, |last| last.get_original_event().revision + 1))
+}
+
+/// The number of the first event that the call's stream still shows; `None` where it shows none.
+pub(crate) async fn first_number(
+    link: &Link,
+    time: Time,
+    call: &CallId,
+) -> Result<Option<u64>, StoreError> {
+    let first = of_stream(link, time, call, StreamPosition::Start, 1).await?;
+    Ok(first
+        .first()
+        .map(|first| first.get_original_event().revision))
 }
 
 async fn of_stream(
@@ -130,7 +143,7 @@ pub(crate) async fn read_stream(
     drained(read.map_err(no_leader)?, most).await
 }
 
-/// At most `max` events of all calls after that position.
+/// At most `max` events of all calls after that position, up to a damaged one.
 pub(crate) async fn all(
     link: &Link,
     after: Position,
@@ -140,26 +153,67 @@ pub(crate) async fn all(
     if most == 0 {
         return Ok(Vec::new());
     }
+    let mut from = after;
+    loop {
+        let read = after_position(link, from, most).await?;
+        let mut events = whole(link, after, &read).await?;
+        events.truncate(most);
+        // A full page of metadata that harms nothing is not the end.
+        if !events.is_empty() || read.len() <= most {
+            return Ok(events);
+        }
+        from = read.last().map_or(from, position);
+    }
+}
+
+/// At most `most` events of calls and their metadata after that position. A read from a position begins with the event
+/// that stands there, so one more is asked for.
+async fn after_position(
+    link: &Link,
+    after: Position,
+    most: usize,
+) -> Result<Vec<ResolvedEvent>, StoreError> {
     let stretch = Stretch {
         from: from(after),
-        only: Only::Calls,
+        only: Only::CallsAndMetadata,
         way: Way::Forwards,
-        // A read from a position begins with the event that stands there, which the reader has.
         most: most + 1,
     };
-    let read = of_all(link, link.long_time(), stretch).await?;
-    let mut events = Vec::with_capacity(most);
-    for event in &read {
-        match found(event.get_original_event()) {
-            Ok(Found { event, .. }) if event.position <= after => {}
-            Ok(Found { event, .. }) => events.push(event),
+    of_all(link, link.long_time(), stretch).await
+}
+
+/// The events after that position, up to the first damaged one, which is the error if no event is before it.
+async fn whole(
+    link: &Link,
+    after: Position,
+    read: &[ResolvedEvent],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut events = Vec::with_capacity(read.len());
+    for event in read.iter().filter(|event| position(event) > after) {
+        match readable(link, event.get_original_event()).await {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => {}
             // What is whole before the damage is worth having; the next page begins with it.
-            Err(_) if !events.is_empty() => break,
-            Err(damage) => return Err(damage),
+            Err(error) if error.is_damage() && !events.is_empty() => break,
+            Err(error) => return Err(error),
         }
     }
-    events.truncate(most);
     Ok(events)
+}
+
+/// The event of a call; `None` for metadata that harms nothing.
+async fn readable(
+    link: &Link,
+    read: &eventstore::RecordedEvent,
+) -> Result<Option<StoredEvent>, StoreError> {
+    if read.stream_id().starts_with(METADATA_PREFIX) {
+        return limits::check(link, read).await.map(|()| None);
+    }
+    found(read).map(|found| Some(found.event))
+}
+
+fn position(event: &ResolvedEvent) -> Position {
+    Position(event.get_original_event().position.commit)
 }
 
 /// A part of `$all`.
@@ -175,7 +229,23 @@ pub(crate) struct Stretch {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Only {
     Calls,
+    /// Also the metadata of calls' streams, which may hide events.
+    CallsAndMetadata,
     Everything,
+}
+
+impl Only {
+    /// The window is how many events the server looks through before it says so; a regex would beat the prefixes.
+    fn filter(self) -> Option<SubscriptionFilter> {
+        let calls = SubscriptionFilter::on_stream_name()
+            .add_prefix(PREFIX)
+            .max(500);
+        match self {
+            Only::Calls => Some(calls),
+            Only::CallsAndMetadata => Some(calls.add_prefix(METADATA_PREFIX)),
+            Only::Everything => None,
+        }
+    }
 }
 
 /// In which direction.
@@ -224,12 +294,8 @@ pub(crate) async fn begin_read_all(
         Way::Forwards => options.forwards(),
         Way::Backwards => options.backwards(),
     };
-    if stretch.only == Only::Calls {
-        // The window is how many events the server looks through before it says so; a regex would beat the prefix.
-        let calls = SubscriptionFilter::on_stream_name()
-            .add_prefix(PREFIX)
-            .max(500);
-        options = options.filter(calls);
+    if let Some(filter) = stretch.only.filter() {
+        options = options.filter(filter);
     }
     if let Some(user) = link.url.authentication() {
         options = options.authenticated(user);

@@ -193,7 +193,7 @@ impl Looking {
 async fn end(link: &Link, only: Only) -> Result<Option<eventstore::Position>, StoreError> {
     let time = match only {
         Only::Everything => link.time(),
-        Only::Calls => link.long_time(),
+        Only::Calls | Only::CallsAndMetadata => link.long_time(),
     };
     let last = Stretch {
         from: StreamPosition::End,

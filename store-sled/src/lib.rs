@@ -20,6 +20,7 @@ mod counts;
 mod damage;
 mod error;
 mod folder;
+mod gap;
 mod guard;
 mod history;
 mod indexer;

@@ -4,16 +4,17 @@ use crate::block::Groups;
 use crate::counts::Counts;
 use crate::damage::Damage;
 use crate::error::closed;
+use crate::gap::Gap;
 use crate::history::{History, gather};
 use crate::live::Live;
 use crate::log::{Frames, Log, LogError};
+use crate::open::End;
 use crate::rows::{Row, Rows};
-use domain::{CallId, Head, Position, Revision, StoreError, StoredEvent};
+use domain::{CallId, DamagedEvent, Head, Position, Revision, StoreError, StoredEvent};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
@@ -24,12 +25,12 @@ pub(crate) struct Shared {
     rows: RwLock<Option<Rows>>,
     live: RwLock<Live>,
     pub(crate) progress: watch::Sender<Progress>,
-    /// The address behind the last durable frame.
-    end: AtomicU64,
     /// The position up to which the index on disk is complete.
     pub(crate) mark: AtomicU64,
     /// Why the index cannot be written any more.
     index_failed: Mutex<Option<String>>,
+    /// The last damaged stretch of the log that was read, since readers go through it event by event.
+    gap: Mutex<Option<Arc<Gap>>>,
     pub(crate) counts: Counts,
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
 pub(crate) struct Progress {
     /// The last durable position: nothing behind it is ever shown.
     pub(crate) last: u64,
+    /// The address behind the last durable frame.
+    pub(crate) end: u64,
     pub(crate) closed: bool,
 }
 
@@ -55,10 +58,10 @@ impl Shared {
             log,
             rows: RwLock::new(Some(rows)),
             live: RwLock::new(live),
-            progress: watch::Sender::new(Progress { last, closed }),
-            end: AtomicU64::new(end),
+            progress: watch::Sender::new(Progress { last, end, closed }),
             mark: AtomicU64::new(mark),
             index_failed: Mutex::new(None),
+            gap: Mutex::new(None),
             counts: Counts::default(),
         }
     }
@@ -77,13 +80,24 @@ impl Shared {
     }
 
     pub(crate) fn end(&self) -> u64 {
-        self.end.load(Acquire)
+        self.progress.borrow().end
+    }
+
+    /// The last durable position and the address after it.
+    fn durable(&self) -> End {
+        let progress = self.progress.borrow();
+        End {
+            position: progress.last,
+            address: progress.end,
+        }
     }
 
     /// Shows events up to that position, which end at that address.
     pub(crate) fn show(&self, last: u64, end: u64) {
-        self.end.store(end, Release);
-        self.progress.send_modify(|progress| progress.last = last);
+        self.progress.send_modify(|progress| {
+            progress.last = last;
+            progress.end = end;
+        });
     }
 
     pub(crate) fn index_failed(&self) -> Option<String> {
@@ -164,37 +178,95 @@ impl Shared {
         }
     }
 
-    /// At most `max` events of all calls after that position.
+    /// At most `max` events of all calls after that position, up to a damaged one.
     pub(crate) fn read_all(
         &self,
         after: Position,
         max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        let wanted = wanted(after.0, self.last(), max);
+        let end = self.durable();
+        let wanted = wanted(after.0, end.position, max);
         // Whoever closed it is told so.
         self.with_rows(|_| Ok(()))?;
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let end = self.end();
-        let (first, address) = self.log.locate(after.0 + 1, end)?;
+        let start = self.start_for(after.0 + 1, end.address)?;
         let mut between = Between {
             after: after.0,
             until: after.0 + wanted as u64,
-            next: first,
+            next: start.position,
             events: Vec::with_capacity(wanted),
         };
-        let mut frames = self.log.frames(address, end).at_once(wanted * 192);
-        let (mut first, mut address) = (first, address);
+        self.read_between(&mut between, start, end)?;
+        Ok(between.events)
+    }
+
+    /// Reads what is wanted, or up to a damaged event, which is the error if no event is before it.
+    fn read_between(&self, between: &mut Between, start: End, end: End) -> Result<(), StoreError> {
+        let at_once = between.events.capacity() * 192;
+        let mut frames = self.log.frames(start.address, end.address).at_once(at_once);
+        let mut last = start;
         while between.next <= between.until {
-            (first, address) = (between.next, frames.address());
-            between.take(&mut frames)?;
+            last = between.reached(&frames);
+            match between.take(&mut frames) {
+                Ok(()) => {}
+                Err(LogError::Damage(damage)) => {
+                    let gap = self.gap(last, end, &damage)?;
+                    if let Err(damaged) = between.pass(&gap, &self.log) {
+                        return between.stop_before(damaged);
+                    }
+                    frames = self.log.frames(gap.end, end.address).at_once(at_once);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         if between.next == between.until + 1 {
-            (first, address) = (between.next, frames.address());
+            last = between.reached(&frames);
         }
-        self.log.remember(first, address);
-        Ok(between.events)
+        self.log.remember(last.position, last.address);
+        Ok(())
+    }
+
+    /// Where reading begins to come to that position.
+    fn start_for(&self, position: u64, end: u64) -> Result<End, LogError> {
+        let gap = self.last_gap();
+        if let Some(gap) = gap.filter(|gap| gap.positions.contains(&position)) {
+            let (position, address) = (gap.positions.start, gap.start);
+            return Ok(End { position, address });
+        }
+        let (position, address) = self.log.locate(position, end)?;
+        Ok(End { position, address })
+    }
+
+    /// The damaged stretch of the log that begins there.
+    fn gap(&self, from: End, end: End, damage: &Damage) -> Result<Arc<Gap>, StoreError> {
+        if let Some(gap) = self.last_gap().filter(|gap| gap.start == from.address) {
+            return Ok(gap);
+        }
+        let gap = self.with_rows(|rows| Gap::read(self, rows, from, end))?;
+        if gap.positions.is_empty() {
+            return Err(damage.clone().into());
+        }
+        let gap = Arc::new(gap);
+        *self.gap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&gap));
+        Ok(gap)
+    }
+
+    fn last_gap(&self) -> Option<Arc<Gap>> {
+        let gap = self.gap.lock();
+        gap.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The event at that position, if its frame is whole.
+    pub(crate) fn event_at(&self, position: u64) -> Option<StoredEvent> {
+        let end = self.end();
+        let (first, address) = self.log.locate(position, end).ok()?;
+        let mut frames = self.log.frames(address, end).at_once(0);
+        let read = frames.next(first).ok()??;
+        let events = Groups::new(first, read.block).and_then(Groups::events);
+        let mut events = events.ok()?.into_iter();
+        events.find(|event| event.position.0 == position)
     }
 
     pub(crate) fn with_rows<T>(
@@ -243,7 +315,23 @@ struct Between {
 }
 
 impl Between {
+    fn reached(&self, frames: &Frames<'_>) -> End {
+        End {
+            position: self.next,
+            address: frames.address(),
+        }
+    }
+
     fn take(&mut self, frames: &mut Frames<'_>) -> Result<(), LogError> {
+        let had = self.events.len();
+        let taken = self.take_frame(frames);
+        if taken.is_err() {
+            self.events.truncate(had);
+        }
+        taken
+    }
+
+    fn take_frame(&mut self, frames: &mut Frames<'_>) -> Result<(), LogError> {
         let read = frames.next(self.next)?;
         let read = read.ok_or_else(|| missing(self.next))?;
         let mut groups = Groups::new(self.next, read.block)?;
@@ -256,6 +344,23 @@ impl Between {
             group.open()?.each(wanted, |event| events.push(event))?;
         }
         self.next = groups.next_position();
+        Ok(())
+    }
+
+    /// Takes what is whole of a gap, up to the first event that is not.
+    fn pass(&mut self, gap: &Gap, log: &Log) -> Result<(), DamagedEvent> {
+        let from = gap.positions.start.max(self.after + 1);
+        for position in from..gap.positions.end.min(self.until + 1) {
+            self.events.push(gap.event(log, position)?);
+        }
+        self.next = gap.positions.end;
+        Ok(())
+    }
+
+    fn stop_before(&self, damaged: DamagedEvent) -> Result<(), StoreError> {
+        if self.events.is_empty() {
+            return Err(damaged.into());
+        }
         Ok(())
     }
 }

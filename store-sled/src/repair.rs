@@ -7,8 +7,7 @@ use crate::OpenError;
 use crate::block::{GroupBytes, Groups, intact_events};
 use crate::folder::{Folder, is_within, keep_out, read_indexes};
 use crate::history::History;
-use crate::log::frame::{HEADER_BYTES, Header};
-use crate::log::{Log, LogError, Segment, segments_in};
+use crate::log::{Log, LogError, Piece, Segment, segments_in};
 use crate::new_log::NewLog;
 use crate::notes::{Archives, promised};
 use crate::rows::{Row, Rows};
@@ -198,42 +197,8 @@ impl RawFile {
     }
 
     fn frame(&self, address: u64) -> Result<Piece, LogError> {
-        let start = self.log.bytes(address, address + HEADER_BYTES as u64)?;
-        let header = Header::read(&start);
-        if let Some(header) = header {
-            let end = address + header.frame_bytes() as u64;
-            let block = self.log.bytes(address + HEADER_BYTES as u64, end)?;
-            let is_whole = Groups::new(header.first, &block)
-                .and_then(Groups::events)
-                .is_ok_and(|events| events.len() == header.events as usize);
-            if is_whole {
-                return Ok(Piece::Whole { header, block });
-            }
-            if block.len() == header.length() {
-                let header = Some(header);
-                return Ok(Piece::Damaged { header, block, end });
-            }
-        }
-        let next = self.log.find(address + 1, self.length)?;
-        let end = next.map_or(self.length, |(next, _)| next);
-        let block = self.log.bytes(address + HEADER_BYTES as u64, end)?;
-        let header = None;
-        Ok(Piece::Damaged { header, block, end })
+        self.log.piece(address, self.length)
     }
-}
-
-/// What stands at an address of a log file.
-enum Piece {
-    Whole {
-        header: Header,
-        block: Vec<u8>,
-    },
-    Damaged {
-        header: Option<Header>,
-        block: Vec<u8>,
-        /// Where to read on.
-        end: u64,
-    },
 }
 
 fn note(whole: &mut Vec<Range<u64>>, range: Range<u64>) {

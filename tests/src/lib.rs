@@ -10,6 +10,7 @@ pub mod judge;
 pub mod ledger;
 pub mod load;
 pub mod page;
+pub mod past_damage;
 pub mod program;
 pub mod scenario;
 pub mod scripted;

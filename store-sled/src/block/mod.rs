@@ -7,7 +7,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Group, Groups, intact_events, read_part};
+pub(crate) use read::{Fragments, Group, Groups, intact_events, read_part};
 pub(crate) use write::{Blocks, GroupBytes, Sealed, longest, write_part};
 
 use domain::event::EventType;

@@ -14,6 +14,7 @@ use domain::{
     Timestamp,
 };
 use smol_str::SmolStr;
+use std::collections::HashSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -101,11 +102,47 @@ pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     let mut next = first;
     while let Some(group) = read_group(&mut left, next) {
         next = next.saturating_add(group.events.into());
-        let read = group.open();
-        // What stands before the damage in a group was handed over.
-        let _ = read.and_then(|group| group.each(|_, _| true, |event| events.push(event)));
+        if let Ok(group) = group.open() {
+            group.each_intact(|event| events.push(event));
+        }
     }
     events
+}
+
+/// What can be decoded of a damaged block, in whatever place: the caller compares each event with what is known of it.
+#[derive(Default)]
+pub(crate) struct Fragments {
+    pub(crate) events: Vec<RecordedEvent>,
+    /// The calls that are named there. An altered name may be that of another call.
+    pub(crate) calls: HashSet<CallId>,
+}
+
+impl Fragments {
+    /// Takes in what a block holds. Where a group's counts are damaged, the next group is looked for byte by byte.
+    pub(crate) fn take(&mut self, block: &[u8]) {
+        let mut left = Cursor::new(block.get(HEADER_BYTES..).unwrap_or_default());
+        while !left.is_empty() {
+            let here = left;
+            let group = read_group(&mut left, 0);
+            if !group.is_some_and(|group| self.take_group(group)) {
+                left = here;
+                left.byte();
+            }
+        }
+    }
+
+    /// Whether the group ends with its last event, so that the next one begins there.
+    fn take_group(&mut self, group: Group<'_>) -> bool {
+        let Ok(raw) = group.raw() else {
+            return false;
+        };
+        self.calls
+            .extend(CallId::try_from(SmolStr::new(group.call)).ok());
+        if let Ok(opened) = group.open() {
+            opened.each_intact(|event| self.events.push(event.recorded));
+        }
+        raw.each_raw(|_| ()).is_ok()
+    }
 }
 
 fn read_group<'a>(left: &mut Cursor<'a>, first: u64) -> Option<Group<'a>> {
@@ -337,6 +374,21 @@ impl Opened<'_> {
             take(StoredEvent { position, recorded });
         }
         self.ends()
+    }
+
+    /// Hands each event that can be decoded to `take`, also those after one that cannot.
+    fn each_intact(mut self, mut take: impl FnMut(StoredEvent)) {
+        for offset in 0..self.events {
+            let Some(raw) = read_event(&mut self.left) else {
+                return;
+            };
+            let index = self.first_index.saturating_add(offset.into());
+            let revision = Revision(self.first_revision.saturating_add(offset.into()));
+            let position = Position(self.first.saturating_add(offset.into()));
+            if let Ok(recorded) = self.recorded(raw, index, revision) {
+                take(StoredEvent { position, recorded });
+            }
+        }
     }
 
     fn ends(&self) -> Result<(), Damage> {

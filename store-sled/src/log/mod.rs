@@ -5,11 +5,13 @@
 //! as if it were one file without segment headers: it stays the same when segments are cut or moved.
 
 pub(crate) mod frame;
+mod piece;
 mod read;
 mod search;
 mod segment;
 mod write;
 
+pub(crate) use piece::Piece;
 pub(crate) use read::Frames;
 pub(crate) use segment::{Segment, SegmentHeader, segments_in};
 pub(crate) use write::Writer;
@@ -97,6 +99,21 @@ impl Log {
     /// The address of the first frame.
     pub(crate) fn start(&self) -> u64 {
         self.segments().first().map_or(0, |segment| segment.start)
+    }
+
+    /// The first position of the file that begins at that address, if one does.
+    pub(crate) fn first_of_file(&self, address: u64) -> Option<u64> {
+        let (segment, _) = self.segment_at(address)?;
+        (segment.start == address).then_some(segment.first)
+    }
+
+    /// The name of the file that holds the position.
+    pub(crate) fn file_of(&self, position: u64) -> String {
+        let segments = self.segments();
+        let after = segments.partition_point(|segment| segment.first <= position);
+        let segment = after.checked_sub(1).and_then(|at| segments.get(at));
+        let name = segment.and_then(|segment| segment.path.file_name());
+        name.unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The segment that holds the address, and the address where it ends, unless it is the one that grows.

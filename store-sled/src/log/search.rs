@@ -29,7 +29,8 @@ impl Log {
         hints.0.truncate(HINTS);
     }
 
-    /// The first position and the address of the frame that holds the position, which is before the end of the log.
+    /// The first position and the address of the frame that holds the position, which is before the end of the log; or
+    /// of the first damaged frame that is met on the way there.
     pub(crate) fn locate(&self, position: u64, until: u64) -> Result<(u64, u64), LogError> {
         let (mut first, mut address) = match self.hint(position) {
             Some(hint) => hint,
@@ -38,8 +39,10 @@ impl Log {
         let mut frames = self.frames(address, until).at_once(64 * 1024);
         loop {
             address = frames.address();
-            let Some(frame) = frames.next(first)? else {
-                return Ok((first, address));
+            let frame = match frames.next(first) {
+                Ok(Some(frame)) => frame,
+                Ok(None) | Err(LogError::Damage(_)) => return Ok((first, address)),
+                Err(error) => return Err(error),
             };
             if frame.header.next() > position {
                 return Ok((first, address));

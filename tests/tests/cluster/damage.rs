@@ -31,6 +31,7 @@ async fn reading(cluster: &StandIn) -> Result<usize, StoreError> {
 fn damaged<T: std::fmt::Debug>(read: Result<T, StoreError>) -> String {
     match read {
         Err(StoreError::Corrupt(what)) => what,
+        Err(StoreError::DamagedEvent(event)) => event.to_string(),
         read => panic!("taken for whole: {read:?}"),
     }
 }
