@@ -70,8 +70,8 @@ async fn open_calls(at_once: usize, calls: usize) {
     for opener in 0..at_once {
         let handler = Arc::clone(&handler);
         openers.spawn(async move {
-            for number in 0..calls / at_once {
-                let call = format!("new-{opener}-{number}").parse().expect("a call");
+            for turn in 0..calls / at_once {
+                let call = format!("new-{opener}-{turn}").parse().expect("a call");
                 let request = request(&call, chatter(1).swap_remove(0));
                 let opened = handler.handle(&request, handler.random_id(), handler.now());
                 opened.await.expect("accepted");
@@ -79,8 +79,9 @@ async fn open_calls(at_once: usize, calls: usize) {
         });
     }
     openers.join_all().await;
-    let rate = calls as f64 / began.elapsed().as_secs_f64();
-    let reads = (server.seen().reads - before.reads) as f64 / calls as f64;
+    let rate = number(calls) / began.elapsed().as_secs_f64();
+    let reads = server.seen().reads - before.reads;
+    let reads = number(usize::try_from(reads).expect("not so many")) / number(calls);
     println!("{at_once:7}   new calls: {rate:.0} commands/s, {reads:.2} reads each");
 }
 
@@ -119,7 +120,11 @@ async fn fill(store: &dyn EventStore, events: usize) {
 async fn rate(events: usize, read: impl Future<Output = usize>) -> f64 {
     let began = Instant::now();
     assert_eq!(read.await, events);
-    events as f64 / began.elapsed().as_secs_f64()
+    number(events) / began.elapsed().as_secs_f64()
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("not so many"))
 }
 
 async fn in_pages(store: &dyn EventStore) -> usize {
