@@ -1,16 +1,20 @@
 //! A durable append to a cluster, side by side: a plain gRPC client generated from the published protocol, the vendor's
 //! client as it is, its batch session, and our store, which reads back what it wrote. Against the stand-in server of
 //! the tests on the same two cores, so only the ratios mean something; each side has a server of its own.
+//!
+//! Then new calls, each opened by one command, and a rebuild: every event folded into a read model, in pages and by
+//! reading ahead, with and without a wait for each answer.
 
 use async_trait::async_trait;
 use domain::json::write_parts;
-use domain::{Batch, EventStore};
+use domain::{Batch, EventStore, Followed, Follower, Handler, Head, Position};
 use eventstore::{AppendToStreamOptions, BatchAppendClient, Client, EventData, StreamState};
+use projections::{ActiveCalls, Checkpointed};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store_eventstoredb::ClusterStore;
-use tests::contract::{batches, chatter};
+use tests::contract::{batches, chatter, request};
 use tests::standin::StandIn;
 use tests::standin::protocol::shared::{StreamIdentifier, Uuid as WireUuid, uuid as wire};
 use tests::standin::protocol::streams::append_req::options::ExpectedStreamRevision;
@@ -25,6 +29,9 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
+
+/// How many events a read model takes at once, as in a service.
+const PAGE: usize = 1024;
 
 /// One way of appending.
 #[async_trait]
@@ -41,6 +48,108 @@ fn main() {
         let appends = if measured { appends } else { 2 };
         runtime.block_on(compare(at_once, appends));
     }
+    let (calls, events, rounds) = if measured {
+        (6400, 100_000, 3)
+    } else {
+        (64, 2000, 1)
+    };
+    runtime.block_on(open_calls(64, calls));
+    runtime.block_on(rebuild(events, rounds));
+}
+
+/// New calls, each opened by one command, so many at once.
+async fn open_calls(at_once: usize, calls: usize) {
+    let server = StandIn::start();
+    let store = ClusterStore::open(&server.url())
+        .await
+        .expect("it is there");
+    let handler = Arc::new(Handler::new(Arc::new(store)));
+    let before = server.seen();
+    let began = Instant::now();
+    let mut openers = JoinSet::new();
+    for opener in 0..at_once {
+        let handler = Arc::clone(&handler);
+        openers.spawn(async move {
+            for turn in 0..calls / at_once {
+                let call = format!("new-{opener}-{turn}").parse().expect("a call");
+                let request = request(&call, chatter(1).swap_remove(0));
+                let opened = handler.handle(&request, handler.random_id(), handler.now());
+                opened.await.expect("accepted");
+            }
+        });
+    }
+    openers.join_all().await;
+    let rate = number(calls) / began.elapsed().as_secs_f64();
+    let reads = server.seen().reads - before.reads;
+    let reads = number(usize::try_from(reads).expect("not so many")) / number(calls);
+    println!("{at_once:7}   new calls: {rate:.0} commands/s, {reads:.2} reads each");
+}
+
+/// All events folded into a read model, in pages and by reading ahead, in turn.
+async fn rebuild(events: usize, rounds: usize) {
+    let server = StandIn::start();
+    let store = ClusterStore::open(&server.url())
+        .await
+        .expect("it is there");
+    let store: Arc<dyn EventStore> = Arc::new(store);
+    fill(&*store, events).await;
+    println!("answer after   pages, events/s   reading ahead, events/s");
+    for latency_ms in [0, 20, 200] {
+        server.set_latency(Duration::from_millis(latency_ms));
+        for _ in 0..rounds {
+            let pages = rate(events, in_pages(&*store)).await;
+            let ahead = rate(events, reading_ahead(Arc::clone(&store))).await;
+            println!("{latency_ms:9} ms   {pages:15.0}   {ahead:23.0}");
+        }
+    }
+}
+
+/// Calls of a hundred events each.
+async fn fill(store: &dyn EventStore, events: usize) {
+    const LENGTH: usize = 100;
+    for number in 0..events / LENGTH {
+        let call = format!("c{number}").parse().expect("a call");
+        let history = batches(&call, chatter(LENGTH)).await;
+        let events = history.iter().flat_map(Batch::events).cloned().collect();
+        let whole = Batch::new(Head::NONE, events).expect("one call's events");
+        store.append(whole).await.expect("kept");
+    }
+}
+
+/// Events a second.
+async fn rate(events: usize, read: impl Future<Output = usize>) -> f64 {
+    let began = Instant::now();
+    assert_eq!(read.await, events);
+    number(events) / began.elapsed().as_secs_f64()
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).expect("not so many"))
+}
+
+async fn in_pages(store: &dyn EventStore) -> usize {
+    let mut model = Checkpointed::<ActiveCalls>::new(store.id());
+    let mut folded = 0;
+    loop {
+        let page = store.read_all(model.position(), PAGE).await;
+        let page = page.expect("readable");
+        if page.is_empty() {
+            return folded;
+        }
+        folded += page.len();
+        model.fold(&page);
+    }
+}
+
+async fn reading_ahead(store: Arc<dyn EventStore>) -> usize {
+    let mut model = Checkpointed::<ActiveCalls>::new(store.id());
+    let mut follower = Follower::new(store, Position::START, PAGE);
+    let mut folded = 0;
+    while let Followed::Events(page) = follower.next().await.expect("readable") {
+        folded += page.len();
+        model.fold(&page);
+    }
+    folded
 }
 
 async fn compare(at_once: usize, appends: usize) {

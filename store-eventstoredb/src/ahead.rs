@@ -5,7 +5,7 @@
 
 use crate::event::{Found, found};
 use crate::limits;
-use crate::link::Link;
+use crate::link::{Link, Time};
 use crate::read::{Only, Stretch, Way, begin_read_all, from};
 use crate::session::Session;
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ const PAGE: usize = 1000;
 /// So many pages wait for the caller.
 const PAGES: usize = 4;
 
-/// A read without an event for this long is given up. The server may look through foreign events meanwhile.
+/// A read that does not begin, or has no event, for this long is given up. The server may look through foreign events meanwhile.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// A read whose pages the caller has not taken for this long is given up, so that it holds no connection.
@@ -63,7 +63,7 @@ impl Ahead {
         })
     }
 
-    /// The page's events up to the first damaged one, where reading ahead ends.
+    /// The page's events up to the first one that is damaged or metadata, which may hide events: reading ahead ends there.
     fn verified(&mut self, page: &[ResolvedEvent]) -> Vec<StoredEvent> {
         let mut events = Vec::with_capacity(page.len());
         for event in page.iter().map(ResolvedEvent::get_original_event) {
@@ -108,7 +108,7 @@ async fn read(link: Arc<Link>, after: Position, max: usize, pages: Sender<Vec<Re
         way: Way::Forwards,
         most: ALL,
     };
-    let begun = link.begin(link.long_time(), |client, _| {
+    let begun = link.begin(Time::of(SILENCE, SILENCE), |client, _| {
         begin_read_all(client, &link, stretch, None)
     });
     tokio::select! {

@@ -10,12 +10,10 @@ use domain::{AppendError, Batch, Head, Revision, StoreError, StoredEvent};
 use eventstore::{AppendToStreamOptions, Client, Error, EventData, StreamState, WriteResult};
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-
-/// An answer that takes longer may be lost, or the server has dropped a repetition of a write still under way.
-const LATE: Duration = Duration::from_millis(100);
 
 /// The server takes 1 MiB at once; what it counts beside our bytes is not ours to know.
 pub(crate) const LARGEST: usize = 900 * 1024;
@@ -34,7 +32,7 @@ pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent
         refuse_soft_deleted(link, time, batch.call()).await?;
     }
     let mut writing = pin!(write(link, time, batch, events));
-    match timeout(LATE, writing.as_mut()).await {
+    match timeout(link.pace.wait(), writing.as_mut()).await {
         Ok(answer) => answered(link, time, batch, answer, None).await,
         Err(_) => look_beside(link, time, batch, writing).await,
     }
@@ -69,8 +67,16 @@ async fn answered(
 /// A look at the call's stream that is under way while the write has no answer.
 struct Looking<'a> {
     kept: Pin<&'a mut (dyn Future<Output = Result<Kept, StoreError>> + Send)>,
-    /// Ends the pause between two reads.
-    again: &'a Notify,
+    progress: &'a Progress,
+}
+
+/// How far a look at a call's stream has come.
+#[derive(Default)]
+struct Progress {
+    /// A read found nothing.
+    waited: AtomicBool,
+    /// Ends the pause before the next read.
+    again: Notify,
 }
 
 /// Waits for the answer and looks at the call's stream meanwhile: what stands where the batch belongs answers it, too.
@@ -81,9 +87,9 @@ async fn look_beside(
     batch: &Batch,
     mut writing: Pin<&mut (impl Future<Output = Result<WriteResult, Failure>> + Send)>,
 ) -> Result<Vec<StoredEvent>, AppendError> {
-    let again = Notify::new();
-    let mut looking = pin!(kept(link, time.beside(), batch, &again));
-    tokio::select! {
+    let progress = Progress::default();
+    let mut looking = pin!(kept(link, time.beside(), batch, &progress));
+    let answer = tokio::select! {
         biased;
         found = looking.as_mut() => match found {
             Ok(Kept::Whole(events)) => Ok(events),
@@ -91,10 +97,16 @@ async fn look_beside(
             Err(_) => answered(link, time, batch, writing.await, None).await,
         },
         answer = writing.as_mut() => {
-            let looking = Looking { kept: looking, again: &again };
+            let looking = Looking { kept: looking, progress: &progress };
             answered(link, time, batch, answer, Some(looking)).await
         }
+    };
+    if progress.waited.load(Ordering::Relaxed) {
+        link.pace.came_too_early();
+    } else if answer.is_ok() {
+        link.pace.came_in_time();
     }
+    answer
 }
 
 /// Other events stand where the batch belongs.
@@ -190,10 +202,10 @@ async fn confirmed(
     }
     let kept = match looking {
         Some(looking) => {
-            looking.again.notify_one();
+            looking.progress.again.notify_one();
             looking.kept.await
         }
-        None => kept(link, time, batch, &Notify::new()).await,
+        None => kept(link, time, batch, &Progress::default()).await,
     };
     match kept? {
         Kept::Whole(events) => Ok(events),
@@ -212,7 +224,7 @@ async fn settled(
 ) -> Result<Vec<StoredEvent>, AppendError> {
     let expected = batch.expected().revision;
     if actual > expected.0
-        && let Kept::Whole(events) = kept(link, time, batch, &Notify::new()).await?
+        && let Kept::Whole(events) = kept(link, time, batch, &Progress::default()).await?
     {
         return Ok(events);
     }
@@ -230,7 +242,12 @@ enum Kept {
 
 /// What stands where the batch belongs; something does. A server knows of a write a little before it can be read, so
 /// this waits until it can: whoever hears of a conflict must find what it is with.
-async fn kept(link: &Link, time: Time, batch: &Batch, again: &Notify) -> Result<Kept, StoreError> {
+async fn kept(
+    link: &Link,
+    time: Time,
+    batch: &Batch,
+    progress: &Progress,
+) -> Result<Kept, StoreError> {
     let wanted = batch.events();
     let mut there = Vec::with_capacity(wanted.len());
     let mut pauses = time.pauses();
@@ -248,7 +265,11 @@ async fn kept(link: &Link, time: Time, batch: &Batch, again: &Notify) -> Result<
         if there.len() == wanted.len() {
             return Ok(Kept::Whole(there));
         }
-        if waiting && !pauses.wait_unless(again.notified()).await {
+        if !waiting {
+            continue;
+        }
+        progress.waited.store(true, Ordering::Relaxed);
+        if !pauses.wait_unless(progress.again.notified()).await {
             let late = StoreError::Unavailable("no node has it yet".to_owned());
             return Err(unheard(batch, late));
         }

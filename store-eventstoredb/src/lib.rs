@@ -16,6 +16,7 @@ mod limits;
 mod link;
 mod nodelay;
 mod open;
+mod pace;
 mod reach;
 mod read;
 mod session;

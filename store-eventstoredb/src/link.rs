@@ -3,6 +3,7 @@
 
 use crate::heads::Heads;
 use crate::nodelay::{Unclogged, unclog};
+use crate::pace::Pace;
 use crate::session::Session;
 use crate::url::ConnectionString;
 use crate::words::{self, in_words};
@@ -27,6 +28,8 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// The wait before a second attempt, doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The same between looks beside a write, so that a slow server is not asked much more often for being slow.
+const FIRST_PAUSE_BESIDE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// How long a client lives at least, so that an outage does not make one after the other.
@@ -49,6 +52,7 @@ const BESIDE: usize = 32;
 pub(crate) struct Link {
     pub(crate) url: ConnectionString,
     pub(crate) heads: Heads,
+    pub(crate) pace: Pace,
     session: Mutex<Option<Arc<Session>>>,
     /// Held by who makes a client, for all who need one: how many there were, and when the last was made.
     making: tokio::sync::Mutex<(u64, Option<Instant>)>,
@@ -126,7 +130,10 @@ impl Time {
     pub(crate) fn pauses(self) -> Pauses {
         Pauses {
             until: self.until,
-            next: FIRST_PAUSE,
+            next: match self.lane {
+                Lane::Main => FIRST_PAUSE,
+                Lane::Beside => FIRST_PAUSE_BESIDE,
+            },
         }
     }
 }
@@ -163,6 +170,7 @@ impl Link {
             ports: Arc::new(Mutex::new(url.ports())),
             url,
             heads: Heads::new(),
+            pace: Pace::new(),
             session: Mutex::new(None),
             making: tokio::sync::Mutex::new((0, None)),
             next_look: Mutex::new(Instant::now()),

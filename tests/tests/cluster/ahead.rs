@@ -2,7 +2,7 @@
 //! long read on the way.
 
 use super::{call, nodes, open};
-use domain::{EventStore, Followed, Follower, Position, Revision, StoreError, StoredEvent};
+use domain::{EventStore, Followed, Follower, Position, Revision, StoredEvent};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -188,21 +188,41 @@ async fn readers_that_stop_in_the_middle_hold_up_no_command() {
     }
 }
 
-#[tokio::test]
-async fn reading_ahead_ends_before_a_damaged_event() {
-    let (cluster, store) = written(3000).await;
-    let changed = cluster
-        .log()
-        .alter("call-long", 2100, |event| event.metadata = "{}".into());
-    assert!(changed);
-    let mut follower = follower(&store, 1000);
-    let mut seen = Vec::new();
+/// What a follower hands out, to its end: revisions and the streams of damaged events.
+async fn handed_out(mut follower: Follower) -> (Vec<u64>, Vec<(String, u64)>) {
+    let (mut seen, mut damaged) = (Vec::new(), Vec::new());
     loop {
-        match follower.next().await {
-            Ok(Followed::Events(events)) => take(&mut seen, &events),
-            Err(StoreError::Corrupt(_)) => break,
-            other => panic!("{other:?}"),
+        match in_time(follower.next()).await.expect("readable") {
+            Followed::Events(events) => take(&mut seen, &events),
+            Followed::Damaged(event) => damaged.push((event.stream, event.number)),
+            Followed::CaughtUp(_) => return (seen, damaged),
         }
     }
-    assert_eq!(seen, revisions(2100));
+}
+
+#[tokio::test]
+async fn a_damaged_event_is_handed_out_between_the_events_read_ahead() {
+    let (cluster, store) = written(3000).await;
+    for number in [1500, 2100] {
+        let log = cluster.log();
+        assert!(log.alter("call-long", number, |event| event.metadata = "{}".into()));
+    }
+    let (seen, damaged) = handed_out(follower(&store, 1000)).await;
+    let whole = (1..=3000).filter(|revision| ![1501, 2101].contains(revision));
+    assert_eq!(seen, whole.collect::<Vec<_>>());
+    let stream = "call-long".to_owned();
+    assert_eq!(damaged, [(stream.clone(), 1500), (stream, 2100)]);
+}
+
+/// The metadata that hides them stands between the events of other calls.
+#[tokio::test]
+async fn a_truncated_call_is_noticed_while_reading_ahead() {
+    let (cluster, store) = written(900).await;
+    cluster.log().truncate("call-long", 10);
+    write(&store, "other", 1200).await;
+    for page in [100, 1000] {
+        let (seen, damaged) = handed_out(follower(&store, page)).await;
+        assert_eq!(seen, [revisions(900), revisions(1200)].concat());
+        assert_eq!(damaged, [("call-long".to_owned(), 0)]);
+    }
 }

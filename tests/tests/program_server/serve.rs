@@ -242,6 +242,8 @@ fn sample(field: &Field, way: u32) -> String {
         Kind::Text(_) => format!("text-{way}"),
         Kind::Number | Kind::Duration => (100 + way).to_string(),
         Kind::Texts(_) => format!("https://{way}.example"),
+        // There is only one other value.
+        Kind::Switch => (way == 2).to_string(),
     }
 }
 
@@ -252,6 +254,7 @@ fn in_file(field: &Field, way: u32) -> Value {
         Kind::Text(_) => text.into(),
         Kind::Number | Kind::Duration => Value::Integer(text.parse().unwrap()),
         Kind::Texts(_) => vec![text].into(),
+        Kind::Switch => Value::Boolean(text == "true"),
     }
 }
 
