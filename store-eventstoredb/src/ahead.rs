@@ -63,15 +63,12 @@ impl Ahead {
         })
     }
 
-    /// The page's events up to the first one that is damaged or metadata, which may hide events: reading ahead ends there.
+    /// The page's events up to the first one that is damaged, or metadata that hides events: reading ahead ends there.
     fn verified(&mut self, page: &[ResolvedEvent]) -> Vec<StoredEvent> {
         let mut events = Vec::with_capacity(page.len());
         for event in page.iter().map(ResolvedEvent::get_original_event) {
             // A read from a position begins with the event there, which the caller has.
-            if Position(event.position.commit) <= self.after {
-                continue;
-            }
-            if limits::is_harmless(event) {
+            if Position(event.position.commit) <= self.after || limits::is_harmless(event) {
                 continue;
             }
             let Ok(Found { event, .. }) = found(event) else {

@@ -192,13 +192,12 @@ fn unknown(name: &str) -> String {
 fn checked(field: &Field, value: Value) -> Result<Value, String> {
     let is_whole = |value: &Value| value.as_integer().is_some_and(|number| number >= 0);
     match (field.kind, &value) {
-        (Kind::Text(_), Value::String(_)) => Ok(value),
+        (Kind::Text(_), Value::String(_)) | (Kind::Switch, Value::Boolean(_)) => Ok(value),
         (Kind::Text(_), _) => Err("must be a text in quotation marks".to_owned()),
         (Kind::Number | Kind::Duration, value) if is_whole(value) => Ok(value.clone()),
         (Kind::Duration, Value::String(text)) => milliseconds(text).map(Value::Integer),
         (Kind::Duration, _) => milliseconds("").map(Value::Integer),
         (Kind::Number, _) => Err("must be a whole number".to_owned()),
-        (Kind::Switch, Value::Boolean(_)) => Ok(value),
         (Kind::Switch, _) => Err("must be true or false".to_owned()),
         (Kind::Texts(_), Value::Array(texts)) if texts.iter().all(Value::is_str) => Ok(value),
         (Kind::Texts(_), _) => {

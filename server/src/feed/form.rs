@@ -54,7 +54,7 @@ impl Form {
                 write_json(to, &CloudEvent::of(event, up_to, store));
             }
             (Form::Plain | Form::Whole, Entry::Damaged(event)) => {
-                write_json(to, &DamagedJson(event))
+                write_json(to, &DamagedJson(event));
             }
             (Form::CloudEvents, Entry::Damaged(event)) => {
                 write_json(to, &CloudEvent::of_damaged(event, up_to, store));

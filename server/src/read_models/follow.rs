@@ -160,7 +160,7 @@ impl Following {
                 }
                 _ = self.rounds.tick() => drop(self.look_after()),
                 end = &mut self.end => self.ends_at(end),
-                (tag, holds) = &mut self.verifying => self.is_verified(tag, holds),
+                (tag, holds) = &mut self.verifying => self.is_verified(tag, &holds),
                 (reader, step) = &mut self.reading => {
                     self.take(step).await;
                     self.reading = self.next_step(reader);
@@ -190,8 +190,8 @@ impl Following {
     }
 
     /// A failure says nothing; the reader meets it, too.
-    fn is_verified(&mut self, tag: u32, holds: Result<bool, StoreError>) {
-        if holds == Ok(false) && tag == self.shared.live().tag {
+    fn is_verified(&mut self, tag: u32, holds: &Result<bool, StoreError>) {
+        if *holds == Ok(false) && tag == self.shared.live().tag {
             self.is_restored();
         }
         self.verifying = Box::pin(verified(Arc::clone(&self.shared)));
