@@ -54,7 +54,7 @@ pub async fn catch_up<P: Projection>(
 pub fn warn_of_damage(damaged: usize) {
     if damaged > 0 {
         eprintln!(
-            "kaigi: {damaged} damaged events; their calls are left out here: kaigi store damaged lists them"
+            "kaigi: calls with a damaged event are left out: {damaged}; `kaigi store damaged` lists them"
         );
     }
 }

@@ -147,12 +147,7 @@ impl EventStore for ClusterStore {
     }
 
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        let read = read::all(&self.link, after, max).await;
-        // Damage may stand past the last event of a call; a reader goes on from there.
-        if let Err(StoreError::DamagedEvent(event)) = &read {
-            self.tail.saw(event.position);
-        }
-        read
+        read::all(&self.link, after, max).await
     }
 
     fn read_ahead(&self, after: Position, max: usize) -> Option<Box<dyn Pages>> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use store_eventstoredb::ClusterStore;
 use tempfile::{TempDir, tempdir};
 use tests::contract::{a_whole_call, chatter};
-use tests::load::{Load, drive};
+use tests::load::{Load, connect, drive};
 use tests::service::{bare, expected};
 use tests::standin::{Config, Expected, Proposed, StandIn};
 use tokio::time::sleep;
@@ -144,15 +144,17 @@ async fn nothing_is_missing_after_load(kill_every: Option<Duration>) {
             folder,
         ));
     }
+    let load = Load {
+        prefix: "load-".to_owned(),
+        calls: 300,
+        at_once: 64,
+        lasting: lasting(),
+        since: Position::START,
+    };
+    connect(open(&cluster).await, &load).await;
     let began = Instant::now();
     let writers = [open(&cluster).await, open(&cluster).await].map(|store| {
-        let load = Load {
-            prefix: "load-".to_owned(),
-            calls: 300,
-            at_once: 64,
-            lasting: lasting(),
-            since: Position::START,
-        };
+        let load = load.clone();
         tokio::spawn(async move { drive(store, &load).await })
     });
     if let Some(pause) = kill_every {

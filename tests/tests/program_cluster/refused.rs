@@ -166,8 +166,6 @@ fn a_stream_that_somebody_else_wrote_to_is_named_and_the_others_go_on() {
     for (args, code) in [
         (&["show", "call", "c1"][..], 1),
         (&["replay", "c1"], 1),
-        (&["events"], 1),
-        (&["show", "active-calls"], 1),
         (&["call", "c1", "end-call", "--by", "agent:ana"], 1),
         (&["store", "backup", backup.to_str().unwrap()], 1),
         (&["copy", "--to", &to], 1),
@@ -184,6 +182,26 @@ fn a_stream_that_somebody_else_wrote_to_is_named_and_the_others_go_on() {
             ],
         );
     }
+    let events = desk.ask(&["events"], 0);
+    says(&events, &[&named, "note-added"]);
+    let lines: Vec<_> = events
+        .out
+        .lines()
+        .filter(|line| line.contains("damaged_event"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{events:#?}");
+    let active = desk.ask(&["show", "active-calls"], 0);
+    says(
+        &active,
+        &[
+            "calls with a damaged event are left out: 1",
+            "kaigi store damaged",
+        ],
+    );
+    assert!(
+        active.out.contains("c2") && !active.out.contains("c1"),
+        "{active:#?}"
+    );
     desk.ask(&["call", "c2", "end-call", "--by", "agent:ana"], 0);
     desk.ask(&["replay", "c2"], 0);
 }
