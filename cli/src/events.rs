@@ -82,7 +82,7 @@ fn print_damaged(event: &DamagedEvent, args: &Events, console: &mut Console) -> 
     let other = args.call.as_ref().zip(event.call.as_ref());
     if other.is_none_or(|(wanted, call)| wanted == call) {
         console.flush()?;
-        eprintln!("kaigi: damaged: {event}");
+        eprintln!("kaigi: damaged: {event}; `kaigi store damaged` lists all of them");
         console.print(&json_line(&DamagedJson(event)))?;
     }
     Ok(())

@@ -118,6 +118,13 @@ impl Opener for Accused {
         self.open().await
     }
 
+    async fn beside(&self, store: &Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        match self.url {
+            StoreUrl::Cluster(_) => opened(&self.url).await,
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Service(_) => Arc::clone(store),
+        }
+    }
+
     fn longest_batch(&self) -> usize {
         match self.url {
             StoreUrl::Cluster(_) => 400,

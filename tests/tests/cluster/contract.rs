@@ -72,6 +72,10 @@ impl Opener for Far {
         self.0.reopen(store).await
     }
 
+    async fn beside(&self, store: &Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        self.0.beside(store).await
+    }
+
     fn longest_batch(&self) -> usize {
         LONGEST_BATCH
     }
@@ -91,6 +95,10 @@ impl Opener for Cluster {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         reopen(&self.0.url(), store).await
+    }
+
+    async fn beside(&self, _: &Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        open(&self.0.url()).await
     }
 
     fn longest_batch(&self) -> usize {
@@ -131,6 +139,10 @@ impl Opener for Shared {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         reopen(&SHARED.url(), store).await
+    }
+
+    async fn beside(&self, _: &Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        open(&SHARED.url()).await
     }
 
     fn longest_batch(&self) -> usize {
@@ -193,6 +205,10 @@ impl Opener for Dying {
 
     async fn reopen(&self, store: Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         reopen(&self.cluster.url(), store).await
+    }
+
+    async fn beside(&self, _: &Arc<dyn EventStore>) -> Arc<dyn EventStore> {
+        open(&self.cluster.url()).await
     }
 
     fn longest_batch(&self) -> usize {
