@@ -381,7 +381,7 @@ First comes a `row` for each row there is (of ended calls, unless `from` is said
 model as of the last position. Events carry an `id` from `caught_up` on; sent back as `Last-Event-ID` it goes on after \
 that event, without gap or repeat. If what changed since is not kept any more, because it is too much or the server was \
 started anew, `reset` comes, then all rows as if for the first time: forget those you have. A silent stream sends \
-`progress`, with an `id`, too. One that does not read fast enough is sent `cut_off` with the reason, one on a server \
+`progress`, with an `id`, too. `caught_up` and `progress` say `position`, and `count` and `proof` of the events up to it. One that does not read fast enough is sent `cut_off` with the reason, one on a server \
 that stops `stopping`; both end, and the client comes back with the last `id`.";
 
 fn call() -> Parameter {

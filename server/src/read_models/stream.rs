@@ -214,11 +214,17 @@ impl Subscriber {
         }
     }
 
-    /// Where it stands; its id is one to go on from.
+    /// Where it stands; its id is one to go on from. Count and proof are there if the model has folded nothing since.
     fn say(&mut self, name: &str) {
         let Some(last) = &self.last else { return };
-        let data = json!({"position": last.place.position.0}).to_string();
-        self.ready.push_back(sse::event(Some(last), name, &data));
+        let mut data = json!({"position": last.place.position.0});
+        let events = self.progress.borrow().events;
+        if events.position == last.place.position {
+            data["count"] = events.count.into();
+            data["proof"] = events.rolling_hash.to_string().into();
+        }
+        let event = sse::event(Some(last), name, &data.to_string());
+        self.ready.push_back(event);
     }
 
     /// Asked now and then, so that a key that was revoked reads no further.

@@ -364,6 +364,21 @@ async fn ended_calls_begin_with_the_last_24_hours_unless_it_is_said_since_when()
     service.stop().await;
 }
 
+#[tokio::test]
+async fn a_stream_that_has_caught_up_says_the_proof_of_its_events() {
+    let (service, _) = in_the_middle_of_a_day().await;
+    let events = service.service.views.events();
+    let mut stream = connected(&service, "/v1/active-calls/changes").await;
+    let caught_up = stream.next_named("caught_up").await.unwrap().json();
+    assert_eq!(
+        caught_up,
+        json!({
+            "position": events.position.0, "count": events.count, "proof": events.rolling_hash.to_string(),
+        })
+    );
+    service.stop().await;
+}
+
 /// More calls ended than are taken at once, and while they are taken, wrap-ups are applied.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_change_while_all_are_taken_are_as_they_are_then() {
