@@ -18,6 +18,8 @@ pub async fn caught_up<P: Projection>(
         Some(folder) => kept(folder, &*store).await?,
         None => None,
     };
+    // A damaged event may be whole again, and only a rebuild brings its call back.
+    let kept = kept.filter(|model| model.state().damaged().is_empty());
     let mut model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
     let before = model.position();
     catch_up(&mut model, store).await?;
@@ -50,7 +52,7 @@ pub async fn catch_up<P: Projection>(
     Ok(())
 }
 
-/// Rows leave damaged calls out, and whoever reads them must know.
+/// Warns that the rows omit damaged calls.
 pub fn warn_of_damage(damaged: usize) {
     if damaged > 0 {
         eprintln!(

@@ -8,11 +8,16 @@ use std::sync::Arc;
 /// After a page of this many events, or a full one, there are probably many more.
 const MANY: usize = 500;
 
+/// Events read at once after a damaged event: damaged ones often stand together, and each page ends before one.
+const AFTER_DAMAGE: usize = 16;
+
 /// A reader's place in a store. It keeps nothing but that place, so a reader that stops resumes from its checkpoint.
 pub struct Follower {
     store: Arc<dyn EventStore>,
     after: Position,
     page: usize,
+    /// Events read at once: few after a damaged event, because more may follow, and twice as many each time.
+    next_page: usize,
     /// The next pages while there are many, where the store reads ahead.
     ahead: Option<Box<dyn Pages>>,
     /// The reader was told, and has to wait now.
@@ -37,6 +42,7 @@ impl Follower {
             store,
             after,
             page: page.max(1),
+            next_page: page.max(1),
             ahead: None,
             caught_up: false,
         }
@@ -47,8 +53,8 @@ impl Follower {
         self.after
     }
 
-    /// The next events, or word that there are no more: once each time, and then this waits until there are. Dropping
-    /// the future loses no event: nothing is awaited between taking events and returning them.
+    /// Returns the next events. At the end it returns `CaughtUp` once, and then waits for more. Dropping the future
+    /// loses no event: nothing is awaited between taking events and returning them.
     pub async fn next(&mut self) -> Result<Followed, StoreError> {
         if let Some(events) = self.next_ahead().await {
             return Ok(self.hand_out(events));
@@ -57,10 +63,11 @@ impl Follower {
             if self.caught_up {
                 self.store.wait_past(self.after).await?;
             }
-            let events = match self.store.read_all(self.after, self.page).await {
+            let events = match self.store.read_all(self.after, self.next_page).await {
                 Ok(events) => events,
                 Err(StoreError::DamagedEvent(damaged)) if damaged.position > self.after => {
                     self.after = damaged.position;
+                    self.next_page = AFTER_DAMAGE.min(self.page);
                     self.caught_up = false;
                     return Ok(Followed::Damaged(*damaged));
                 }
@@ -95,6 +102,7 @@ impl Follower {
     }
 
     fn hand_out(&mut self, events: Vec<StoredEvent>) -> Followed {
+        self.next_page = self.next_page.saturating_mul(2).min(self.page);
         self.after = events.last().map_or(self.after, |last| last.position);
         self.caught_up = false;
         Followed::Events(events)

@@ -7,14 +7,14 @@ use crate::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent, pe
 use crate::evolve::evolve_in_place;
 use crate::ids::{CallId, CommandId, KeyId, Revision};
 use crate::rejection::Rejection;
-use crate::store::{AppendError, EventStore, StoreError};
+use crate::store::{AppendError, DamagedEvent, EventStore, StoreError};
 use crate::stored::digest;
 use crate::time::Timestamp;
 use foldhash::fast::RandomState;
 use lru::LruCache;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use uuid::Uuid;
 
 /// How many conflicts in a row are worth another attempt before the caller should hear of them. Whoever wins goes on
@@ -31,6 +31,8 @@ pub struct Handler {
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     random: Box<dyn Fn() -> [u8; 32] + Send + Sync>,
     cache: Mutex<LruCache<CallId, Arc<Slot>>>,
+    /// Calls with a damaged event: their commands are refused, whatever is cached of them.
+    damaged: RwLock<HashMap<CallId, DamagedEvent>>,
 }
 
 /// Holds what is known of a call, if anything; locked while a command for it is under way.
@@ -116,7 +118,15 @@ impl Handler {
             clock: Box::new(Timestamp::now),
             random: Box::new(random),
             cache: Mutex::new(LruCache::new(CACHED_CALLS)),
+            damaged: RwLock::default(),
         }
+    }
+
+    /// Refuses commands for these calls from now on, and for no others. A reader of all events finds damage that the
+    /// cached state of a call does not show.
+    pub fn refuse_damaged(&self, damaged: HashMap<CallId, DamagedEvent>) {
+        let mut refused = self.damaged.write().unwrap_or_else(PoisonError::into_inner);
+        *refused = damaged;
     }
 
     /// Reads the time elsewhere, for tests that must not depend on it.
@@ -158,6 +168,7 @@ impl Handler {
         id: CommandId,
         read_at: Timestamp,
     ) -> Result<Answer, HandleError> {
+        self.refuse_if_damaged(&request.call)?;
         let slot = self.slot(&request.call);
         let mut slot = slot.lock().await;
         // Until this is settled, nobody knows where the call stands. Whoever fails here, or is dropped while waiting,
@@ -180,6 +191,14 @@ impl Handler {
         Err(HandleError::Unsettled {
             call: request.call.clone(),
         })
+    }
+
+    fn refuse_if_damaged(&self, call: &CallId) -> Result<(), StoreError> {
+        let damaged = self.damaged.read().unwrap_or_else(PoisonError::into_inner);
+        match damaged.get(call) {
+            Some(event) => Err(event.clone().into()),
+            None => Ok(()),
+        }
     }
 
     /// The slot of a call. Two slots of one call can live for a moment after the cache dropped one; the store's

@@ -109,8 +109,12 @@ impl CallList {
             let Some(seen) = kept(&mut self.calls, id, run) else {
                 continue;
             };
-            for event in run {
-                seen.take_in(event);
+            let mut events = run.iter();
+            if !events.all(|event| seen.continues_with(event)) {
+                // An event before is missing, so the rest would tell another story.
+                self.calls.remove(id);
+                self.set_aside.insert(id.clone());
+                continue;
             }
             if !seen.may_fit(&self.filter) {
                 self.calls.remove(id);
@@ -142,6 +146,15 @@ impl CallList {
 }
 
 impl Seen {
+    /// Takes the event in if it is the call's next one.
+    fn continues_with(&mut self, event: &StoredEvent) -> bool {
+        let is_next = event.recorded.revision.0 == self.call.revision().0 + 1;
+        if is_next {
+            self.take_in(event);
+        }
+        is_next
+    }
+
     fn take_in(&mut self, StoredEvent { recorded, .. }: &StoredEvent) {
         let cause = &*recorded.cause;
         match &recorded.event {

@@ -38,9 +38,9 @@ pub enum CheckpointError {
         /// The one it is of.
         found: String,
     },
-    /// An older program wrote it, without the proof of its events.
+    /// Another program wrote it in another layout; an older one without the proof of its events.
     #[error(
-        "the checkpoint has no proof of its events; the read model must be built anew from the store, once"
+        "the checkpoint has another layout, as those without a proof of their events; the read model must be built anew from the store, once"
     )]
     OtherLayout,
     /// Another version of the program wrote it.

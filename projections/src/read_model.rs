@@ -147,6 +147,18 @@ impl<P: Projection> ReadModel<P> {
     }
 }
 
+impl From<&SetAside> for DamagedEvent {
+    fn from(damaged: &SetAside) -> Self {
+        Self {
+            position: damaged.position,
+            call: damaged.call.clone(),
+            stream: damaged.stream.clone(),
+            number: damaged.number,
+            reason: damaged.reason.clone(),
+        }
+    }
+}
+
 impl SetAside {
     fn new(event: &DamagedEvent, after: Option<Position>) -> Self {
         Self {

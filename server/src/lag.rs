@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// Samples that are kept. Further ones take the place of every second one, so the oldest always stays.
 const MOST: usize = 1024;
 
-/// When something stood where, while there is anybody who has not come there yet.
+/// Positions with the time at which each was reached, kept until the reader has passed them.
 #[derive(Debug)]
 pub(crate) struct Milestones<T>(Mutex<VecDeque<(Instant, T)>>);
 
@@ -19,7 +19,8 @@ impl<T> Default for Milestones<T> {
 }
 
 impl<T: Ord + Copy> Milestones<T> {
-    /// It stands there now. Where it went back, as a store does that is restored, what it had does not count any more.
+    /// Notes the position that is reached now. A store that was restored may stand before what it had; later positions
+    /// are dropped then.
     pub(crate) fn stands_at(&self, at: T) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         samples.retain(|(_, sample)| *sample <= at);
@@ -36,7 +37,7 @@ impl<T: Ord + Copy> Milestones<T> {
         samples.push_back((Instant::now(), at));
     }
 
-    /// For how long there has been something past that; zero if there is nothing.
+    /// The age of the oldest position after the reader's; zero if there is none.
     pub(crate) fn lag(&self, reached: T) -> Duration {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while samples

@@ -124,12 +124,12 @@ impl Log {
         });
     }
 
-    /// Writes what went wrong in the service itself, of which no request tells.
+    /// Logs an error of the service that belongs to no request.
     pub(crate) fn error(&self, event: &'static str, detail: &str) {
         self.note("error", event, detail);
     }
 
-    /// Writes what happened in the service itself.
+    /// Logs an event of the service that belongs to no request.
     pub(crate) fn notice(&self, event: &'static str, detail: &str) {
         self.note("notice", event, detail);
     }

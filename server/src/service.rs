@@ -36,7 +36,7 @@ pub struct Service {
     stopping: watch::Sender<bool>,
 }
 
-/// When the store and the feed stood where, to tell how late those are that read them.
+/// Recent positions of the store and counts of the feed, to compute how far their readers lag.
 #[derive(Debug, Default)]
 pub(crate) struct Lags {
     pub(crate) store: Milestones<Position>,
@@ -86,6 +86,9 @@ impl Service {
             lags: Lags::default(),
             stopping: watch::Sender::new(false),
         });
+        if let Some(why) = service.views.refused_checkpoint() {
+            service.log.notice("checkpoint_refused", why);
+        }
         verify::start(&service);
         Ok(service)
     }

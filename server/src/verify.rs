@@ -1,14 +1,13 @@
-//! Compares what is served with what it was made from, once a second: the read models with the feed, by the count and
-//! the rolling hash of their events, and both with the time at which the store had more. It also looks whether a damaged
-//! event is whole again.
+//! Compares what is served with what it was made from: the read models with the feed, by the count and the rolling hash
+//! of their events. It measures how far each lags behind the store, and looks whether a damaged event is whole again.
 
 use crate::Service;
 use crate::read_models::WhyRebuilt;
-use domain::{EventStore, Position, Prefix, StoreError};
+use domain::{EventStore, Position, Prefix, StoreError, leads};
 use projections::SetAside;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 /// The pause between two comparisons.
 const BETWEEN_COMPARISONS: Duration = Duration::from_secs(1);
@@ -22,7 +21,7 @@ const LOOKED_AT_ONCE: usize = 16;
 /// Time for one read of a damaged event.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
-/// What the comparisons came to so far.
+/// The state kept between two comparisons.
 struct Verifier {
     service: Weak<Service>,
     /// The tag of the read models that were rebuilt because they differed. If the new ones differ, too, it is the feed
@@ -33,10 +32,11 @@ struct Verifier {
     looked_at: Position,
 }
 
-/// Ends when the service stops or is dropped.
+/// Starts the tasks, which end when the service stops or is dropped.
 pub(crate) fn start(service: &Arc<Service>) {
     let store = Arc::clone(&service.store);
     tokio::spawn(follow_the_end(Arc::downgrade(service), store));
+    tokio::spawn(follow_the_feed(Arc::downgrade(service)));
     let verifier = Verifier {
         service: Arc::downgrade(service),
         differed: None,
@@ -46,10 +46,9 @@ pub(crate) fn start(service: &Arc<Service>) {
     tokio::spawn(verifier.run());
 }
 
-/// Notes where the store ends, by itself: the answer may take as long as it likes.
+/// Notes where the store ends. The answer may take as long as it likes, because only this task waits for it.
 async fn follow_the_end(service: Weak<Service>, store: Arc<dyn EventStore>) {
-    let mut ticks = interval(BETWEEN_COMPARISONS);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = each_second();
     loop {
         ticks.tick().await;
         let end = store.info().await.map(|info| info.last);
@@ -62,33 +61,57 @@ async fn follow_the_end(service: Weak<Service>, store: Arc<dyn EventStore>) {
     }
 }
 
+/// Notes where the feed stands, and refuses commands for the calls that the read models leave out.
+async fn follow_the_feed(service: Weak<Service>) {
+    let mut ticks = each_second();
+    let mut refused = 0;
+    loop {
+        ticks.tick().await;
+        let Some(service) = running(&service) else {
+            return;
+        };
+        let feed = service.feed.state().prefix;
+        service.lags.feed.stands_at(feed.count);
+        if service.views.set_aside() != refused {
+            let damaged = service.views.damaged().await;
+            refused = damaged.len();
+            let of_calls = damaged.iter().filter_map(|damaged| {
+                let call = damaged.call.clone()?;
+                Some((call, damaged.into()))
+            });
+            service.handler.refuse_damaged(of_calls.collect());
+        }
+    }
+}
+
+fn each_second() -> Interval {
+    let mut ticks = interval(BETWEEN_COMPARISONS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 fn running(service: &Weak<Service>) -> Option<Arc<Service>> {
     service.upgrade().filter(|service| !service.is_stopping())
 }
 
 impl Verifier {
     async fn run(mut self) {
-        let mut ticks = interval(BETWEEN_COMPARISONS);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = each_second();
         loop {
             ticks.tick().await;
             let Some(service) = running(&self.service) else {
                 return;
             };
-            service
-                .lags
-                .feed
-                .stands_at(service.feed.state().prefix.count);
-            self.compare(&service);
-            self.look_at_damage(&service).await;
+            // Those that are being built will not have what is wrong with these.
+            if service.views.standing().rebuilding.is_none() {
+                self.compare(&service).await;
+                self.look_at_damage(&service).await;
+            }
         }
     }
 
     /// The rolling hash covers everything before, so equal hashes prove that no event is missing, doubled or altered.
-    fn compare(&mut self, service: &Service) {
-        if service.views.standing().rebuilding.is_some() {
-            return;
-        }
+    async fn compare(&mut self, service: &Service) {
         let Some((own, of_feed)) = comparable(service) else {
             return;
         };
@@ -97,6 +120,9 @@ impl Verifier {
             return;
         }
         let tag = service.views.tag();
+        if let Some(why) = self.expected_difference(service).await {
+            return service.views.rebuild(why);
+        }
         let detail = format!(
             "the read models were made from {} events with rolling hash {}, and the feed has {} there",
             own.count, own.rolling_hash, of_feed.rolling_hash
@@ -116,24 +142,43 @@ impl Verifier {
         }
     }
 
+    /// The feed notices some changes of the store first, and then the read models are only late.
+    async fn expected_difference(&mut self, service: &Service) -> Option<WhyRebuilt> {
+        if self.whole_again(service).await.is_some() {
+            return Some(WhyRebuilt::WholeAgain);
+        }
+        let (mark, events) = (service.views.mark(), service.views.events());
+        let leads = timeout(LONGEST_LOOK, leads(&*service.store, mark, events)).await;
+        matches!(leads, Ok(Ok(false))).then_some(WhyRebuilt::Restored)
+    }
+
     async fn look_at_damage(&mut self, service: &Service) {
-        if Instant::now() < self.next_look_at_damage || service.views.set_aside() == 0 {
+        if Instant::now() < self.next_look_at_damage {
             return;
         }
         self.next_look_at_damage = Instant::now() + BETWEEN_LOOKS_AT_DAMAGE;
+        if let Some(damaged) = self.whole_again(service).await {
+            let (position, stream) = (damaged.position, damaged.stream);
+            let detail = format!("the event at position {position} of {stream} can be read again");
+            service.log.notice("damage_is_gone", &detail);
+            service.feed.read_anew();
+            service.views.rebuild(WhyRebuilt::WholeAgain);
+        }
+    }
+
+    /// One of the damaged events that can be read again, if any of those that are looked at now can.
+    async fn whole_again(&mut self, service: &Service) -> Option<SetAside> {
+        if service.views.set_aside() == 0 {
+            return None;
+        }
         let damaged = service.views.damaged().await;
         for damaged in self.next_to_look_at(damaged) {
             let look = timeout(LONGEST_LOOK, is_whole_again(&*service.store, &damaged));
             if let Ok(Ok(true)) = look.await {
-                let (position, stream) = (damaged.position, &damaged.stream);
-                let detail =
-                    format!("the event at position {position} of {stream} can be read again");
-                service.log.notice("damage_is_gone", &detail);
-                service.feed.read_anew();
-                service.views.rebuild(WhyRebuilt::WholeAgain);
-                return;
+                return Some(damaged);
             }
         }
+        None
     }
 
     /// Those after the ones of the last look, and the first ones again after the last ones.

@@ -41,6 +41,18 @@ enum Note {
 }
 
 impl Found {
+    /// As if nothing could be gone on from, if so.
+    pub(super) fn unless(self, unusable: bool) -> Self {
+        if unusable {
+            Self {
+                unusable,
+                ..Self::default()
+            }
+        } else {
+            self
+        }
+    }
+
     /// What the file has of that store. A record that a crash cut off at its end is as if it were not there.
     fn of(bytes: &[u8], store: StoreId) -> Self {
         if bytes.is_empty() {

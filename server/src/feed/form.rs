@@ -43,7 +43,7 @@ pub(super) struct Told {
 impl Form {
     pub(super) const NAMES: [&str; 3] = ["plain", "whole", "cloudevents"];
 
-    /// Adds the event as JSON, on one line without its end. A damaged one stands in its place as such, in every form.
+    /// Adds the event as JSON, on one line without its end. Every form writes a damaged event as `damaged_event`.
     pub(super) fn write(self, to: &mut Vec<u8>, entry: &Entry, up_to: Prefix, store: StoreId) {
         match (self, entry) {
             (Form::Plain, Entry::Event(event)) => write_json(to, &EventJson(event)),

@@ -69,6 +69,8 @@ impl Feed {
     pub fn start(store: Arc<dyn EventStore>, folder: Option<&Path>, settings: &Settings) -> Self {
         let live = Arc::new(Live::default());
         let (found, keeper) = file::open(folder, store.id(), Arc::clone(&live));
+        // The kept proof may have passed damage that the setting says to stop at.
+        let found = found.unless(settings.stop_at_damage);
         let keeper = Arc::new(keeper);
         let following = Following {
             store: Arc::clone(&store),

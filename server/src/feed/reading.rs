@@ -97,7 +97,7 @@ impl Reading {
             return Broken::Store(error);
         }
         match self.store.read_all(Position::START, 1).await {
-            Ok(_) => self.contradicted(place),
+            Ok(_) | Err(StoreError::DamagedEvent(_)) => self.contradicted(place),
             Err(error) => Broken::Store(error),
         }
     }

@@ -54,10 +54,10 @@ struct Following {
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     rebuild: watch::Receiver<(u64, WhyRebuilt)>,
-    /// The reader under way to its next step, which gives it back. It is never dropped half-way for something else that
-    /// is due, however slow the store is: it would begin its waiting and reading again and never get there.
+    /// The reader's next step, which gives the reader back. It is kept until it completes: on a slow store a read that
+    /// begins again for everything else that is due would never finish.
     reading: Once<(Reader, Result<Step, StoreError>)>,
-    /// Where the store ends. While others write, no reader ever comes to where nothing is new.
+    /// Where the store ends, looked up beside the reader: under steady writes a reader never sees an empty page.
     end: Once<Option<Position>>,
     /// Whether the store still leads to what was read, and the tag of the model that was compared.
     verifying: Once<(u32, Result<bool, StoreError>)>,
@@ -199,6 +199,10 @@ impl Following {
 
     fn is_restored(&mut self) {
         self.is_lost = true;
+        // A model under way may have been made of both stores.
+        if let Some(rebuilding) = self.rebuilding.take() {
+            rebuilding.abort();
+        }
         self.begin_to_rebuild(WhyRebuilt::Restored);
     }
 

@@ -8,7 +8,7 @@ use super::changes::Changes;
 use super::ended::Ended;
 use super::follow::{self, Orders, WhyRebuilt};
 use crate::calls::Lists;
-use crate::checkpoints::{self, NotKept};
+use crate::checkpoints::{self, NotKept, Why};
 use crate::{Problem, Settings};
 use domain::{DamagedEvent, EventStore, Position, Prefix, Spread, StoreError, StoredEvent};
 use projections::{AllFour, Checkpointed, SetAside};
@@ -29,6 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The four read models, kept up with the store.
 pub struct Views {
     shared: Arc<Shared>,
+    refused_checkpoint: Option<String>,
     orders: Orders,
     turns: Arc<Semaphore>,
     following: Mutex<Option<JoinHandle<()>>>,
@@ -127,7 +128,10 @@ impl Views {
         folder: Option<PathBuf>,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
-        let kept = kept(&store, folder.as_ref()).await?;
+        let (kept, refused) = kept(&store, folder.as_ref()).await?;
+        // A checkpoint that left calls out has passed damage that the setting says to stop at.
+        let kept =
+            kept.filter(|model| !settings.stop_at_damage || model.state().damaged().is_empty());
         let checkpoint = kept.as_ref().map(Checkpointed::position);
         let model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
         let shared = Shared::new(store, folder, model, settings.stop_at_damage);
@@ -136,10 +140,16 @@ impl Views {
         let (orders, following) = follow::start(Arc::clone(&shared));
         Ok(Self {
             shared,
+            refused_checkpoint: refused,
             orders,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             following: Mutex::new(Some(following)),
         })
+    }
+
+    /// Why there was a checkpoint that they could not begin from, if so: they are built from the first event.
+    pub fn refused_checkpoint(&self) -> Option<&str> {
+        self.refused_checkpoint.as_deref()
     }
 
     /// The position of the last event taken in.
@@ -313,22 +323,28 @@ impl Views {
     }
 }
 
-/// The checkpoint to begin with. If the store cannot be reached, it is taken on trust: whoever follows asks again.
+/// The checkpoint to begin with, or why there is one that cannot be used. If the store cannot be reached, the checkpoint
+/// is taken on trust: the reader verifies it before it reads on.
 async fn kept(
     store: &Arc<dyn EventStore>,
     folder: Option<&PathBuf>,
-) -> Result<Option<Checkpointed<AllFour>>, StoreError> {
+) -> Result<(Option<Checkpointed<AllFour>>, Option<String>), StoreError> {
     let Some(folder) = folder.cloned() else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let id = store.id();
-    let read = spawn_blocking(move || checkpoints::read::<AllFour>(&folder, id).ok());
-    let Some(model) = read.await.expect("reading does not panic") else {
-        return Ok(None);
+    let read = spawn_blocking(move || checkpoints::read::<AllFour>(&folder, id));
+    let model = match read.await.expect("reading does not panic") {
+        Ok(model) => model,
+        Err(Why::NoFile) => return Ok((None, None)),
+        Err(why) => return Ok((None, Some(why.to_string()))),
     };
     match checkpoints::told_by(&**store, &model).await {
-        Ok(true) | Err(StoreError::Unavailable(_)) => Ok(Some(model)),
-        Ok(false) => Ok(None),
+        Ok(true) | Err(StoreError::Unavailable(_)) => Ok((Some(model), None)),
+        Ok(false) => {
+            let why = "the store does not lead to the checkpoint; the read models are built anew";
+            Ok((None, Some(why.to_owned())))
+        }
         Err(error) => Err(error),
     }
 }
@@ -412,8 +428,11 @@ impl Shared {
 
     /// Leaves out the call of a damaged event.
     pub(super) fn fold_damaged(&self, event: &DamagedEvent) {
+        let set_aside = self.progress.borrow().set_aside;
         self.live_mut().model.fold_damaged(event);
-        self.begin_changes_anew();
+        if self.live().model.state().damaged().len() > set_aside {
+            self.begin_changes_anew();
+        }
         self.has_folded();
     }
 
@@ -515,9 +534,17 @@ impl Shared {
         if self.upkeep().kept == Some(self.progress.borrow().events.position) {
             return;
         }
-        let model = self.live().model.clone();
+        let (model, tag) = {
+            let live = self.live();
+            (live.model.clone(), live.tag)
+        };
         let kept = checkpoints::keep(folder, &model);
         let mut upkeep = self.upkeep();
+        if tag != self.progress.borrow().tag {
+            // Another model took its place meanwhile, and is kept when that is due.
+            upkeep.kept = None;
+            return;
+        }
         match kept {
             Ok(()) => {
                 upkeep.kept = Some(model.position());

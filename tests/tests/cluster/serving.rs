@@ -1,14 +1,14 @@
 //! A service on a cluster: its read models miss no event while leaders die, and a damaged call stops no other.
 
 use super::{call, keep, nodes, open};
-use domain::{CallId, EventStore, Position, Revision};
+use domain::{CallId, EventStore, HandleError, Position, Revision, StoreError};
 use projections::AllFour;
 use server::{Service, Settings, checkpoints};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store_eventstoredb::ClusterStore;
 use tempfile::{TempDir, tempdir};
-use tests::contract::{a_whole_call, chatter};
+use tests::contract::{a_whole_call, chatter, request};
 use tests::load::{Load, connect, drive};
 use tests::service::{bare, expected};
 use tests::standin::{Config, Expected, Proposed, StandIn};
@@ -32,7 +32,7 @@ async fn is_up_to_date(service: &Service, store: &ClusterStore) -> bool {
 /// A service on the cluster that has read a call to be harmed, and others.
 async fn serving(cluster: &StandIn) -> (Arc<ClusterStore>, Arc<Service>, TempDir) {
     let store = open(cluster).await;
-    keep(&*store, "harmed", a_whole_call()).await;
+    keep(&*store, "harmed", chatter(3)).await;
     keep(&*store, "whole", chatter(3)).await;
     let folder = tempdir().unwrap();
     let service = bare(open(cluster).await, folder.path(), Settings::default()).await;
@@ -44,6 +44,13 @@ async fn serving(cluster: &StandIn) -> (Arc<ClusterStore>, Arc<Service>, TempDir
 async fn only_that_call_is_left_out(harm: impl FnOnce(&StandIn)) {
     let cluster = nodes(1);
     let (store, service, folder) = serving(&cluster).await;
+    // The handler has the call in its cache, and no later revision tells it of the harm.
+    let handler = &service.handler;
+    let next = request(&call("harmed"), chatter(4).remove(3));
+    let answer = handler
+        .handle(&next, handler.random_id(), handler.now())
+        .await;
+    assert!(answer.is_ok(), "{answer:?}");
     harm(&cluster);
     keep(&*store, "another", a_whole_call()).await;
     until(async || service.views.set_aside() == 1).await;
@@ -55,6 +62,15 @@ async fn only_that_call_is_left_out(harm: impl FnOnce(&StandIn)) {
     let fresh = open(&cluster).await;
     let refused = fresh.read_call(&call("harmed"), Revision(0)).await;
     assert!(refused.is_err_and(|error| error.is_damage()));
+    let next = request(&call("harmed"), chatter(5).remove(4));
+    until(async || {
+        let answer = handler
+            .handle(&next, handler.random_id(), handler.now())
+            .await;
+        matches!(answer, Err(HandleError::Store(StoreError::DamagedEvent(_))))
+    })
+    .await;
+    until(async || is_up_to_date(&service, &store).await).await;
     service.close().await;
     let kept = checkpoints::read::<AllFour>(folder.path(), store.id()).unwrap();
     let all = expected(&*store).await;
