@@ -245,6 +245,16 @@ impl Rows {
         Ok(live)
     }
 
+    /// The calls that go on whose rows can be read.
+    pub(crate) fn readable_live(&self) -> Vec<(CallId, History)> {
+        let calls = self.calls_of_kind(b'l').unwrap_or_default();
+        let row = |call: CallId| match self.row(b'l', &call) {
+            Ok(Some(Row::Whole(history))) => Some((call, history)),
+            Ok(_) | Err(_) => None,
+        };
+        calls.into_iter().filter_map(row).collect()
+    }
+
     fn calls_of_kind(&self, kind: u8) -> Result<Vec<CallId>, StoreError> {
         let read = || {
             let mut calls = Vec::new();
