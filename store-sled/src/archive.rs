@@ -410,6 +410,20 @@ pub(crate) fn tidy(store: &Path, archives: &Archives) -> io::Result<()> {
     Ok(())
 }
 
+/// The files of the log that would be left in the store's folder after [`tidy`]. Nothing is removed or renamed.
+pub(crate) fn tidied(store: &Path, archives: &Archives) -> io::Result<Vec<PathBuf>> {
+    let mut paths = segments_in(&store.join("log"))?;
+    paths.retain(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        name.parse().unwrap_or(u64::MAX) > archives.up_to
+    });
+    let part = part(store, archives.up_to + 1);
+    if archives.up_to > 0 && part.exists() {
+        paths.insert(0, part);
+    }
+    Ok(paths)
+}
+
 /// What a row becomes once all its events are archived; nothing if some are not.
 pub(crate) fn shrunk(call: &CallId, row: &Row, up_to: u64) -> Option<Vec<(u64, u64)>> {
     let Row::Whole(history) = row else {

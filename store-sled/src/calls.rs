@@ -8,7 +8,7 @@ use crate::folder::sync_folder;
 use domain::CallId;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -61,6 +61,28 @@ impl Calls {
         };
         Ok(Self {
             folder: folder.to_owned(),
+            files: RwLock::new(files),
+            tail: Mutex::new(tail),
+        })
+    }
+
+    /// Opens the files in one folder for reading only; what is written goes to new files in another.
+    pub(crate) fn open_over(original: &Path, new: &Path) -> io::Result<Self> {
+        fs::create_dir_all(new)?;
+        let mut files = BTreeMap::new();
+        for path in paths_in(original)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if let Ok(number) = name.parse() {
+                files.insert(number, Arc::new(File::open(&path)?));
+            }
+        }
+        let tail = Tail {
+            number: files.last_key_value().map_or(0, |(last, _)| last + 1),
+            length: 0,
+            waiting: Vec::new(),
+        };
+        Ok(Self {
+            folder: new.to_owned(),
             files: RwLock::new(files),
             tail: Mutex::new(tail),
         })
@@ -169,6 +191,15 @@ impl Calls {
             }
         }
         Ok(())
+    }
+}
+
+/// What is in a folder; nothing if there is no such folder.
+fn paths_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 

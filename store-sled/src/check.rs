@@ -1,14 +1,15 @@
 //! Reading everything, to find damage: frames, blocks, the order of events, the hash chain of every call, the digest
-//! noted in `head`, and the index against the log. Nothing is changed, but that a damaged index is noted to be made anew.
+//! noted in `head`, and the index against the log. No file of the store is made or changed: the index is read in a copy.
 
 use crate::block::{Groups, intact_events};
 use crate::damage::Damage;
 use crate::folder::Folder;
 use crate::live::Live;
 use crate::log::{Frames, Log, LogError, Segment, segments_in};
-use crate::notes::{Marker, Purpose, read_marker};
+use crate::notes::{Acknowledged, Marker, Purpose, read_marker};
 use crate::open::{self, End};
-use crate::read::make_anew;
+use crate::reach::{IndexCopy, beyond, reach};
+use crate::read::REBUILD;
 use crate::rows::{Row, Rows};
 use crate::{OpenError, Options};
 use domain::envelope::{Hash, roll, verify};
@@ -59,9 +60,10 @@ pub enum CheckError {
         "damaged: {0}; keep a copy of the store, then `kaigi store repair` salvages what is whole"
     )]
     Damaged(FirstDamage),
-    /// Only what follows from the log is damaged; that is noted, and the next opening makes it anew.
+    /// Only the index is damaged, which follows from the log; nothing was changed.
     #[error(
-        "no event is damaged, but the index is: {0}; it is made anew when the store is opened next"
+        "no event is damaged, but the index is: {0}; move the store's folder `index` away, and the next opening makes \
+         it anew from the log"
     )]
     Index(FirstDamage),
 }
@@ -121,7 +123,8 @@ impl From<Damage> for CheckError {
 }
 
 /// Reads everything in the store in that folder, and tells `progress` how many bytes of the log it has read of how many;
-/// another process must not have it. Needs about 150 bytes of memory for each call.
+/// another process must not have it. Needs about 150 bytes of memory for each call, and about 100 bytes for each in the
+/// system's folder for temporary files.
 pub fn check(
     path: &Path,
     options: &Options,
@@ -132,18 +135,18 @@ pub fn check(
         other => CheckError::Open(other),
     };
     must_be_store(path).map_err(corrupt)?;
-    let (folder, marker) = Folder::take_existing(path).map_err(corrupt)?;
+    let (folder, marker) = Folder::take_for_reading(path).map_err(corrupt)?;
     let id = match marker {
         Marker::None => return Err(Damage::new(GONE).into()),
         Marker::Store(_, Purpose::Format1) => return Err(CheckError::FirstFormat),
         Marker::Store(id, Purpose::Calls | Purpose::Archive) => id,
     };
-    let (_, acknowledged) = folder.acknowledged().map_err(corrupt)?;
+    let acknowledged = Acknowledged::read(path).map_err(corrupt)?;
     let head = folder.head().read().map_err(corrupt)?;
     let promised = acknowledged
         .unwrap_or(0)
         .max(head.map_or(0, |(position, _)| position));
-    let (log, _) = folder.open_log(Some(id)).map_err(corrupt)?;
+    let log = folder.read_log(id).map_err(corrupt)?;
     if let Some(away) = log.lacks(0) {
         return Err(away.into());
     }
@@ -154,12 +157,7 @@ pub fn check(
         let what = format!("its events end before position {promised}, which was acknowledged");
         return Err(Damage::new(what).at(reading.end.position + 1).into());
     }
-    let index_rows = index_against(&folder, &log, id, &reading, options);
-    if let Err(CheckError::Index(_)) = index_rows {
-        // Where that cannot be written, opening finds the damage again.
-        let _ = make_anew(&folder.index());
-    }
-    let index_rows = index_rows?;
+    let index_rows = index_against(&folder, &log, id, &reading, options)?;
     Ok(Checked {
         id,
         events: reading.end.position,
@@ -346,11 +344,23 @@ fn index_against(
     options: &Options,
 ) -> Result<u64, CheckError> {
     let damaged = |damage: Damage| CheckError::Index(damage.into());
-    let (rows, live) =
-        open::index_of(folder, log, id, reading.end, options).map_err(|error| match error {
-            OpenError::Corrupt { what, .. } => damaged(Damage::new(what)),
-            other => CheckError::Open(other),
-        })?;
+    let failed = |error: OpenError| match error {
+        OpenError::Corrupt { what, .. } => damaged(Damage::new(what)),
+        other => CheckError::Open(other),
+    };
+    let copies = copies_of(folder).map_err(CheckError::Open)?;
+    let mut newest = Err(folder.corrupt("its index cannot be read"));
+    for copy in &copies {
+        newest = copy.open(id, options.cache_bytes);
+        if let Ok(rows) = &newest {
+            must_not_reach_beyond(rows, reading.end.position)?;
+        }
+    }
+    if folder.index().join(REBUILD).exists() {
+        return Err(damaged(Damage::new("it is noted to be made anew")));
+    }
+    let rows = newest.map_err(failed)?;
+    let (rows, live) = open::index_of(folder, log, id, reading.end, rows).map_err(failed)?;
     let mut compared = 0;
     for (call, (head, positions)) in &reading.heads {
         let told = told_of(&rows, &live, log, reading.end, call).map_err(damaged)?;
@@ -374,6 +384,23 @@ fn index_against(
             let damage = Damage::new("the index knows a call that is not in the log");
             Err(damaged(damage.of(call.as_str(), 1)))
         }
+    }
+}
+
+/// Copies of the indexes, the one that is used last; an empty one where there is none.
+fn copies_of(folder: &Folder) -> Result<Vec<IndexCopy>, OpenError> {
+    let mut indexes = folder.indexes();
+    if indexes.is_empty() {
+        indexes.push(folder.index());
+    }
+    indexes.iter().map(|index| IndexCopy::of(index)).collect()
+}
+
+/// What only the index has is lost from the log, so events are damaged.
+fn must_not_reach_beyond(rows: &Rows, end: u64) -> Result<(), CheckError> {
+    match reach(rows) {
+        reach if reach > end => Err(Damage::new(beyond(reach, end)).at(end + 1).into()),
+        _ => Ok(()),
     }
 }
 

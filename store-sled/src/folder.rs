@@ -12,7 +12,7 @@
 //! ```
 
 use crate::guard::guarded;
-use crate::log::{Log, LogError, Segment, SegmentHeader};
+use crate::log::{Log, LogError, Segment, SegmentHeader, Unfinished, segments_in};
 use crate::notes::{
     ACKNOWLEDGED, ARCHIVES, Acknowledged, Archives, HEAD, HeadFile, MARKER, Marker, Purpose,
     read_marker, write_marker,
@@ -52,13 +52,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A folder this process has; another process gets it once this is dropped.
 pub(crate) struct Folder {
     path: PathBuf,
-    lock: File,
+    /// `None` if the folder is only read and was never locked by any process.
+    lock: Option<File>,
 }
 
 /// Closing the file is not enough: a child process that is just being started shares it for a moment.
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = self.lock.unlock();
+        let _ = self.lock.as_ref().map(File::unlock);
     }
 }
 
@@ -74,7 +75,7 @@ impl Folder {
         let lock = lock(path)?;
         let folder = Self {
             path: path.to_owned(),
-            lock,
+            lock: Some(lock),
         };
         folder.remove_unfinished_snapshots()?;
         // Whoever had the lock until now may have made the store.
@@ -82,12 +83,15 @@ impl Folder {
         Ok((folder, marker))
     }
 
-    /// Takes the folder of a store that is there; nothing is made.
-    pub(crate) fn take_existing(path: &Path) -> Result<(Self, Marker), OpenError> {
-        match fs::metadata(path) {
-            Ok(_) => Self::take(path),
-            Err(error) => Err(OpenError::from_io(path, error)),
-        }
+    /// Takes the folder of a store for reading: other processes are kept out, and no file in it is made or changed.
+    pub(crate) fn take_for_reading(path: &Path) -> Result<(Self, Marker), OpenError> {
+        fs::metadata(path).map_err(|error| OpenError::from_io(path, error))?;
+        let folder = Self {
+            path: path.to_owned(),
+            lock: keep_out(path)?,
+        };
+        let marker = read_marker(path)?;
+        Ok((folder, marker))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -103,6 +107,11 @@ impl Folder {
     pub(crate) fn index(&self) -> PathBuf {
         let last = indexes_in(&self.path.join(INDEX)).pop();
         last.unwrap_or_else(|| self.path.join(INDEX).join("1"))
+    }
+
+    /// All indexes that are there: more than one after a process died while it made another.
+    pub(crate) fn indexes(&self) -> Vec<PathBuf> {
+        indexes_in(&self.path.join(INDEX))
     }
 
     /// Puts an index aside that cannot be used: another is made beside it. It is a second copy of many events, so it is
@@ -152,12 +161,11 @@ impl Folder {
             Some(_) => {}
         }
         archive::tidy(&self.path, &archives).map_err(failed)?;
-        let found = log::open(&archives, &folder).map_err(|error| self.failed(error))?;
-        match (found, id) {
-            (Some((_, of)), Some(id)) if of != id => {
-                Err(self.corrupt(format!("its log is of another store, {of}")))
-            }
-            (Some(found), _) => Ok(found),
+        let own = segments_in(&folder).map_err(failed)?;
+        let found = log::open(&archives, own, Unfinished::Remove);
+        match (found.map_err(|error| self.failed(error))?, id) {
+            (Some(found), Some(id)) => self.must_be_of(id, found.1).map(|()| found),
+            (Some(found), None) => Ok(found),
             (None, Some(_)) => Err(self.corrupt("its events are gone")),
             (None, None) => {
                 let store = StoreId(uuid::Uuid::new_v4());
@@ -171,6 +179,29 @@ impl Folder {
                 Ok((Log::new(vec![segment]), store))
             }
         }
+    }
+
+    /// The log as opening the store would find it; no file is removed or renamed.
+    pub(crate) fn read_log(&self, id: StoreId) -> Result<Log, OpenError> {
+        let folder = self.log();
+        let archives = Archives::read(&self.path)?;
+        if !folder.exists() {
+            return Err(self.corrupt("its events are gone"));
+        }
+        let own = archive::tidied(&self.path, &archives);
+        let own = own.map_err(|error| OpenError::from_io(&folder, error))?;
+        let found = log::open(&archives, own, Unfinished::Skip);
+        let found = found.map_err(|error| self.failed(error))?;
+        let (log, of) = found.ok_or_else(|| self.corrupt("its events are gone"))?;
+        self.must_be_of(id, of)?;
+        Ok(log)
+    }
+
+    fn must_be_of(&self, id: StoreId, of: StoreId) -> Result<(), OpenError> {
+        if of == id {
+            return Ok(());
+        }
+        Err(self.corrupt(format!("its log is of another store, {of}")))
     }
 
     pub(crate) fn failed(&self, error: LogError) -> OpenError {
@@ -207,17 +238,7 @@ impl Folder {
 
     /// Waits until sled has let go of its file, which it does some time after it was dropped.
     pub(crate) fn await_release(&self) {
-        let Ok(log) = File::open(self.index().join("db")) else {
-            return;
-        };
-        let began = Instant::now();
-        while let Err(TryLockError::WouldBlock) = log.try_lock() {
-            if began.elapsed() > PATIENCE {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let _ = log.unlock();
+        await_release_of(&self.index());
     }
 
     /// A process that died while sled wrote a snapshot leaves a half one, which sled would take for a damaged one.
@@ -240,6 +261,21 @@ impl Folder {
         };
         remove().map_err(|error| OpenError::from_io(&events, error))
     }
+}
+
+/// Waits until sled has released the file of that index.
+pub(crate) fn await_release_of(index: &Path) {
+    let Ok(log) = File::open(index.join("db")) else {
+        return;
+    };
+    let began = Instant::now();
+    while let Err(TryLockError::WouldBlock) = log.try_lock() {
+        if began.elapsed() > PATIENCE {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = log.unlock();
 }
 
 /// What can be read of a copy of a store's index: sled changes what it opens, and the store is not to be changed. The

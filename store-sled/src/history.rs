@@ -86,6 +86,18 @@ impl History {
         Ok(())
     }
 
+    /// The position of its last event.
+    pub(crate) fn last_position(&self, call: &CallId) -> Result<u64, Damage> {
+        let mut last = 0;
+        self.each_group(call, |group| {
+            last = group
+                .first
+                .saturating_add(u64::from(group.events).saturating_sub(1));
+            Ok(())
+        })?;
+        Ok(last)
+    }
+
     /// Where its events lie: positions of the first of each group, and how many follow it.
     pub(crate) fn places(&self, call: &CallId) -> Result<Vec<(u64, u64)>, Damage> {
         let mut places = Vec::new();

@@ -30,6 +30,7 @@ mod log;
 mod new_log;
 mod notes;
 mod open;
+mod reach;
 mod read;
 pub mod repair;
 mod rows;
@@ -143,6 +144,7 @@ impl SledStore {
             mark,
             end,
             tail,
+            acknowledged,
         } = found.recovered;
         let (id, path) = (found.id, found.folder.path().to_owned());
         let completed = live
@@ -171,7 +173,7 @@ impl SledStore {
         let committer = Committer {
             log: Writer::new(found.log, tail, found.folder.log(), id, end.address, bytes),
             folder: found.folder,
-            acknowledged: found.acknowledged,
+            acknowledged,
             shared: Arc::clone(&shared),
             jobs: waiting,
             indexer,

@@ -225,11 +225,17 @@ impl Acknowledged {
             .map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let last = read_acknowledged(&bytes).map_err(|what| OpenError::Corrupt {
-            path: store.to_owned(),
-            what,
-        })?;
-        Ok((Self(file), last))
+        Ok((Self(file), acknowledged_of(store, &bytes)?))
+    }
+
+    /// The position in that file; `None` if there is no such file, which is not made.
+    pub(crate) fn read(store: &Path) -> Result<Option<u64>, OpenError> {
+        let path = store.join(ACKNOWLEDGED);
+        match fs::read(&path) {
+            Ok(bytes) => acknowledged_of(store, &bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OpenError::from_io(&path, error)),
+        }
     }
 
     pub(crate) fn write(&self, last: u64) -> io::Result<()> {
@@ -239,6 +245,13 @@ impl Acknowledged {
         bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
         at::write_all(&self.0, &bytes, 0)
     }
+}
+
+fn acknowledged_of(store: &Path, bytes: &[u8]) -> Result<Option<u64>, OpenError> {
+    read_acknowledged(bytes).map_err(|what| OpenError::Corrupt {
+        path: store.to_owned(),
+        what,
+    })
 }
 
 fn read_acknowledged(bytes: &[u8]) -> Result<Option<u64>, String> {

@@ -12,6 +12,7 @@ use crate::live::{Grown, Known, Live, Stage, stage_after};
 use crate::log::frame::HEADER_BYTES;
 use crate::log::{Log, LogError, Segment};
 use crate::notes::{Acknowledged, Marker, Purpose};
+use crate::reach::{beyond, reach_of};
 use crate::read::REBUILD;
 use crate::rows::{Mark, Row, RowBatch, Rows};
 use crate::upgrade::upgrade;
@@ -29,7 +30,6 @@ const ROWS_AT_ONCE: usize = 1024;
 pub(crate) struct Found {
     pub(crate) folder: Folder,
     pub(crate) log: Arc<Log>,
-    pub(crate) acknowledged: Acknowledged,
     pub(crate) id: StoreId,
     pub(crate) purpose: Purpose,
     pub(crate) recovered: Recovered,
@@ -43,10 +43,18 @@ pub(crate) struct Recovered {
     /// The end of the log, and the file that has it, to write to.
     pub(crate) end: End,
     pub(crate) tail: File,
+    pub(crate) acknowledged: Acknowledged,
 }
 
-/// Rows, how far they reach, and the calls that go on.
-type Index = (Rows, Mark, Vec<(CallId, History)>);
+/// The index as it was read.
+struct Index {
+    rows: Rows,
+    mark: Mark,
+    /// The calls that go on, as far as the rows know them.
+    live: Live,
+    /// How many events all rows tell of.
+    known: u64,
+}
 
 /// A store on its way to being open.
 struct Store<'a> {
@@ -55,8 +63,6 @@ struct Store<'a> {
     log: &'a Log,
     /// The last position that was noted as acknowledged.
     acknowledged: u64,
-    /// Where that is noted, if the store is to be opened.
-    note: Option<&'a Acknowledged>,
     purpose: Purpose,
     /// The last position that must be there.
     promised: u64,
@@ -100,6 +106,30 @@ impl Store<'_> {
     }
 }
 
+impl Unusable {
+    fn why(self) -> OpenError {
+        match self {
+            Unusable::Index(why) | Unusable::Store(why) => why,
+        }
+    }
+}
+
+impl Index {
+    /// The last revision that it knows of the group's call.
+    fn revision_of(&self, group: &Group<'_>) -> Result<u64, IndexError> {
+        let call = call_of(group)?;
+        match self.live.get(&call) {
+            Some(history) => Ok(history.head.revision.0),
+            None => Ok(self.rows.completed_events_of(&call)?),
+        }
+    }
+}
+
+fn call_of(group: &Group<'_>) -> Result<CallId, Damage> {
+    let damaged = |_| Damage::new("the call's identifier is damaged").at(group.first);
+    CallId::try_from(SmolStr::new(group.call)).map_err(damaged)
+}
+
 /// Why the index cannot be brought up to the log.
 enum IndexError {
     Log(LogError),
@@ -141,28 +171,18 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
         upgrade(&folder, id)?;
     }
     let (log, id) = folder.open_log(known)?;
-    let (note, last) = folder.acknowledged()?;
+    let last = Acknowledged::read(folder.path())?;
     let head = folder.head().read()?.map_or(0, |(position, _)| position);
     let io = |error| OpenError::from_io(folder.path(), error);
     let store = Store {
         acknowledged: last.unwrap_or(0),
-        note: Some(&note),
         purpose,
         promised: last.unwrap_or(0).max(head),
         folder: &folder,
         id,
         log: &log,
     };
-    let recovered = match recover(&store, options) {
-        Err(Unusable::Index(_)) => {
-            folder.put_index_aside().map_err(io)?;
-            recover(&store, options)
-        }
-        recovered => recovered,
-    };
-    let recovered = recovered.map_err(|unusable| match unusable {
-        Unusable::Index(why) | Unusable::Store(why) => why,
-    })?;
+    let recovered = recover_with_any_index(&store, options).map_err(Unusable::why)?;
     if marker == Marker::None {
         folder.write_marker(id).map_err(io)?;
     }
@@ -170,16 +190,65 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     Ok(Found {
         log: Arc::new(log),
         folder,
-        acknowledged: note,
         id,
         purpose,
         recovered,
     })
 }
 
+/// An index that cannot be used is made anew, unless it has events that the log lost.
+fn recover_with_any_index(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
+    // The older ones are removed once the store is open.
+    if store.folder.indexes().len() > 1 {
+        must_not_be_the_only_copy(store)?;
+    }
+    match recover(store, options) {
+        Err(Unusable::Index(_)) => {
+            must_not_be_the_only_copy(store)?;
+            let aside = store.folder.put_index_aside();
+            aside.map_err(|error| store.io(error))?;
+            recover(store, options)
+        }
+        recovered => recovered,
+    }
+}
+
+/// Notes the end as acknowledged, unless it is noted already.
+fn note(store: &Store<'_>, end: End) -> Result<Acknowledged, Unusable> {
+    let (note, noted) = store.folder.acknowledged().map_err(Unusable::Store)?;
+    if noted != Some(end.position) {
+        note.write(end.position).map_err(|error| store.io(error))?;
+    }
+    Ok(note)
+}
+
+/// Refuses to open a store whose indexes have events beyond the end of the log: made anew, they would lose them.
+fn must_not_be_the_only_copy(store: &Store<'_>) -> Result<(), Unusable> {
+    let reach = reach_of(&store.folder.indexes(), store.id);
+    if reach == 0 {
+        return Ok(());
+    }
+    if let Some(away) = store.log.lacks(0) {
+        return Err(store.failed(away));
+    }
+    let start = End {
+        position: 0,
+        address: store.log.start(),
+    };
+    let written = written_end(store.log).map_err(|error| store.failed(error))?;
+    let end = find_end_from(store.log, start, store.promised, written);
+    let end = end.map_err(|error| store.failed(error))?;
+    if reach <= end.position {
+        return Ok(());
+    }
+    let what = beyond(reach, end.position);
+    Err(Unusable::Store(store.folder.corrupt(what)))
+}
+
 /// The log and the index together, as far as they can be used.
 fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
-    let (rows, mark, going_on) = open_index(store, options)?;
+    let index = open_index(store, options)?;
+    let mark = index.mark;
     if let Some(away) = store.log.lacks(mark.address) {
         return Err(store.failed(away));
     }
@@ -195,83 +264,107 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
         let what = "it is an archive, and something stands behind its last event";
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
+    // Before the end of the log is cut off or noted.
+    compare(store, &index, end)?;
     let tail = settle(store.log, end, store.acknowledged);
     let tail = tail.map_err(|error| store.failed(error))?;
     // What is shown from now on is as good as acknowledged.
-    if let Some(note) = store.note {
-        note.write(end.position).map_err(|error| store.io(error))?;
-    }
+    let acknowledged = note(store, end)?;
     store
         .folder
         .sync_everything()
         .map_err(|error| store.io(error))?;
-    let live = replay(store, &rows, &mark, going_on, end)?;
+    let (rows, live) = replay(store, index, end)?;
     Ok(Recovered {
         rows,
         live,
         mark,
         end,
         tail,
+        acknowledged,
     })
 }
 
-/// The index of a log that ends there, as opening the store would have it.
+/// The index of a log that ends there, as opening the store would have it, from those rows.
 pub(crate) fn index_of(
     folder: &Folder,
     log: &Log,
     id: StoreId,
     end: End,
-    options: &Options,
+    rows: Rows,
 ) -> Result<(Rows, Live), OpenError> {
     let store = Store {
         folder,
         id,
         log,
         acknowledged: 0,
-        note: None,
         purpose: Purpose::Calls,
         promised: 0,
     };
-    let indexed = open_index(&store, options).and_then(|(rows, mark, going_on)| {
-        let live = replay(&store, &rows, &mark, going_on, end)?;
-        Ok((rows, live))
-    });
-    indexed.map_err(|unusable| match unusable {
-        Unusable::Index(why) | Unusable::Store(why) => why,
-    })
+    let indexed = read_index(rows).map_err(|error| store.index(error.into()));
+    let indexed = indexed.and_then(|index| replay(&store, index, end));
+    indexed.map_err(Unusable::why)
 }
 
 /// The calls that go on, or are not on disk yet, as rows and the log behind the mark tell them.
-fn replay(
-    store: &Store<'_>,
-    rows: &Rows,
-    mark: &Mark,
-    going_on: Vec<(CallId, History)>,
-    end: End,
-) -> Result<Live, Unusable> {
-    let mut live = Live::default();
-    live.total = mark.calls;
-    for (call, history) in going_on {
-        live.insert(call, history, Stage::GoesOn);
-    }
-    let known = events_known(rows, &live).map_err(|error| store.index(error.into()))?;
+fn replay(store: &Store<'_>, index: Index, end: End) -> Result<(Rows, Live), Unusable> {
+    let Index {
+        rows,
+        mark,
+        live,
+        known,
+    } = index;
     let mut replay = Replay {
         log: store.log,
         end,
-        rows,
+        rows: &rows,
         live,
         completed: Vec::new(),
         known_already: 0,
     };
-    replay.all(mark).map_err(|error| store.index(error))?;
-    if known == mark.position + replay.known_already {
-        return Ok(replay.live);
+    replay.all(&mark).map_err(|error| store.index(error))?;
+    let Replay {
+        live,
+        known_already,
+        ..
+    } = replay;
+    must_know(store, known, mark.position + known_already)?;
+    Ok((rows, live))
+}
+
+/// Compares how many events the rows know with the log, which is only read.
+fn compare(store: &Store<'_>, index: &Index, end: End) -> Result<(), Unusable> {
+    if index.known == index.mark.position {
+        return Ok(());
     }
-    let what = format!(
-        "its index knows {known} events, and should know {}",
-        mark.position + replay.known_already
-    );
+    let behind = known_behind(store.log, index, end).map_err(|error| store.index(error))?;
+    must_know(store, index.known, index.mark.position + behind)
+}
+
+fn must_know(store: &Store<'_>, known: u64, expected: u64) -> Result<(), Unusable> {
+    if known == expected {
+        return Ok(());
+    }
+    let what = format!("its index knows {known} events, and should know {expected}");
     Err(Unusable::Index(store.folder.corrupt(what)))
+}
+
+/// How many events of the log behind the mark the rows know already.
+fn known_behind(log: &Log, index: &Index, end: End) -> Result<u64, IndexError> {
+    let mut frames = log.frames(index.mark.address, end.address);
+    let (mut next, mut known) = (index.mark.position + 1, 0);
+    while let Some(read) = frames.next(next)? {
+        let mut groups = Groups::new(next, read.block)?;
+        while let Some(group) = groups.next()? {
+            let events = u64::from(group.events);
+            let last = group.raw()?.first_revision.saturating_add(events - 1);
+            if last <= index.revision_of(&group)? {
+                known += events;
+            }
+        }
+        next = read.header.next();
+    }
+    Ok(known)
 }
 
 /// How many events all rows tell of: as many as the mark says, and those that newer rows knew already. Sled drops rows
@@ -299,10 +392,23 @@ fn open_index(store: &Store<'_>, options: &Options) -> Result<Index, Unusable> {
         damaged @ OpenError::Corrupt { .. } => Unusable::Index(damaged),
         other => Unusable::Store(other),
     })?;
-    let mark = rows.mark().map_err(|error| store.index(error.into()))?;
-    let mark = mark.unwrap_or_else(Mark::at_start);
-    let going_on = rows.live().map_err(|error| store.index(error.into()))?;
-    Ok((rows, mark, going_on))
+    read_index(rows).map_err(|error| store.index(error.into()))
+}
+
+fn read_index(rows: Rows) -> Result<Index, StoreError> {
+    let mark = rows.mark()?.unwrap_or_else(Mark::at_start);
+    let mut live = Live::default();
+    live.total = mark.calls;
+    for (call, history) in rows.live()? {
+        live.insert(call, history, Stage::GoesOn);
+    }
+    let known = events_known(&rows, &live)?;
+    Ok(Index {
+        rows,
+        mark,
+        live,
+        known,
+    })
 }
 
 /// The end of the last commit that is there whole. What lies behind it is a torn write if no later commit is there:
@@ -451,9 +557,7 @@ impl Replay<'_> {
     }
 
     fn take(&mut self, group: Group<'_>) -> Result<(), IndexError> {
-        let damage = |what: &str| Damage::new(what).at(group.first);
-        let call = CallId::try_from(SmolStr::new(group.call))
-            .map_err(|_| damage("the call's identifier is damaged"))?;
+        let call = call_of(&group)?;
         let shared = group.raw()?;
         let first_revision = shared.first_revision;
         let (last, hash) = shared.last()?;

@@ -224,7 +224,7 @@ impl Copies {
             }
             Ok(())
         });
-        for (call, history) in rows.live().unwrap_or_default() {
+        for (call, history) in rows.readable_live() {
             self.take(call, &history, whole);
         }
     }

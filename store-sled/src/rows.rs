@@ -16,6 +16,7 @@ use domain::{CallId, Head, Revision, StoreError, StoreId};
 use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The version of the rows' layout, the first byte of every value.
@@ -28,7 +29,7 @@ const HEADER_BYTES: usize = 5;
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Where the events of completed calls are, beside sled's files.
-const CALLS: &str = "calls";
+pub(crate) const CALLS: &str = "calls";
 
 /// How many calls are looked at before the next are read.
 const CALLS_AT_ONCE: usize = 4096;
@@ -109,18 +110,40 @@ impl Rows {
         cache_bytes: u64,
         segment_bytes: Option<usize>,
     ) -> Result<Self, sled::Error> {
-        let rows = Self::open_tree(path, cache_bytes, segment_bytes.unwrap_or(SEGMENT_BYTES))?;
-        guarded(|| rows.identify(store))
+        let calls = || Calls::open(&path.join(CALLS));
+        let segment_bytes = segment_bytes.unwrap_or(SEGMENT_BYTES);
+        Self::open_tree(path, cache_bytes, segment_bytes, calls)?.identified(store)
+    }
+
+    /// Opens a copy of that store's index; the events of completed calls are read where the original has them.
+    pub(crate) fn open_copy(
+        copy: &Path,
+        original: &Path,
+        store: StoreId,
+        cache_bytes: u64,
+    ) -> Result<Self, sled::Error> {
+        let calls = || Calls::open_over(&original.join(CALLS), &copy.join(CALLS));
+        Self::open_tree(copy, cache_bytes, SEGMENT_BYTES, calls)?.identified(store)
+    }
+
+    fn identified(self, store: StoreId) -> Result<Self, sled::Error> {
+        guarded(|| self.identify(store))
             .unwrap_or_else(|said| Err(sled::Error::ReportableBug(said)))?;
-        Ok(rows)
+        Ok(self)
     }
 
     /// Opens the index of whatever store it is, in the units it was made with.
     pub(crate) fn open_any(path: &Path, cache_bytes: u64) -> Result<Self, sled::Error> {
-        Self::open_tree(path, cache_bytes, SEGMENT_BYTES)
+        let calls = || Calls::open(&path.join(CALLS));
+        Self::open_tree(path, cache_bytes, SEGMENT_BYTES, calls)
     }
 
-    fn open_tree(path: &Path, cache_bytes: u64, segment_bytes: usize) -> Result<Self, sled::Error> {
+    fn open_tree(
+        path: &Path,
+        cache_bytes: u64,
+        segment_bytes: usize,
+        calls: impl FnOnce() -> io::Result<Calls>,
+    ) -> Result<Self, sled::Error> {
         let segment_bytes = segment_bytes_of(path).unwrap_or(segment_bytes);
         let config = sled::Config::new()
             .path(path)
@@ -136,7 +159,7 @@ impl Rows {
                 .open(path.join("db"))?;
             Ok(Self {
                 db,
-                calls: Calls::open(&path.join(CALLS))?,
+                calls: calls()?,
                 path: path.to_owned(),
                 file,
                 value_bytes: segment_bytes / 32,
@@ -243,6 +266,16 @@ impl Rows {
             }
         }
         Ok(live)
+    }
+
+    /// The calls that go on whose rows can be read.
+    pub(crate) fn readable_live(&self) -> Vec<(CallId, History)> {
+        let calls = self.calls_of_kind(b'l').unwrap_or_default();
+        let row = |call: CallId| match self.row(b'l', &call) {
+            Ok(Some(Row::Whole(history))) => Some((call, history)),
+            Ok(_) | Err(_) => None,
+        };
+        calls.into_iter().filter_map(row).collect()
     }
 
     fn calls_of_kind(&self, kind: u8) -> Result<Vec<CallId>, StoreError> {

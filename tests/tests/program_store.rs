@@ -2,9 +2,10 @@
 //! on those that have no files.
 
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use tempfile::{TempDir, tempdir};
 use tests::program::{Ran, bare, on};
 
@@ -207,7 +208,7 @@ fn a_store_that_does_not_open_names_the_ways_to_mend_it() {
     assert_eq!(repaired["lost"], false);
 }
 
-/// Not every byte of sled's files is one that is read. What is said holds: the next opening makes it anew.
+/// Not every byte of sled's files is one that is read. The advice holds: without it, opening makes it anew.
 #[test]
 fn damage_of_the_index_is_told_from_damage_of_events() {
     let (_folder, store) = a_store(20);
@@ -229,7 +230,7 @@ fn damage_of_the_index_is_told_from_damage_of_events() {
     );
     assert!(err.contains("no event is damaged"), "{err}");
     assert!(
-        err.contains("made anew when the store is opened next"),
+        err.contains("move the store's folder `index` away"),
         "{err}"
     );
     let shown = table(&store, &["store", "check"]).ended_with(6).out;
@@ -237,9 +238,176 @@ fn damage_of_the_index_is_told_from_damage_of_events() {
         shown.contains("the index only; no event is damaged"),
         "{shown}"
     );
+    fs::rename(store.join("index"), store.with_extension("index")).unwrap();
     assert_eq!(said(&store, &["events"]), events);
     let checked = ask(&store, &["store", "check"], 0).0;
     assert_eq!(checked["index_rows"], 20);
+}
+
+/// Replaces the log, `head` and `acknowledged` by those of an earlier day, as a partial restore does.
+fn restore_older_log(store: &Path, older: &BTreeMap<PathBuf, Vec<u8>>) {
+    fs::remove_dir_all(store.join("log")).unwrap();
+    fs::create_dir(store.join("log")).unwrap();
+    let restored = older
+        .iter()
+        .filter(|(path, _)| !path.starts_with(store.join("index")));
+    for (path, bytes) in restored {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// Cuts the log, and removes what else says how far it reached.
+fn cut_log(store: &Path) {
+    let bytes = fs::read(log(store)).unwrap();
+    fs::write(log(store), &bytes[..bytes.len() / 2]).unwrap();
+    fs::remove_file(store.join("head")).unwrap();
+    fs::remove_file(store.join("acknowledged")).unwrap();
+}
+
+#[test]
+fn events_that_only_the_index_has_are_damage_until_a_repair_brings_them_back() {
+    for damage in ["older log", "cut log"] {
+        let (folder, store) = a_store(20);
+        let older = files(&store);
+        run(&store, day(20, 2));
+        let whole = ask(&store, &["store", "digest"], 0).0;
+        match damage {
+            "older log" => restore_older_log(&store, &older),
+            _ => cut_log(&store),
+        }
+        let damaged = states(&store);
+        for _ in 0..2 {
+            let (found, err) = ask(&store, &["store", "check"], 6);
+            assert_eq!(
+                (&found["damaged"], &found["index_only"]),
+                (&json!(true), &json!(false)),
+                "{damage}: {found}"
+            );
+            assert!(
+                err.contains("`kaigi store repair` brings back"),
+                "{damage}: {err}"
+            );
+            assert!(states(&store) == damaged, "{damage}: a file changed");
+        }
+        for mark in [false, true] {
+            if mark {
+                fs::write(store.join("index/1/make-anew"), "").unwrap();
+            }
+            let refused = on(&store, ["events"]).run().ended_with(1);
+            assert!(
+                refused.err.contains("`kaigi store repair`"),
+                "{damage}: {refused:?}"
+            );
+            let found = ask(&store, &["store", "check"], 6).0;
+            assert_eq!(found["index_only"], false, "{damage}: {found}");
+        }
+        let new = folder.path().join("new");
+        let repaired = ask(&store, &["store", "repair", text(&new)], 0).0;
+        assert_eq!(repaired["lost"], false, "{damage}");
+        assert_eq!(repaired["events"], whole["events"], "{damage}");
+        let digest = ask(&new, &["store", "digest"], 0).0;
+        assert_eq!(digest["digest"], whole["digest"], "{damage}");
+    }
+}
+
+// Verbs that only read.
+
+type States = BTreeMap<PathBuf, (SystemTime, Option<Vec<u8>>)>;
+
+/// Everything below a folder and itself: when it was modified, and what a file holds.
+fn states(folder: &Path) -> States {
+    let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let mut states = States::from([(folder.to_owned(), (modified(folder), None))]);
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            states.extend(self::states(&path));
+        } else {
+            let state = (modified(&path), Some(fs::read(&path).unwrap()));
+            states.insert(path, state);
+        }
+    }
+    states
+}
+
+/// Paths whose state is another than before.
+fn changed(store: &Path, before: &States, after: &States) -> Vec<PathBuf> {
+    let all: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let changed = all
+        .into_iter()
+        .filter(|path| before.get(*path) != after.get(*path));
+    let within = |path: &PathBuf| path.strip_prefix(store).unwrap().to_owned();
+    changed.map(within).collect()
+}
+
+/// Damages the index where sled reads it.
+fn damage_index(store: &Path) {
+    let db = store.join("index/1/db");
+    let mut bytes = fs::read(&db).unwrap();
+    let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for byte in &mut bytes[written / 2..written] {
+        *byte ^= 1;
+    }
+    fs::write(db, bytes).unwrap();
+}
+
+fn tear(store: &Path) {
+    let mut bytes = fs::read(log(store)).unwrap();
+    bytes.extend([7; 100]);
+    fs::write(log(store), bytes).unwrap();
+}
+
+fn remove_files(store: &Path) {
+    for file in ["lock", "acknowledged", "head"] {
+        fs::remove_file(store.join(file)).unwrap();
+    }
+}
+
+/// A name, and what brings a store to that state.
+type State = (&'static str, fn(&Path));
+
+/// Opening a store lets sled write to the index. Nothing else is written by what only reads.
+#[test]
+fn what_only_reads_changes_no_file_of_a_store() {
+    let states_of_a_store: [State; 7] = [
+        ("whole", |_| ()),
+        ("a damaged event", damage),
+        ("a damaged index", damage_index),
+        ("a cut log", cut_log),
+        ("a torn commit", tear),
+        ("no notes", remove_files),
+        ("no index", |store| {
+            fs::remove_dir_all(store.join("index")).unwrap();
+        }),
+    ];
+    for (name, damage) in states_of_a_store {
+        let (folder, store) = a_marked_store();
+        let backup = folder.path().join("backup");
+        said(&store, &["store", "backup", text(&backup)]);
+        damage(&store);
+        let before = states(&store);
+        let backed = states(&backup);
+        for args in [&["store", "check"][..], &["store", "verify", text(&backup)]] {
+            let ran = on(&store, args).run();
+            let changed = changed(&store, &before, &states(&store));
+            assert_eq!(changed, [""; 0].map(PathBuf::from), "{name}: {ran:?}");
+        }
+        assert!(states(&backup) == backed, "{name}");
+        // Opening these cuts off the torn commit, or makes the notes or the index again.
+        if ["a torn commit", "no notes", "a damaged index", "no index"].contains(&name) {
+            continue;
+        }
+        for args in [
+            &["store", "info"][..],
+            &["store", "digest"],
+            &["replay", "c1"],
+        ] {
+            let ran = on(&store, args).run();
+            let mut changed = changed(&store, &before, &states(&store));
+            changed.retain(|path| !path.starts_with("index"));
+            assert_eq!(changed, [""; 0].map(PathBuf::from), "{name}: {ran:?}");
+        }
+    }
 }
 
 #[test]

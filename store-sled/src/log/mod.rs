@@ -159,19 +159,29 @@ impl From<LogError> for StoreError {
     }
 }
 
-/// Opens the log whose files lie in a folder and in archives, if there are any, and answers whose it is. A last file
-/// that was being made when the process died is taken away. Archives may be away.
-pub(crate) fn open(archives: &Archives, own: &Path) -> Result<Option<(Log, StoreId)>, LogError> {
+/// What to do with a last file that was being made when the process died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfinished {
+    Remove,
+    Skip,
+}
+
+/// Opens the log of which a store has those files, and its archives the others; returns the store's identity, too.
+/// Archives may be away.
+pub(crate) fn open(
+    archives: &Archives,
+    own: Vec<PathBuf>,
+    unfinished: Unfinished,
+) -> Result<Option<(Log, StoreId)>, LogError> {
     let mut folders = archives.folders.iter();
     let away = folders.find(|folder| !folder.join("log").is_dir());
     let mut found = Found::default();
     if away.is_none() {
-        found.take(archived_in(&archives.folders)?)?;
+        found.take(archived_in(&archives.folders)?, unfinished)?;
     } else {
         found.from = archives.up_to + 1;
     }
-    let paths = segments_in(own).map_err(|error| LogError::io(own, error))?;
-    found.take(paths)?;
+    found.take(own, unfinished)?;
     let Some(store) = found.store.filter(|_| !found.segments.is_empty()) else {
         return Ok(None);
     };
@@ -212,13 +222,13 @@ impl Default for Found {
 }
 
 impl Found {
-    fn take(&mut self, paths: Vec<PathBuf>) -> Result<(), LogError> {
+    fn take(&mut self, paths: Vec<PathBuf>, unfinished: Unfinished) -> Result<(), LogError> {
         let last = paths.len().saturating_sub(1);
         for (number, path) in paths.into_iter().enumerate() {
             let opened = Segment::open(&path);
             // A file that was being made when the process died, or the disk was full: nothing was written to it.
             if number == last && is_only_begun(&path) && !matches!(opened, Ok(Some(_))) {
-                if number > 0 {
+                if number > 0 && unfinished == Unfinished::Remove {
                     let removed = std::fs::remove_file(&path);
                     removed.map_err(|error| LogError::io(&path, error))?;
                 }

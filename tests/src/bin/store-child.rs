@@ -78,7 +78,11 @@ async fn append_long_batches(store: Arc<SledStore>) -> Result<(), Box<dyn Error>
 async fn examine(path: &Path) -> Result<(), Box<dyn Error>> {
     match check(path, &Options::default(), |_, _| {}) {
         Ok(_) => println!("whole"),
-        Err(CheckError::Index(damage)) => println!("index: {damage}"),
+        Err(CheckError::Index(damage)) => {
+            println!("index: {damage}");
+            // As the check advises.
+            std::fs::remove_dir_all(path.join("index"))?;
+        }
         Err(error) => return Err(error.into()),
     }
     read(path).await
