@@ -10,13 +10,16 @@ use domain::{AppendError, Batch, Head, Revision, StoreError, StoredEvent};
 use eventstore::{AppendToStreamOptions, Client, Error, EventData, StreamState, WriteResult};
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// The server takes 1 MiB at once; what it counts beside our bytes is not ours to know.
 pub(crate) const LARGEST: usize = 900 * 1024;
+
+/// After this long an answer may be lost, or the server has dropped a repetition of a write still under way: the call's
+/// stream is read beside it. A shorter wait costs a busy cluster more reads than it saves.
+const LATE: Duration = Duration::from_millis(100);
 
 /// Keeps the batch whole and reads it back: only the server knows the positions, and what was read back is there.
 pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent>, AppendError> {
@@ -32,7 +35,7 @@ pub(crate) async fn append(link: &Link, batch: &Batch) -> Result<Vec<StoredEvent
         refuse_soft_deleted(link, time, batch.call()).await?;
     }
     let mut writing = pin!(write(link, time, batch, events));
-    match timeout(link.pace.wait(), writing.as_mut()).await {
+    match timeout(LATE, writing.as_mut()).await {
         Ok(answer) => answered(link, time, batch, answer, None).await,
         Err(_) => look_beside(link, time, batch, writing).await,
     }
@@ -44,7 +47,7 @@ fn begins_unseen_call(link: &Link, batch: &Batch) -> bool {
     batch.expected() == Head::NONE && seen != Some(Head::NONE)
 }
 
-/// What the server's answer to the write comes to.
+/// Maps the server's response to the result of the append.
 async fn answered(
     link: &Link,
     time: Time,
@@ -73,8 +76,6 @@ struct Looking<'a> {
 /// How far a look at a call's stream has come.
 #[derive(Default)]
 struct Progress {
-    /// A read found nothing.
-    waited: AtomicBool,
     /// Ends the pause before the next read.
     again: Notify,
 }
@@ -89,7 +90,7 @@ async fn look_beside(
 ) -> Result<Vec<StoredEvent>, AppendError> {
     let progress = Progress::default();
     let mut looking = pin!(kept(link, time.beside(), batch, &progress));
-    let answer = tokio::select! {
+    tokio::select! {
         biased;
         found = looking.as_mut() => match found {
             Ok(Kept::Whole(events)) => Ok(events),
@@ -100,13 +101,7 @@ async fn look_beside(
             let looking = Looking { kept: looking, progress: &progress };
             answered(link, time, batch, answer, Some(looking)).await
         }
-    };
-    if progress.waited.load(Ordering::Relaxed) {
-        link.pace.came_too_early();
-    } else if answer.is_ok() {
-        link.pace.came_in_time();
     }
-    answer
 }
 
 /// Other events stand where the batch belongs.
@@ -268,7 +263,6 @@ async fn kept(
         if !waiting {
             continue;
         }
-        progress.waited.store(true, Ordering::Relaxed);
         if !pauses.wait_unless(progress.again.notified()).await {
             let late = StoreError::Unavailable("no node has it yet".to_owned());
             return Err(unheard(batch, late));

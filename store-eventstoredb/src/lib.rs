@@ -16,7 +16,6 @@ mod limits;
 mod link;
 mod nodelay;
 mod open;
-mod pace;
 mod reach;
 mod read;
 mod session;

@@ -3,7 +3,6 @@
 
 use crate::heads::Heads;
 use crate::nodelay::{Unclogged, unclog};
-use crate::pace::Pace;
 use crate::session::Session;
 use crate::url::ConnectionString;
 use crate::words::{self, in_words};
@@ -52,7 +51,6 @@ const BESIDE: usize = 32;
 pub(crate) struct Link {
     pub(crate) url: ConnectionString,
     pub(crate) heads: Heads,
-    pub(crate) pace: Pace,
     session: Mutex<Option<Arc<Session>>>,
     /// Held by who makes a client, for all who need one: how many there were, and when the last was made.
     making: tokio::sync::Mutex<(u64, Option<Instant>)>,
@@ -170,7 +168,6 @@ impl Link {
             ports: Arc::new(Mutex::new(url.ports())),
             url,
             heads: Heads::new(),
-            pace: Pace::new(),
             session: Mutex::new(None),
             making: tokio::sync::Mutex::new((0, None)),
             next_look: Mutex::new(Instant::now()),
