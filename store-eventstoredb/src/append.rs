@@ -18,7 +18,7 @@ use tokio::time::timeout;
 pub(crate) const LARGEST: usize = 900 * 1024;
 
 /// After this long an answer may be lost, or the server has dropped a repetition of a write still under way: the call's
-/// stream is read beside it. A shorter wait costs a busy cluster more reads than it saves.
+/// stream is read beside it.
 const LATE: Duration = Duration::from_millis(100);
 
 /// Keeps the batch whole and reads it back: only the server knows the positions, and what was read back is there.
