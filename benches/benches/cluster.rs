@@ -57,7 +57,7 @@ fn main() {
     runtime.block_on(rebuild(events, rounds));
 }
 
-/// New calls, each opened by one command, so many at once.
+/// New calls, each opened by one command, with `at_once` under way.
 async fn open_calls(at_once: usize, calls: usize) {
     let server = StandIn::start();
     let store = ClusterStore::open(&server.url())

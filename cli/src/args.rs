@@ -755,7 +755,7 @@ pub struct Archive {
 
 const CHECK_HELP: &str = "\
 Checksums, order, the hash chain of every call, and the index against the events. Damage ends it
-with exit code 6, and is told with call, revision and position, as far as they can be read. No file
+with exit code 6, and is shown with call, revision and position, as far as they can be read. No file
 of the store changes: a copy of the index is read, in the folder that TMPDIR names. The
 history digest covers all events in their order: noted elsewhere, it proves the whole history up to
 its position (`kaigi store digest` is another one, which does not depend on positions).

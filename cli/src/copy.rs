@@ -101,7 +101,7 @@ fn name_left_out(left_out: &DamagedCalls) {
     }
 }
 
-/// So many damaged calls, in words.
+/// The number of damaged calls, in words.
 pub fn calls(count: u64) -> String {
     match count {
         1 => "1 damaged call".to_owned(),

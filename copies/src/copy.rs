@@ -39,7 +39,7 @@ pub async fn copy(
     }
 }
 
-/// Copies the whole calls only, and returns the damaged ones, of which it sends nothing. The source is read twice: a
+/// Copies the whole calls only, and returns the damaged ones, which it does not send. The source is read twice: a
 /// call is known to be whole only at the end.
 pub async fn copy_whole_calls(
     from: &dyn EventStore,

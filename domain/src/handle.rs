@@ -31,7 +31,7 @@ pub struct Handler {
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     random: Box<dyn Fn() -> [u8; 32] + Send + Sync>,
     cache: Mutex<LruCache<CallId, Arc<Slot>>>,
-    /// Calls with a damaged event: their commands are refused, whatever is cached of them.
+    /// Calls with a damaged event: their commands are refused, even if they are cached.
     damaged: RwLock<HashMap<CallId, DamagedEvent>>,
 }
 

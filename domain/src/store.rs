@@ -56,7 +56,7 @@ pub trait EventStore: Send + Sync {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Pages of events, of which the next ones are on their way while the caller handles the last one.
+/// Pages of events: the next ones arrive while the caller handles the last one.
 #[async_trait]
 pub trait Pages: Send + Sync {
     /// The next page, with at least one event. Dropping the future loses no event.

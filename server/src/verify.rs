@@ -15,7 +15,7 @@ const BETWEEN_COMPARISONS: Duration = Duration::from_secs(1);
 /// The pause between two looks at damaged events.
 const BETWEEN_LOOKS_AT_DAMAGE: Duration = Duration::from_secs(10);
 
-/// Damaged events that are read again in one look; the next look goes on after them.
+/// Damaged events that are read again in one look; the next look continues after them.
 const LOOKED_AT_ONCE: usize = 16;
 
 /// Time for one read of a damaged event.

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 /// The most events in a page.
 const PAGE: usize = 1000;
 
-/// So many pages wait for the caller.
+/// The most pages that wait for the caller.
 const PAGES: usize = 4;
 
 /// A read that does not begin, or has no event, for this long is given up. The server may look through foreign events meanwhile.
@@ -40,7 +40,7 @@ pub(crate) struct Ahead {
     after: Position,
 }
 
-/// What one page came to.
+/// Why filling a page ended.
 enum Filled {
     /// There may be more.
     Full,
@@ -52,7 +52,7 @@ enum Filled {
 }
 
 impl Ahead {
-    /// Begins to read after that position, in pages of at most so many events; `None` outside of a runtime.
+    /// Begins to read after that position, in pages of at most `max` events; `None` outside of a runtime.
     pub(crate) fn begin(link: &Arc<Link>, after: Position, max: usize) -> Option<Self> {
         let (sender, pages) = channel(PAGES);
         let reading = read(Arc::clone(link), after, max.clamp(1, PAGE), sender);
@@ -96,7 +96,7 @@ impl Pages for Ahead {
     }
 }
 
-/// Begins the read, and goes on in the runtime of its connection. Whatever fails ends the pages early: a caller that
+/// Begins the read, and goes on in the runtime of its connection. Any failure ends the pages early: a caller that
 /// then reads a page has the error, or waits for the cluster.
 async fn read(link: Arc<Link>, after: Position, max: usize, pages: Sender<Vec<ResolvedEvent>>) {
     let stretch = Stretch {

@@ -1,4 +1,4 @@
-//! Limits on a call's stream: metadata that hides the call's first events from whoever reads the stream.
+//! Limits on a call's stream: metadata that hides the call's first events from readers of the stream.
 //!
 //! The events stay in `$all` until a scavenge, so only the metadata shows that the call can no longer be read.
 

@@ -676,7 +676,7 @@ async fn an_altered_history_has_no_digest_is_not_backed_up_and_not_copied() {
 
 // Damage.
 
-/// A day of which those events are damaged: by position, of 1 to the number of events.
+/// A day with those events damaged: by position, from 1 to the number of events.
 async fn damaged_day(calls: usize, damaged: &[u64]) -> (Arc<MemoryStore>, Vec<StoredEvent>) {
     let store = Arc::new(MemoryStore::new());
     filled(store.clone(), &a_day(calls).await).await;

@@ -414,7 +414,7 @@ async fn a_log_whose_end_is_gone_comes_back_from_the_index() {
     assert_eq!(repaired.losses, []);
 }
 
-/// So many completed calls get their rows together.
+/// Completed calls whose rows are written together.
 const ROWS_AT_ONCE: usize = 128;
 
 /// The events of completed calls are in the index before its mark reaches them.

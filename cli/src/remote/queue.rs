@@ -15,7 +15,7 @@ pub(super) struct Queue {
     pub(super) retried: Vec<u64>,
     pub(super) retried_at: Option<Instant>,
     pub(super) said: String,
-    /// Calls of which a command is in one of the above, and the later commands of each.
+    /// Calls with a command in one of the above, and the later commands of each.
     calls: HashMap<CallId, VecDeque<u64>>,
     /// How many later commands there are.
     held_back: usize,

@@ -53,7 +53,7 @@ struct Inner {
 
 /// What may not be as it was read.
 pub(super) enum Doubt {
-    /// Kept prefixes, of which the first must lead to the second.
+    /// Kept prefixes: the first must lead to the second.
     Between(Prefix, Prefix),
     /// All of it.
     Everything,

@@ -166,7 +166,7 @@ pub(crate) enum Unfinished {
     Skip,
 }
 
-/// Opens the log of which a store has those files, and its archives the others; returns the store's identity, too.
+/// Opens the log whose files are in the store and in its archives; returns the store's identity, too.
 /// Archives may be away.
 pub(crate) fn open(
     archives: &Archives,

@@ -67,7 +67,7 @@ impl Faults {
         self.planned().ignores_expectations = true;
     }
 
-    /// The next leaders that resign are elected again, whatever their priority.
+    /// The next leaders that resign are elected again, without regard to their priority.
     pub fn elect_again(&self, times: usize) {
         self.planned().elections_without_change = times;
     }

@@ -12,7 +12,7 @@ use tests::contract::{batches, chatter, in_time};
 use tests::standin::{Failure, StandIn};
 use tokio::task::yield_now;
 
-/// So many events of one call, written in a few batches.
+/// Events of one call, written in a few batches.
 async fn write(store: &ClusterStore, name: &str, events: usize) {
     let history = batches(&call(name), chatter(events)).await;
     let mut expected = domain::Head::NONE;
@@ -36,7 +36,7 @@ fn follower(store: &Arc<ClusterStore>, page: usize) -> Follower {
     Follower::new(store, Position::START, page)
 }
 
-/// The revisions of a call of so many events.
+/// The revisions of a call with that many events.
 fn revisions(events: usize) -> Vec<u64> {
     (1..=events as u64).collect()
 }

@@ -144,7 +144,7 @@ async fn what_another_process_writes_wakes_who_waits() {
     }
 }
 
-/// Writes past the protocol: so many events of calls, each followed by one of another stream.
+/// Writes past the protocol: events of calls, each followed by one of another stream.
 fn burst(cluster: &StandIn, events: usize) {
     for number in 0..events {
         for stream in [format!("call-burst-{}", number % 7), "orders-1".to_owned()] {

@@ -15,7 +15,7 @@ fn undisturbed(day: &str) -> Ran {
     run.input(day).run().ended_with(0)
 }
 
-/// So many commands that a run is never done before the cluster is gone.
+/// Enough commands that a run is never done before the cluster is gone.
 fn day() -> String {
     super::day("300")
 }

@@ -63,7 +63,7 @@ fn answered(ran: &Ran) -> Vec<u64> {
         .collect()
 }
 
-/// So many commands that a run is never done before something happens to the service.
+/// Enough commands that a run is never done before something happens to the service.
 fn long_day() -> String {
     let args = ["simulate", "--calls", "300", "--seed", "5"];
     bare(args).run().ended_with(0).out

@@ -76,7 +76,7 @@ async fn collect(mut reading: ReadStream) -> eventstore::Result<Vec<RecordedEven
     Ok(events)
 }
 
-/// Waits for what happens in the stand-in; a test that would wait for ever fails instead.
+/// Waits for what happens in the stand-in; a test that would never end fails instead.
 async fn until(holds: impl Fn() -> bool) {
     let waiting = async {
         while !holds() {
