@@ -64,7 +64,8 @@ async fn follow_the_end(service: Weak<Service>, store: Arc<dyn EventStore>) {
 /// Notes where the feed stands, and refuses commands for the calls that the read models leave out.
 async fn follow_the_feed(service: Weak<Service>) {
     let mut ticks = each_second();
-    let mut refused = 0;
+    // The tag changes with every change of what is left out.
+    let mut refused_for = None;
     loop {
         ticks.tick().await;
         let Some(service) = running(&service) else {
@@ -72,9 +73,10 @@ async fn follow_the_feed(service: Weak<Service>) {
         };
         let feed = service.feed.state().prefix;
         service.lags.feed.stands_at(feed.count);
-        if service.views.set_aside() != refused {
+        let tag = Some(service.views.tag());
+        if tag != refused_for {
+            refused_for = tag;
             let damaged = service.views.damaged().await;
-            refused = damaged.len();
             let of_calls = damaged.iter().filter_map(|damaged| {
                 let call = damaged.call.clone()?;
                 Some((call, damaged.into()))

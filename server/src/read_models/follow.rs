@@ -189,9 +189,10 @@ impl Following {
         self.end = Box::pin(end_of(store, BETWEEN_LOOKS));
     }
 
-    /// A failure says nothing; the reader meets it, too.
+    /// A failure says nothing; the reader meets it, too. A restore that is known already must not be found again: the
+    /// old model stays until the rebuild is done, and the rebuild would begin again each time.
     fn is_verified(&mut self, tag: u32, holds: &Result<bool, StoreError>) {
-        if *holds == Ok(false) && tag == self.shared.live().tag {
+        if *holds == Ok(false) && !self.is_lost && tag == self.shared.live().tag {
             self.is_restored();
         }
         self.verifying = Box::pin(verified(Arc::clone(&self.shared)));

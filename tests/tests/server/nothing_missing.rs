@@ -1,6 +1,7 @@
 //! A read model is the fold of every event, however slow the store is, whenever the follow loop does something else, and
 //! through outages and rebuilds. Time is paused: it goes on when everybody waits.
 
+use crate::read_models::Stand;
 use domain::{EventStore, Handler, MemoryStore, Position, Prefix, StoredEvent};
 use kaigi::simulate::{Day, simulate};
 use projections::{AllFour, Checkpointed};
@@ -179,4 +180,32 @@ fn two_services_have_every_event_although_leaders_die_meanwhile() {
         let outages = [first..first + 2, 20..27, 29..32, 44..45, 55..63];
         paused(a_minute_of_load(seed, &outages));
     }
+}
+
+/// The verification of the old model, every 30 s, must not begin the rebuild again and again.
+#[test]
+fn a_rebuild_after_a_restore_ends_although_it_takes_longer_than_a_round() {
+    paused(async {
+        let (before, copy) = (MemoryStore::new(), MemoryStore::new());
+        let (before, copy) = (Arc::new(before), Arc::new(copy));
+        write(before.clone(), Day { calls: 6, seed: 1 }, Vec::new()).await;
+        write(copy.clone(), Day { calls: 3, seed: 2 }, Vec::new()).await;
+        let expected = all_events(&*copy).await;
+        let expected = expected.iter().fold(Prefix::NONE, Prefix::plus);
+        let stand = Stand::of(Arc::into_inner(before).expect("the writer is done"));
+        let delays = vec![Duration::from_secs(70)];
+        let slow = Arc::new(SlowStore::new(stand.clone(), delays));
+        let views = Views::start(slow, None, &Settings::default())
+            .await
+            .unwrap();
+        caught_up(&views, &*stand).await;
+        stand.restore(Arc::into_inner(copy).expect("the writer is done"));
+        let rebuilt = async {
+            while views.events() != expected {
+                sleep(Duration::from_secs(10)).await;
+            }
+        };
+        timeout(LONG, rebuilt).await.expect("the rebuild ends");
+        views.close().await;
+    });
 }

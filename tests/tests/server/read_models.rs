@@ -55,7 +55,7 @@ impl Stand {
     }
 
     /// As an operator would: stop it, restore a copy, start it.
-    fn restore(&self, copy: MemoryStore) {
+    pub(crate) fn restore(&self, copy: MemoryStore) {
         *self.inner.write().unwrap() = Arc::new(copy);
         self.turned.send_modify(|times| *times += 1);
     }

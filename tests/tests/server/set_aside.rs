@@ -180,6 +180,37 @@ fn a_mended_event_is_no_difference_and_resets_the_feed_once() {
 }
 
 #[test]
+fn a_mended_call_takes_commands_again_although_another_is_damaged_in_its_place() {
+    paused(async {
+        let store = Arc::new(MemoryStore::new());
+        let first = damaged_day(&store).await;
+        let folder = tempdir().unwrap();
+        let service = bare(store.clone(), folder.path(), Settings::default()).await;
+        let refused = async |event: &StoredEvent| {
+            let call = event.recorded.cause.call.as_str();
+            let (handler, end) = (&service.handler, request(call, end_call(ANA)));
+            let answer = handler.handle(&end, handler.random_id(), handler.now());
+            matches!(answer.await, Err(HandleError::Store(_)))
+        };
+        until(|| service.views.set_aside() == 1).await;
+        store.mend(first);
+        let events = store.read_all(Position::START, 1000).await.unwrap();
+        let at = |position| events.iter().find(|event| event.position == position);
+        let mended = at(first).unwrap();
+        let is_other =
+            |event: &&StoredEvent| event.recorded.cause.call != mended.recorded.cause.call;
+        let other = events.iter().rev().find(is_other).unwrap();
+        store.damage(other.position, "another one");
+        let all = expected(&*store).await.events();
+        until(|| service.views.events() == all && service.views.set_aside() == 1).await;
+        sleep(Duration::from_secs(3)).await;
+        assert!(refused(other).await);
+        assert!(!refused(mended).await);
+        service.close().await;
+    });
+}
+
+#[test]
 fn stop_at_damage_stops_at_what_a_run_before_has_passed() {
     paused(async {
         let store = Arc::new(MemoryStore::new());
