@@ -189,16 +189,27 @@ fn a_rebuild_after_a_restore_ends_although_it_takes_longer_than_a_round() {
         let (before, copy) = (MemoryStore::new(), MemoryStore::new());
         let (before, copy) = (Arc::new(before), Arc::new(copy));
         write(before.clone(), Day { calls: 6, seed: 1 }, Vec::new()).await;
-        write(copy.clone(), Day { calls: 3, seed: 2 }, Vec::new()).await;
+        write(
+            copy.clone(),
+            Day {
+                calls: 450,
+                seed: 2,
+            },
+            Vec::new(),
+        )
+        .await;
         let expected = all_events(&*copy).await;
+        assert!(expected.len() > 4 * 1024, "a rebuild takes several pages");
         let expected = expected.iter().fold(Prefix::NONE, Prefix::plus);
         let stand = Stand::of(Arc::into_inner(before).expect("the writer is done"));
-        let delays = vec![Duration::from_secs(70)];
+        let delays = vec![Duration::from_secs(20)];
         let slow = Arc::new(SlowStore::new(stand.clone(), delays));
         let views = Views::start(slow, None, &Settings::default())
             .await
             .unwrap();
         caught_up(&views, &*stand).await;
+        // The reader waits for more by then, so it meets the other store at once.
+        sleep(Duration::from_mins(2)).await;
         stand.restore(Arc::into_inner(copy).expect("the writer is done"));
         let rebuilt = async {
             while views.events() != expected {
