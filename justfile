@@ -15,6 +15,11 @@ torture kills="200" cuts="200":
     KAIGI_TORTURE_KILLS={{kills}} KAIGI_TORTURE_CUTS={{cuts}} cargo test --release --package tests --test torture
     KAIGI_TORTURE_FLIPS=all cargo test --release --package tests --test store_damage -- --nocapture each_flipped_byte
 
+# Attacks that once succeeded, repeated against the real program at full size, and a table of what held. Names choose some: `just attack memory reads`.
+[positional-arguments]
+attack *names:
+    cargo run --quiet --release --package tests --bin attack -- "$@"
+
 # Two processes, up to a thousand commands at once, leaders that die: so many seconds of it, with so many milliseconds an answer; the ordinary tests take a few seconds and no latency.
 load seconds="60" latency_ms="0":
     KAIGI_LOAD_SECONDS={{seconds}} KAIGI_LOAD_LATENCY_MS={{latency_ms}} cargo test --release --package tests --test cluster -- --nocapture loaded::

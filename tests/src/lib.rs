@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod arbitrary;
+#[cfg(unix)]
+pub mod attack;
 pub mod clients;
 pub mod contract;
 pub mod disk;
