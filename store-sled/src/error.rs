@@ -138,7 +138,8 @@ pub(crate) fn failed_read(error: sled::Error) -> StoreError {
     }
 }
 
-/// What a failed write means: the store stops, because what is on the disk behind it is not known.
+/// What a failed write means: the store takes no events until it can write again, because what is on the disk is not
+/// known.
 pub(crate) fn failed_write(error: &io::Error) -> String {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full; make room",
@@ -151,7 +152,7 @@ pub(crate) fn failed_write(error: &io::Error) -> String {
         None => error.kind().to_string(),
     };
     format!(
-        "writing failed ({what}), so it stopped; nothing acknowledged is lost; {advice}, then open the store again"
+        "writing failed ({what}); nothing acknowledged is lost; {advice}: it is tried again each second"
     )
 }
 

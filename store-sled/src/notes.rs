@@ -2,7 +2,7 @@
 //! of the log are. Each is text with a checksum or has one of its own, and all but one are replaced whole.
 
 use crate::folder::sync_folder;
-use crate::{OpenError, at};
+use crate::{OpenError, at, presence};
 use domain::StoreId;
 use domain::envelope::Hash;
 use std::fmt::Write as _;
@@ -236,6 +236,11 @@ impl Acknowledged {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(OpenError::from_io(&path, error)),
         }
+    }
+
+    /// Verifies that the open file is the one in that store.
+    pub(crate) fn verify(&self, store: &Path) -> Result<(), String> {
+        presence::verify(&self.0, &store.join(ACKNOWLEDGED))
     }
 
     pub(crate) fn write(&self, last: u64) -> io::Result<()> {

@@ -196,6 +196,28 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     })
 }
 
+/// What is read of a store that this process has, for another index in the place of one that failed. The log ends at that
+/// position, which is durable.
+pub(crate) fn recover_again(
+    folder: &Folder,
+    log: &Log,
+    id: StoreId,
+    last: u64,
+    options: &Options,
+) -> Result<Recovered, OpenError> {
+    folder.remove_unfinished_snapshots()?;
+    let head = folder.head().read()?.map_or(0, |(position, _)| position);
+    let store = Store {
+        folder,
+        id,
+        log,
+        acknowledged: last,
+        purpose: Purpose::Calls,
+        promised: last.max(head),
+    };
+    recover_with_any_index(&store, options).map_err(Unusable::why)
+}
+
 /// An index that cannot be used is made anew, unless it has events that the log lost.
 fn recover_with_any_index(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
     // The older ones are removed once the store is open.
