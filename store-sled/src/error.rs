@@ -59,6 +59,16 @@ pub enum OpenError {
         /// What, and where as far as it is known.
         what: String,
     },
+    /// What the store holds does not lead to the digest that was noted of it.
+    #[error("the store {} does not verify: {what}; keep a copy of it. A backup that was made before has the events as they \
+         were (`kaigi store restore`), and `kaigi store check --against` compares them with a hash noted elsewhere. If \
+         only `head` was altered, the store opens without that file", path.display())]
+    Altered {
+        /// The store.
+        path: PathBuf,
+        /// What, and where.
+        what: String,
+    },
     /// A part of it is in an archive that is not there.
     #[error("the store {} cannot do without its archive: {what}", path.display())]
     Away {

@@ -241,6 +241,13 @@ impl Folder {
         Acknowledged::open(&self.path)
     }
 
+    pub(crate) fn altered(&self, what: impl Into<String>) -> OpenError {
+        OpenError::Altered {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
     pub(crate) fn corrupt(&self, what: impl Into<String>) -> OpenError {
         OpenError::Corrupt {
             path: self.path.clone(),

@@ -36,6 +36,7 @@ mod read;
 pub mod repair;
 mod resume;
 mod rows;
+mod tail;
 #[cfg(test)]
 mod testing;
 mod upgrade;
