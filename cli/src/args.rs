@@ -688,6 +688,9 @@ Examples:
 pub enum StoreVerb {
     /// Identity, format, counts, size, last position; a cluster is read to count
     Info,
+    /// Make a new and empty embedded store; `kaigi serve` starts on no other
+    #[command(after_help = CREATE_HELP)]
+    Create,
     /// Back the store up into a folder: all of it, or what came since the last time
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -752,6 +755,14 @@ pub struct Archive {
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
 }
+
+const CREATE_HELP: &str = "\
+Fails if there is a store, or what is left of one. `kaigi serve` does not start where there is no
+store, so that a disk that is not mounted does not become an empty one; `kaigi serve --create` makes
+one, as `kaigi run` does. A store in a cluster needs no creating.
+
+Example:
+  kaigi --store sled:/var/lib/kaigi store create";
 
 const CHECK_HELP: &str = "\
 Checksums, order, the hash chain of every call, and the index against the events. Damage ends it

@@ -8,7 +8,7 @@ use crate::store::{StoreUrl, closing};
 use crate::store_verbs::{Fact, print};
 use anyhow::Context;
 use copies::line::write_line;
-use domain::StoredEvent;
+use domain::{EventStore as _, StoredEvent};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,6 +18,19 @@ use store_sled::Options;
 use store_sled::archive::{Archived, Because};
 use store_sled::check::{CheckError, Checked, FirstDamage};
 use store_sled::repair::{Loss, Repaired};
+
+/// `kaigi store create`: makes a store where there is none.
+pub async fn create(url: &StoreUrl, console: &mut Console) -> anyhow::Result<Exit> {
+    let store = url.create()?;
+    let id = store.id().to_string();
+    closing(&store, async { Ok(()) }).await?;
+    let facts = [
+        Fact::new("store", "store", url.to_string()),
+        Fact::new("id", "id", id),
+    ];
+    print("a new store", &facts, console)?;
+    Ok(Exit::Done)
+}
 
 /// `kaigi store check`: reads everything, and says what was found, or what is damaged first.
 pub fn check(url: &StoreUrl, console: &mut Console) -> anyhow::Result<Exit> {

@@ -123,6 +123,9 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
             what: StoreVerb::Verify { from },
         } => store_verbs::verify(&from, &mut console),
         Verb::Store {
+            what: StoreVerb::Create,
+        } => embedded::create(&named(place)?, &mut console).await,
+        Verb::Store {
             what: StoreVerb::Restore { from },
         } => store_verbs::restore(&named(place)?, &from, &mut console).await,
         Verb::Store {

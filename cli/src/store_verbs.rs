@@ -107,7 +107,8 @@ pub async fn store_verb(
         StoreVerb::Damaged => damaged::damaged(url, &*store, console).await,
         StoreVerb::Restore { .. }
         | StoreVerb::Verify { .. }
-        | StoreVerb::Check
+        | StoreVerb::Create
+        | StoreVerb::Check { .. }
         | StoreVerb::Repair { .. }
         | StoreVerb::Archive(_) => unreachable!("carried out before a store is open"),
     }

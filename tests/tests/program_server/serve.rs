@@ -584,7 +584,7 @@ fn a_lack_of_descriptors_is_waited_out() {
     let mut limited = Command::new("sh");
     limited.args([
         "-c",
-        "ulimit -n 64; exec \"$0\" serve --listen 127.0.0.1:0 --without-keys --log none",
+        "ulimit -n 64; exec \"$0\" serve --create --listen 127.0.0.1:0 --without-keys --log none",
     ]);
     limited
         .arg(kaigi())
