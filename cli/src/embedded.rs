@@ -3,6 +3,7 @@
 use crate::args::{Archive, Output};
 use crate::exit::{Exit, usage};
 use crate::output::{Console, column, number, plain};
+use crate::private::keep_private;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use crate::store_verbs::{Fact, print};
@@ -316,6 +317,7 @@ pub async fn archive(
         moved.with_context(|| format!("archiving {url} did not finish"))
     });
     let archived = archived.await?;
+    keep_private(&args.to);
     if let Some(why) = &archived.rows_stay {
         eprintln!(
             "kaigi: the calls are archived, but the index did not shrink: {why}; archive again"

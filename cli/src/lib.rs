@@ -15,6 +15,7 @@ pub mod lines;
 pub mod one_call;
 pub mod output;
 pub mod place;
+pub mod private;
 pub mod progress;
 pub mod read_models;
 pub mod remote;

@@ -10,8 +10,8 @@ use kaigi::remote::ServiceUrl;
 use kaigi::run::{News, Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, embedded, events, find, follow, import, keys, one_call, place, progress, remote,
-    replay, run, serve, show, simulate, store_verbs,
+    copy, demo, embedded, events, find, follow, import, keys, one_call, place, private, progress,
+    remote, replay, run, serve, show, simulate, store_verbs,
 };
 
 use domain::json::write_command;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn main() -> ExitCode {
+    private::keep_new_files_private();
     let matches = Cli::parsed_by().get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let place = match place::named(&mut cli, &matches) {

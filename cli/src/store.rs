@@ -1,6 +1,7 @@
 //! Which store: the one place where the program chooses.
 
 use crate::exit::usage;
+use crate::private::keep_private;
 use crate::remote::{Access, ServiceUrl};
 use crate::serve::forget_address;
 use crate::waiting::Waiting;
@@ -92,6 +93,7 @@ impl StoreUrl {
     fn open_sled(&self, path: &Path) -> anyhow::Result<SledStore> {
         let store = SledStore::open(path).with_context(|| format!("cannot open {self}"))?;
         forget_address(path);
+        keep_private(path);
         Ok(store)
     }
 

@@ -5,6 +5,7 @@ use crate::damaged;
 use crate::events::read_on;
 use crate::exit::{Exit, not_found, usage};
 use crate::output::{Console, NobodyReads, json_line};
+use crate::private::keep_private;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use anyhow::Context;
@@ -249,6 +250,7 @@ async fn backup(
     let backed = copies::backup(store, folder, &mut |step| progress.step(step)).await;
     progress.done();
     let Backed { manifest, added } = backed?;
+    keep_private(folder);
     let shown = match &added {
         Some(piece) => format!("{}, {} events", piece.file, piece.events),
         None => "nothing: no event came since the last time".to_owned(),
