@@ -1,5 +1,6 @@
 //! `kaigi store check`, `repair` and `archive`: what is done with the files of the embedded store, and no other has.
 
+use crate::against::Against;
 use crate::args::{Archive, Output};
 use crate::exit::{Exit, usage};
 use crate::output::{Console, column, number, plain};
@@ -34,23 +35,32 @@ pub async fn create(url: &StoreUrl, console: &mut Console) -> anyhow::Result<Exi
 }
 
 /// `kaigi store check`: reads everything, and says what was found, or what is damaged first.
-pub fn check(url: &StoreUrl, console: &mut Console) -> anyhow::Result<Exit> {
+pub fn check(url: &StoreUrl, against: Option<&str>, console: &mut Console) -> anyhow::Result<Exit> {
     let folder = url.folder()?;
+    let against = against.map(Against::read).transpose()?;
     let mut progress = progress::bytes("checking");
     let report = |read, total| progress.of(read, total);
-    let checked = store_sled::check::check(folder, &Options::default(), report);
+    let count = against.map_or(0, |against| against.count);
+    let checked = store_sled::check::check_to(folder, &Options::default(), count, report);
     progress.done();
-    let facts = match &checked {
-        Ok(checked) => whole(url, checked),
+    let compared = match (&checked, &against) {
+        (Ok((checked, found)), Some(against)) => against
+            .compare(checked.id, checked.events, *found)
+            .map(Some),
+        (Ok(_) | Err(_), _) => Ok(None),
+    };
+    let mut facts = match &checked {
+        Ok((checked, _)) => whole(url, checked),
         Err(CheckError::Damaged(damage)) => damaged(url, damage, false),
         Err(CheckError::Index(damage)) => damaged(url, damage, true),
         Err(_) => Vec::new(),
     };
+    facts.extend(compared.as_ref().ok().cloned().flatten());
     if !facts.is_empty() {
         print("a check", &facts, console)?;
     }
     checked.with_context(|| url.to_string())?;
-    Ok(Exit::Done)
+    compared.map(|_| Exit::Done)
 }
 
 fn whole(url: &StoreUrl, checked: &Checked) -> Vec<Fact> {

@@ -1,5 +1,6 @@
 //! The program `kaigi`: chooses the store, and nothing else does.
 
+pub mod against;
 pub mod args;
 pub mod copy;
 pub mod damaged;

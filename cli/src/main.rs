@@ -130,8 +130,8 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
             what: StoreVerb::Restore { from },
         } => store_verbs::restore(&named(place)?, &from, &mut console).await,
         Verb::Store {
-            what: StoreVerb::Check,
-        } => embedded::check(&named(place)?, &mut console),
+            what: StoreVerb::Check { against },
+        } => embedded::check(&named(place)?, against.as_deref(), &mut console),
         Verb::Store {
             what: StoreVerb::Repair { into, stranded },
         } => embedded::repair(&named(place)?, &into, stranded, &mut console).await,

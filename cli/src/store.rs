@@ -117,7 +117,7 @@ impl StoreUrl {
             StoreUrl::Cluster(_) => {
                 return Err(usage(format!(
                     "{self} has its files in the cluster, whose own tools look after them; `kaigi store digest` \
-                     verifies every hash, `kaigi store backup` keeps a copy, and this works on --store sled:PATH only"
+                     verifies every hash and takes --against, `kaigi store backup` keeps a copy, and this works on --store sled:PATH only"
                 )));
             }
             StoreUrl::Service(_) => {
