@@ -137,6 +137,7 @@ pub enum Verb {
     /// Find calls
     Calls(Calls),
     /// Tell how a call went, step by step, and where it stood then
+    #[command(after_help = REPLAY_HELP)]
     Replay(Replay),
     /// Print the events, one JSON object a line
     Events(Events),
@@ -762,6 +763,14 @@ pub struct Archive {
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
 }
+
+const REPLAY_HELP: &str = "\
+The call's chain of hashes is verified first: that finds damage and careless edits. It does not find
+that somebody who can write the store has hashed the call again; `kaigi store check --against` does.
+
+Examples:
+  kaigi replay c1
+  kaigi replay c1 --revision 3";
 
 const CREATE_HELP: &str = "\
 Fails if there is a store, or what is left of one. `kaigi serve` does not start where there is no

@@ -36,7 +36,7 @@ pub async fn replay(
             console.print(&story::told(&events, count))?;
             console.print(&format!("\n{}", story::state(&call)))?;
             console.print(&format!(
-                "\nverified: all {} events, head {}\n",
+                "\nchain verified: all {} events, head {}\n",
                 events.len(),
                 head.hash
             ))?;
