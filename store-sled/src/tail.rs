@@ -129,3 +129,81 @@ pub(crate) fn differs(head: &NotedHead) -> String {
         before + 1
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::new_log::NewLog;
+    use crate::notes::{HeadFile, NotedHead};
+    use crate::testing::{a_call, block_on};
+    use crate::{OpenError, SledStore, block::GroupBytes};
+    use domain::envelope::Hash;
+    use domain::{EventStore as _, StoreId};
+    use std::fs;
+    use std::path::Path;
+
+    /// A closed store with one call.
+    fn a_store(path: &Path) -> StoreId {
+        block_on(async {
+            let store = SledStore::open(path).expect("a store");
+            for batch in a_call("c1").await {
+                store.append(batch).await.expect("kept");
+            }
+            store.close().await.expect("closed");
+            store.id()
+        })
+    }
+
+    fn must_refuse(path: &Path) {
+        let refused = SledStore::open(path).err();
+        assert!(
+            matches!(refused, Some(OpenError::Altered { .. })),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn events_that_were_hashed_again_do_not_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let id = a_store(path);
+        drop(SledStore::open(path).expect("it opens"));
+        let log = path.join("log");
+        fs::remove_dir_all(&log).expect("removed");
+        fs::create_dir(&log).expect("made");
+        let mut new = NewLog::begin(&log, id).expect("a log");
+        // As many events of the same length, each chain whole.
+        for batch in block_on(a_call("c1")) {
+            for group in GroupBytes::of(batch.events()).each() {
+                new.push(group).expect("written");
+            }
+        }
+        new.finish().expect("written");
+        must_refuse(path);
+    }
+
+    #[test]
+    fn a_head_with_another_digest_does_not_open_and_without_it_the_store_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        a_store(path);
+        let file = HeadFile::of(path);
+        let head = file.read().expect("readable").expect("there");
+        assert!(head.before.is_some());
+        let digest = Hash([7; 32]);
+        file.write(&NotedHead { digest, ..head }).expect("written");
+        must_refuse(path);
+        // As an earlier version wrote it, it is compared with the index.
+        let before = None;
+        file.write(&NotedHead {
+            digest,
+            before,
+            ..head
+        })
+        .expect("written");
+        must_refuse(path);
+        fs::remove_file(path.join("head")).expect("removed");
+        drop(SledStore::open(path).expect("it opens"));
+        file.write(&NotedHead { before, ..head }).expect("written");
+        drop(SledStore::open(path).expect("an earlier version's opens"));
+    }
+}
