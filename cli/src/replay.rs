@@ -36,7 +36,7 @@ pub async fn replay(
             console.prose(&story::told(&events, count))?;
             console.prose(&format!("\n{}", story::state(&call)))?;
             console.print(&format!(
-                "\nverified: all {} events, head\n{}\n",
+                "\nchain verified: all {} events, head\n{}\n",
                 events.len(),
                 head.hash
             ))?;
