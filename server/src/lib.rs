@@ -9,6 +9,7 @@ pub mod access;
 mod body;
 pub mod calls;
 pub mod checkpoints;
+mod clock;
 pub mod commands;
 pub mod feed;
 mod lag;

@@ -4,6 +4,7 @@
 use crate::access::Access;
 use crate::log::Line;
 use crate::problem::Refused;
+use crate::commands::NDJSON;
 use crate::sse::EVENT_STREAM;
 use crate::{Problem, Service, access, calls, commands, feed, metrics, operations, read_models};
 use axum::Router;
@@ -134,6 +135,12 @@ impl Route {
         self.method == Method::GET && content.any(|(media, _)| *media == EVENT_STREAM)
     }
 
+    /// Whether its body is a stream of commands, which are answered while it still comes.
+    pub(crate) fn takes_a_stream_of_commands(&self) -> bool {
+        let body = self.operation.body.as_ref();
+        body.is_some_and(|(media, _)| *media == NDJSON)
+    }
+
     pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
         let parameters = self.operation.parameters.iter();
         let in_query = parameters.filter(|parameter| parameter.place == Place::Query);
@@ -258,8 +265,9 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(&guard.route));
     extensions.insert(caller.clone());
-    let answer = next.run(request).await;
-    guard.service.guards.bounded(&caller, answer)
+    let guards = &guard.service.guards;
+    let answer = guards.bounded(&caller, &guard.route, next.run(request));
+    answer.await.unwrap_or_else(Problem::into_response)
 }
 
 /// Counts, times and tells of each request, whatever became of it.

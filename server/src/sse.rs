@@ -9,13 +9,9 @@ use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
-use std::time::Duration;
 
 /// The media type of a stream.
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
-
-/// How often it is seen to that whoever follows still may, however rarely a silent stream says something.
-pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
 
 /// One event as it is sent. A client that comes back names the last `id` it was given, so whoever gives one must be
 /// able to go on from there.

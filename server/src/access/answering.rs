@@ -2,7 +2,7 @@
 
 use super::key_file::{agent, supervisor};
 use super::tokens::{Full, MOST_PER_KEY};
-use super::{Caller, KeyFile, KeyFileError, Keys, Role, Wanted};
+use super::{Caller, Effect, KeyFile, KeyFileError, Keys, Role, Wanted};
 use crate::request::Params;
 use crate::route::{self, Route};
 use crate::{Problem, Service, body};
@@ -52,6 +52,7 @@ pub(super) async fn issue(
         ));
     }
     Params::of(stream.query().unwrap_or_default(), &route)?;
+    caller.begin_effect()?;
     let issued = service.guards.tokens().issue(caller.key(), &stream);
     let issued = issued.map_err(too_many_tokens)?;
     let expires_at = issued.expires_at.to_string();
@@ -110,6 +111,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     _: Params,
     headers: HeaderMap,
     body: Body,
@@ -121,17 +123,19 @@ pub(super) async fn create(
         .map_err(|error| Problem::bad_value("key", error))?;
     let mut body = json!(key.row());
     body["key"] = text.into();
-    changed(&service, |file| file.add(key)).await?;
+    changed(&service, &caller, |file| file.add(key)).await?;
     Ok(secret(StatusCode::CREATED, &body))
 }
 
 pub(super) async fn revoke(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     KeyInPath(id): KeyInPath,
     _: Params,
 ) -> Result<Response, Problem> {
     kept(&service)?;
-    let revoked = changed(&service, move |file| file.revoke(&id, Timestamp::now())).await?;
+    let revoke = move |file: &KeyFile| file.revoke(&id, Timestamp::now());
+    let revoked = changed(&service, &caller, revoke).await?;
     Ok(secret(StatusCode::OK, &json!(revoked.row())))
 }
 
@@ -169,14 +173,18 @@ fn kept(service: &Service) -> Result<(&Keys, &KeyFile), Problem> {
     Ok((keys, file))
 }
 
-/// Changes the file where waiting for a disk holds nobody up, and reads it again before anybody is told.
+/// Changes the file on a thread that may wait for a disk, and reads it again before the response is sent. The caller's
+/// key is looked up in the file as it is now: another process may have revoked it a moment ago.
 async fn changed<T: Send + 'static>(
     service: &Arc<Service>,
+    caller: &Caller,
     change: impl FnOnce(&KeyFile) -> Result<T, KeyFileError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let service = Arc::clone(service);
+    let (service, caller) = (Arc::clone(service), caller.clone());
     let change = tokio::task::spawn_blocking(move || {
         let (keys, file) = kept(&service)?;
+        keys.look();
+        let _: Effect = caller.begin_effect()?;
         let changed = change(file).map_err(|error| not_changed(&error));
         keys.look();
         changed

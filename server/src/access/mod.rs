@@ -8,6 +8,7 @@
     reason = "a refusal is a whole problem, made once and answered at once"
 )]
 
+mod admission;
 mod answering;
 mod guards;
 mod key_file;
@@ -18,13 +19,16 @@ mod routes;
 mod streams;
 mod tokens;
 
+pub(crate) use admission::Effect;
 pub use guards::Guards;
 pub use key_file::{KeyFile, KeyFileError};
 pub use keys::{BadKey, Key, KeyRow, Keys, Standing, Wanted};
 pub(crate) use origins::is_preflight;
 pub(crate) use routes::routes;
 
+use self::admission::Admission;
 use crate::Problem;
+use crate::clock::Clock;
 use axum::http::StatusCode;
 use domain::{Actor, AgentId, Command, Party, SupervisorId};
 use serde::{Deserialize, Serialize};
@@ -111,6 +115,7 @@ pub const STREAMS: Access = Access::Roles(&[
 pub struct Caller {
     key: Arc<str>,
     grants: Arc<[Grant]>,
+    admission: Admission,
 }
 
 impl Role {
@@ -203,6 +208,7 @@ impl Caller {
                 Grant::Operator,
             ]
             .into(),
+            admission: Admission::endless(),
         }
     }
 
@@ -211,14 +217,31 @@ impl Caller {
         Self {
             key: "-".into(),
             grants: [].into(),
+            admission: Admission::endless(),
         }
     }
 
-    fn with(key: &Key) -> Self {
+    fn with(key: &Arc<Key>, keys: &Keys, clock: &Clock) -> Self {
         Self {
             key: key.id.as_str().into(),
             grants: key.grants.as_slice().into(),
+            admission: Admission::with(Arc::clone(key), keys, clock),
         }
+    }
+
+    /// Whether the key is still valid. Streams ask it before each piece.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admission.is_valid()
+    }
+
+    /// Waits until the key is revoked, changed or expired. Streams end then.
+    pub(crate) async fn ended(&self) {
+        self.admission.ended().await;
+    }
+
+    /// Permits a change: must be asked after the body was read and right before the change is made.
+    pub(crate) fn begin_effect(&self) -> Result<Effect, Problem> {
+        self.admission.begin_effect()
     }
 
     /// The key's name in logs.

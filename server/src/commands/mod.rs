@@ -9,6 +9,7 @@ pub mod retry;
 mod stream;
 
 pub(crate) use headers::trace;
+pub(crate) use stream::NDJSON;
 
 use crate::access::COMMANDS;
 use crate::operations::schemas;
@@ -79,11 +80,11 @@ fn send_commands() -> Operation {
                 are not judged. No more lines are read while answers are not taken. The last line says so if the \
                 service reads no further, and from which line to send again.",
         parameters: vec![traceparent()],
-        body: Some(("application/x-ndjson", schemas::of("Command"))),
+        body: Some((NDJSON, schemas::of("Command"))),
         answers: vec![Answer {
             status: 200,
             about: "The answers, while the commands still come",
-            content: vec![("application/x-ndjson", schemas::of("StreamedAnswer"))],
+            content: vec![(NDJSON, schemas::of("StreamedAnswer"))],
         }],
         problems: &[415, 422, 503],
     }

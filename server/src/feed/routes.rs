@@ -193,7 +193,6 @@ fn position() -> Route {
 async fn answer_events(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
-    Extension(route): Extension<Arc<Route>>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -207,7 +206,6 @@ async fn answer_events(
     let subscription = Subscription {
         service,
         caller,
-        route,
         from,
         filter,
         form,

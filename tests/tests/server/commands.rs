@@ -1,10 +1,10 @@
 //! Commands over HTTP, one by one.
 
-mod conversation;
+pub(crate) mod conversation;
 mod retry;
 mod stream;
 mod watched;
-mod wire;
+pub(crate) mod wire;
 
 use domain::{AppendError, Revision, StoreError};
 use reqwest::{Method, Response, StatusCode};
