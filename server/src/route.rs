@@ -1,7 +1,8 @@
 //! The table of routes: each with who may take it and what it is asked and answers. The router, the guard in front of
 //! each handler and the OpenAPI document are made of it, so that none can know a route that another does not.
 
-use crate::access::Access;
+use crate::access::{Access, Caller, Role};
+use crate::listen::{self, Seat};
 use crate::log::Line;
 use crate::problem::Refused;
 use crate::commands::NDJSON;
@@ -262,12 +263,22 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
         Ok(caller) => caller,
         Err(denied) => return denied.into_response(),
     };
+    if !has_a_place(&request, &guard.route, &caller) {
+        return listen::too_many_connections(&guard.service.settings).into_response();
+    }
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(&guard.route));
     extensions.insert(caller.clone());
     let guards = &guard.service.guards;
     let answer = guards.bounded(&caller, &guard.route, next.run(request));
     answer.await.unwrap_or_else(Problem::into_response)
+}
+
+/// A connection with a key keeps its place; those without make room.
+fn has_a_place(request: &Request, route: &Route, caller: &Caller) -> bool {
+    let seat = request.extensions().get::<Arc<Seat>>();
+    let shows_a_key = route.access != Access::Everyone;
+    seat.is_none_or(|seat| !shows_a_key || seat.admit(caller.has_role(Role::Telephony)))
 }
 
 /// Counts, times and tells of each request, whatever became of it.

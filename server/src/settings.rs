@@ -19,8 +19,14 @@ pub struct Settings {
     pub idle_timeout_ms: u64,
     /// How long a connection without a request is kept, in milliseconds.
     pub keep_alive_ms: u64,
-    /// How many connections are served at once.
+    /// How long a connection without a request is kept on which no request was admitted with a key, in milliseconds; at
+    /// most as long as others.
+    pub keep_alive_anonymous_ms: u64,
+    /// How many connections are served at once; an eighth of them is for keys with the role telephony.
     pub max_connections: usize,
+    /// How many connections of one address are served at once on which no request was admitted with a key; 0 for as many
+    /// as there are places.
+    pub max_anonymous_per_address: usize,
     /// How many requests a second a key may make; 0 for as many as it likes.
     pub rate_per_key: u32,
     /// How many streams of server-sent events a key may have open at once.
@@ -55,7 +61,9 @@ impl Default for Settings {
             // Longer than the usual clients and balancers keep theirs, so that it is they who close an idle connection,
             // and none is closed under a request just sent.
             keep_alive_ms: 120_000,
+            keep_alive_anonymous_ms: 10_000,
             max_connections: 4096,
+            max_anonymous_per_address: 512,
             rate_per_key: 0,
             max_streams_per_key: 256,
             grace_ms: 20_000,

@@ -49,7 +49,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 23] = [
+pub static FIELDS: [Field; 25] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
@@ -74,8 +74,12 @@ pub static FIELDS: [Field; 23] = [
         "how long a client may send nothing of a body or of a stream of commands, or take nothing of an answer"),
     field(["keep_alive_ms", "keep-alive", "KAIGI_KEEP_ALIVE_MS"], Kind::Duration,
         "how long a connection without a request is kept"),
+    field(["keep_alive_anonymous_ms", "keep-alive-anonymous", "KAIGI_KEEP_ALIVE_ANONYMOUS_MS"], Kind::Duration,
+        "the same before a request on it was admitted with a key; at most keep_alive_ms"),
     field(["max_connections", "max-connections", "KAIGI_MAX_CONNECTIONS"], Kind::Number,
-        "how many connections are served at once; more are answered 503"),
+        "how many connections are served at once, an eighth of them for keys with the role telephony; a connection without a key makes room, then more are answered 503"),
+    field(["max_anonymous_per_address", "max-anonymous-per-address", "KAIGI_MAX_ANONYMOUS_PER_ADDRESS"], Kind::Number,
+        "how many connections of one address are kept before a request on them was admitted with a key; 0 for no limit"),
     field(["rate_per_key", "rate-per-key", "KAIGI_RATE_PER_KEY"], Kind::Number,
         "how many requests a second a key may make; 0 for as many as it likes"),
     field(["max_streams_per_key", "max-streams-per-key", "KAIGI_MAX_STREAMS_PER_KEY"], Kind::Number,

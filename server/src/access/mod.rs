@@ -249,6 +249,11 @@ impl Caller {
         &self.key
     }
 
+    /// Whether the key has that role.
+    pub(crate) fn has_role(&self, role: Role) -> bool {
+        self.grants.iter().any(|grant| grant.role() == role)
+    }
+
     /// Whether the key has one of the roles that a route is open to.
     pub fn may(&self, access: Access) -> bool {
         access.admits(&self.grants)
