@@ -49,7 +49,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 25] = [
+pub static FIELDS: [Field; 32] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
@@ -81,9 +81,23 @@ pub static FIELDS: [Field; 25] = [
     field(["max_anonymous_per_address", "max-anonymous-per-address", "KAIGI_MAX_ANONYMOUS_PER_ADDRESS"], Kind::Number,
         "how many connections of one address are kept before a request on them was admitted with a key; 0 for no limit"),
     field(["rate_per_key", "rate-per-key", "KAIGI_RATE_PER_KEY"], Kind::Number,
-        "how many requests a second a key may make; 0 for as many as it likes"),
+        "how many requests, and lines of streams of commands, a second a key may make, whatever its roles; 0 for the rates of its roles"),
+    field(["rate_telephony", "rate-telephony", "KAIGI_RATE_TELEPHONY"], Kind::Number,
+        "the same for keys with the role telephony; 0 for no limit, and of several roles the fastest counts"),
+    field(["rate_desk", "rate-desk", "KAIGI_RATE_DESK"], Kind::Number,
+        "the same for the role desk"),
+    field(["rate_supervisor", "rate-supervisor", "KAIGI_RATE_SUPERVISOR"], Kind::Number,
+        "the same for the role supervisor"),
+    field(["rate_reader", "rate-reader", "KAIGI_RATE_READER"], Kind::Number,
+        "the same for the role reader"),
+    field(["rate_auditor", "rate-auditor", "KAIGI_RATE_AUDITOR"], Kind::Number,
+        "the same for the role auditor"),
+    field(["rate_operator", "rate-operator", "KAIGI_RATE_OPERATOR"], Kind::Number,
+        "the same for the role operator"),
+    field(["rate_burst_ms", "rate-burst", "KAIGI_RATE_BURST_MS"], Kind::Duration,
+        "for how long a key that does not ask saves up requests that it may then make at once"),
     field(["max_streams_per_key", "max-streams-per-key", "KAIGI_MAX_STREAMS_PER_KEY"], Kind::Number,
-        "how many streams of server-sent events a key may have open at once"),
+        "how many streams, of server-sent events or of commands, a key may have open at once"),
     field(["grace_ms", "grace", "KAIGI_GRACE_MS"], Kind::Duration,
         "how long what is under way may take once the service was told to stop"),
     field(["heartbeat_ms", "heartbeat", "KAIGI_HEARTBEAT_MS"], Kind::Duration,

@@ -96,7 +96,7 @@ impl Guards {
             Standing::Expired => return Err(Denied::unknown("key_expired", Some(caller))),
             Standing::Revoked => return Err(Denied::unknown("key_revoked", Some(caller))),
         }
-        if let Err(wait) = self.rates.take(caller.key()) {
+        if let Err(wait) = self.rates.take(caller.key(), &caller.grants) {
             let seconds = wait.as_secs() + 1;
             return Err(Denied::known(too_many_requests(seconds), caller));
         }
@@ -110,7 +110,7 @@ impl Guards {
     /// Waits until the key may ask for one thing more: a stream of commands is slowed down where single ones are refused.
     pub async fn pace(&self, caller: &Caller) {
         if self.keys.is_some() {
-            self.rates.pace(caller.key()).await;
+            self.rates.pace(caller.key(), &caller.grants).await;
         }
     }
 
@@ -452,6 +452,7 @@ mod tests {
     async fn a_stream_of_commands_is_slowed_down_to_what_the_key_may() {
         let settings = Settings {
             rate_per_key: 50,
+            rate_burst_ms: 1000,
             ..Settings::default()
         };
         let (key, _) = Key::create("acd-1", vec![Grant::Telephony]);

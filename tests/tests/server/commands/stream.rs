@@ -426,6 +426,7 @@ async fn a_stream_goes_no_faster_than_its_key_may_and_no_line_of_it_is_refused()
     let service = Running::with(Setup {
         settings: Settings {
             rate_per_key: 50,
+            rate_burst_ms: 1000,
             ..Settings::default()
         },
         ..Setup::default()
