@@ -3,7 +3,7 @@
 
 use crate::access::{Access, Caller, Role};
 use crate::listen::{self, Seat};
-use crate::log::Line;
+use crate::log::{self, Line};
 use crate::problem::Refused;
 use crate::commands::NDJSON;
 use crate::sse::EVENT_STREAM;
@@ -316,7 +316,7 @@ struct Seen {
 struct Telling {
     service: Arc<Service>,
     begun: Instant,
-    method: Method,
+    method: &'static str,
     trace: Option<String>,
     peer: Option<IpAddr>,
     seen: Arc<Seen>,
@@ -331,7 +331,7 @@ impl Telling {
         Self {
             service: Arc::clone(service),
             begun: Instant::now(),
-            method: request.method().clone(),
+            method: log::method(request.method()),
             trace: commands::trace(request.headers()).map(str::to_owned),
             peer: peer.map(|ConnectInfo(peer)| peer.ip()),
             seen,
@@ -350,7 +350,7 @@ impl Telling {
 
     fn tell(&mut self, status: StatusCode, refused: Option<Refused>, bytes: Option<u64>) {
         let line = Line {
-            method: self.method.clone(),
+            method: self.method,
             route: self.seen.route.get().copied().unwrap_or("-"),
             status,
             key: self.seen.key.get().cloned(),

@@ -44,13 +44,7 @@ pub(super) async fn issue(
     let body: TokenBody = body::json(&headers, body, &service.settings).await?;
     let stream = stream(&body.stream)?;
     let route = route_of(&stream).ok_or_else(no_stream)?;
-    if !caller.may(route.access) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "role_missing",
-            "this key has no role that may follow that stream",
-        ));
-    }
+    caller.may(route.access)?;
     Params::of(stream.query().unwrap_or_default(), &route)?;
     caller.begin_effect()?;
     let issued = service.guards.tokens().issue(caller.key(), &stream);

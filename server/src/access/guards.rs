@@ -3,9 +3,9 @@
 use super::keys::Standing;
 use super::origins::{self, Origins};
 use super::rates::Rates;
+use super::streams;
 use super::streams::{Place, Streams};
 use super::tokens::{self, Tokens};
-use super::streams;
 use super::{Access, Caller, Key, Keys};
 use crate::clock::Clock;
 use crate::problem::Refused;
@@ -100,10 +100,9 @@ impl Guards {
             let seconds = wait.as_secs() + 1;
             return Err(Denied::known(too_many_requests(seconds), caller));
         }
-        if caller.may(route.access) {
-            Ok(caller)
-        } else {
-            Err(Denied::known(role_missing(), caller))
+        match caller.may(route.access) {
+            Ok(()) => Ok(caller),
+            Err(problem) => Err(Denied::known(problem, caller)),
         }
     }
 
@@ -263,14 +262,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     };
     let (scheme, text) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| text.trim())
-}
-
-fn role_missing() -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "role_missing",
-        "this key has no role that may do that; /openapi.json says of each route which may",
-    )
 }
 
 fn too_many_requests(seconds: u64) -> Problem {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Who may ask how the read models are doing.
-const UPKEEP: Access = Access::Roles(&[Role::Operator, Role::Reader]);
+const UPKEEP: Access = Access::Roles(&[Role::Operator, Role::Reader, Role::Auditor]);
 
 pub(crate) fn routes() -> Vec<Handled> {
     let mut routes = Vec::new();
