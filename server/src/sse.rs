@@ -45,16 +45,23 @@ pub(crate) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Resp
 /// The last `id` that a client which comes back was given. An empty one means that it was given none.
 pub(crate) fn last_event_id<T>(headers: &HeaderMap) -> Result<Option<T>, Problem>
 where
-    T: FromStr<Err: Display>,
+    T: FromStr,
 {
     let Some(value) = headers.get("last-event-id") else {
         return Ok(None);
     };
-    let text = value
-        .to_str()
-        .map_err(|_| Problem::bad_value("Last-Event-ID", "it is no text"))?;
+    let bad = || {
+        let what = "must be the `id` of an event of this stream, as it was";
+        Problem::bad_value("Last-Event-ID", what)
+    };
+    let text = value.to_str().map_err(|_| bad())?;
+    // Parsers of numbers also take a sign.
+    let is_plain = |letter: char| letter.is_ascii_hexdigit() || ['.', '-'].contains(&letter);
+    if !text.chars().all(is_plain) {
+        return Err(bad());
+    }
     let parsed = (!text.is_empty()).then(|| text.parse()).transpose();
-    parsed.map_err(|error| Problem::bad_value("Last-Event-ID", error))
+    parsed.map_err(|_| bad())
 }
 
 #[cfg(test)]

@@ -206,6 +206,11 @@ fn not_changed(error: &KeyFileError) -> Problem {
             "key_not_found",
             "there is no key of that id; GET /v1/keys lists them",
         ),
+        KeyFileError::NameTaken { name, id, .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "name_taken",
+            format!("the key {id} is named {name:?} and in force; choose another name, or revoke that key first"),
+        ),
         KeyFileError::Missing { .. } | KeyFileError::Malformed { .. } | KeyFileError::Io { .. } => {
             Problem::try_again(
                 "keys_unavailable",

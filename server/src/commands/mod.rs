@@ -141,10 +141,10 @@ impl TooFarAhead {
 
 /// A refusal that no rule of the calls stands behind, as a line of answers has it.
 fn by_no_rule(code: &'static str, message: String) -> RejectionJson {
-    let rule = None;
     RejectionJson {
         code,
-        rule,
+        rule: None,
         message,
+        revision: None,
     }
 }

@@ -308,7 +308,7 @@ impl Reader {
 fn parsed(line: Line) -> Result<Request, (&'static str, String)> {
     match line {
         Line::Text(text) => {
-            parse_command(&text).map_err(|error| (refusal::code(&error), error.to_string()))
+            parse_command(&text).map_err(|error| (refusal::code(&error), refusal::said(&error)))
         }
         Line::Malformed(error) | Line::Unreadable(error) => Err((MALFORMED, error)),
     }

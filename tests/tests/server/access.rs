@@ -1061,6 +1061,8 @@ async fn an_operator_makes_lists_and_revokes_keys() {
         let request = service.request(Method::DELETE, &format!("/v1/keys/{id}"));
         answer(request.bearer_auth(&text))
     };
+    let (taken, problem) = service.post(&text, "/v1/keys", &wanted).await;
+    assert_eq!((taken, &problem["code"]), (409, &json!("name_taken")));
     let id = made["id"].as_str().unwrap();
     let (first, revoked) = revoke(id).await;
     assert_eq!(first, 200);
