@@ -24,6 +24,7 @@ pub mod route;
 pub mod service;
 mod settings;
 mod sse;
+mod values;
 mod verify;
 
 pub use problem::Problem;

@@ -2,12 +2,14 @@
 //! each handler and the OpenAPI document are made of it, so that none can know a route that another does not.
 
 use crate::access::{Access, Caller, Role};
+use crate::commands::NDJSON;
 use crate::listen::{self, Seat};
 use crate::log::{self, Line};
 use crate::problem::Refused;
-use crate::commands::NDJSON;
 use crate::sse::EVENT_STREAM;
-use crate::{Problem, Service, access, calls, commands, feed, metrics, operations, read_models};
+use crate::{
+    Problem, Service, access, calls, commands, feed, metrics, operations, read_models, values,
+};
 use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -125,12 +127,14 @@ impl Route {
         }
     }
 
-    pub(crate) fn has_parameter(&self, name: &str) -> bool {
-        self.parameter_names().any(|known| known == name)
+    /// The parameter of the query that has this name.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
+        let mut parameters = self.operation.parameters.iter();
+        parameters.find(|known| known.place == Place::Query && known.name == name)
     }
 
     /// Whether it is a stream that a browser can follow.
-    pub(crate) fn is_stream(&self) -> bool {
+    pub fn is_stream(&self) -> bool {
         let answers = self.operation.answers.iter();
         let mut content = answers.flat_map(|answer| &answer.content);
         self.method == Method::GET && content.any(|(media, _)| *media == EVENT_STREAM)
@@ -150,6 +154,11 @@ impl Route {
 }
 
 impl Parameter {
+    /// Why it cannot have that value, if it cannot: the document's schema decides.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        values::check(&self.schema, value)
+    }
+
     /// One of the query.
     pub fn query(name: &'static str, schema: Value, about: &'static str) -> Self {
         let place = Place::Query;

@@ -5,7 +5,7 @@ use super::tokens::{Full, MOST_PER_KEY};
 use super::{Caller, Effect, KeyFile, KeyFileError, Keys, Role, Wanted};
 use crate::request::Params;
 use crate::route::{self, Route};
-use crate::{Problem, Service, body};
+use crate::{Problem, Service, body, values};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -209,7 +209,9 @@ fn not_changed(error: &KeyFileError) -> Problem {
         KeyFileError::NameTaken { name, id, .. } => Problem::new(
             StatusCode::CONFLICT,
             "name_taken",
-            format!("the key {id} is named {name:?} and in force; choose another name, or revoke that key first"),
+            format!(
+                "the key {id} is named {name:?} and in force; choose another name, or revoke that key first"
+            ),
         ),
         KeyFileError::Missing { .. } | KeyFileError::Malformed { .. } | KeyFileError::Io { .. } => {
             Problem::try_again(
@@ -238,7 +240,8 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyInPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        id.map(|id| Self(id.0))
-            .map_err(|_| Problem::bad_value("id", "it is not UTF-8"))
+        let id = id.map_err(|_| Problem::bad_value("id", "it is not UTF-8"))?;
+        values::check(&values::key_id(), &id.0).map_err(|what| Problem::bad_value("id", what))?;
+        Ok(Self(id.0))
     }
 }

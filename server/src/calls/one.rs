@@ -5,7 +5,7 @@ use crate::feed::agents;
 use crate::read_models::{Asked, Format, KAIGI_POSITION, has, ndjson, text};
 use crate::request::CallInPath;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
-use crate::{Problem, Service};
+use crate::{Problem, Service, values};
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -228,15 +228,11 @@ fn call_operation() -> Operation {
                 asked to join. The whole chain of hashes is verified first. `ETag` is the revision, which a command can be made to \
                 depend on; `Kaigi-Position` that of the last event shown.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
-            Parameter::query(
-                "at",
-                json!({"type": "string", "format": "date-time"}),
-                "As it stood at this time",
-            ),
+            Parameter::path("call", values::call(), "The call"),
+            Parameter::query("at", values::time(), "As it stood at this time"),
             Parameter::query(
                 "revision",
-                json!({"type": "integer", "minimum": 1}),
+                values::whole_number(0),
                 "As it stood after so many events",
             ),
             Parameter::header(
@@ -271,10 +267,10 @@ fn events_operation() -> Operation {
         about: "`revision` and `head` are the call's own, also where `after` leaves events out. The plain form is \
                 verified first; the whole one is a line of a dump for each event, as it is stored.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
+            Parameter::path("call", values::call(), "The call"),
             Parameter::query(
                 "after",
-                json!({"type": "integer", "minimum": 0, "default": 0}),
+                values::whole_number(0),
                 "Only events after this revision",
             ),
             Parameter::query(

@@ -16,6 +16,7 @@ use crate::operations::schemas;
 use crate::problem::Problem;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::service::Service;
+use crate::values;
 use axum::http::Method;
 use axum::routing::post;
 use domain::json::RejectionJson;
@@ -39,7 +40,11 @@ fn route(path: &'static str, operation: Operation) -> Route {
 }
 
 fn send_command() -> Operation {
-    let text = |name, about| Parameter::header(name, json!({"type": "string"}), about);
+    let text = |name, pattern, about| {
+        Parameter::header(name, json!({"type": "string", "pattern": pattern}), about)
+    };
+    let id = r#"^"?[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"?$"#;
+    let revision = r#"^"?[0-9]{1,19}"?$"#;
     Operation {
         id: "sendCommand",
         summary: "Send a command for a call",
@@ -48,13 +53,15 @@ fn send_command() -> Operation {
                 the body, a command can be sent again until it is answered: it is never applied twice. A client that \
                 goes away does not undo its command. The body need not name the call.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
+            Parameter::path("call", values::call(), "The call"),
             text(
                 "Idempotency-Key",
+                id,
                 "The command's id, a UUID, plain or in quotes; the same as `id` in the body",
             ),
             text(
                 "If-Match",
+                revision,
                 "The revision that the call must be at, in quotes as `ETag` gives it; the same as `expect` in the body",
             ),
             traceparent(),

@@ -88,7 +88,7 @@ fn with_optional<const N: usize, const M: usize>(
 fn texts() -> Value {
     json!({
         "CallId": {
-            "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-.0-~]+$",
+            "type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^(?!\.{1,2}$)[!-.0-~]{1,128}$",
             "description": "The identifier the telephone system uses: visible ASCII characters without a slash.",
             "examples": ["c1", "1f2e3d4c-5b6a-4788-9900-aabbccddeeff"],
         },
