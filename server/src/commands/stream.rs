@@ -102,6 +102,8 @@ enum End {
     KeyRevoked,
     /// Nobody takes the answers any more.
     Unwanted,
+    /// The last answer has said why.
+    Said,
 }
 
 impl End {
@@ -109,7 +111,7 @@ impl End {
     fn said(&self) -> Option<String> {
         let again = "send this line and those after it again";
         match self {
-            End::OfBody | End::Unwanted => None,
+            End::OfBody | End::Unwanted | End::Said => None,
             End::BrokenOff(why) => Some(format!("{why}; {again}")),
             End::NoLine(ms) => Some(format!("no whole line came for {ms} ms; {again}")),
             End::Stopping => Some(format!(
@@ -227,13 +229,16 @@ impl Reader {
         if line.is_blank() {
             return None;
         }
-        match self.intake.place(self.line).await {
-            Some(place) => {
-                self.judge(line, place);
-                None
-            }
-            None => Some(End::Unwanted),
+        let Some(place) = self.intake.place(self.line).await else {
+            return Some(End::Unwanted);
+        };
+        // The key may have ended while there was no room.
+        if let Some(said) = self.ends().and_then(|end| end.said()) {
+            place.unreadable(&said);
+            return Some(End::Said);
         }
+        self.judge(line, place);
+        None
     }
 
     /// Why this line is not taken any more, if it is not.
