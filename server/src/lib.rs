@@ -7,6 +7,7 @@
 
 pub mod access;
 mod body;
+mod budget;
 pub mod calls;
 pub mod checkpoints;
 pub mod commands;
@@ -22,7 +23,10 @@ mod request;
 pub mod route;
 pub mod service;
 mod settings;
+mod shares;
 mod sse;
+mod streamed;
+mod turns;
 mod verify;
 
 pub use problem::Problem;
