@@ -3,6 +3,10 @@
 //! Each attack starts a program of its own on a store of its own, does what the attacker did, measures, and compares
 //! with its goal. The tests of the workspace hold each defence by itself; an attack holds them together, at full size.
 
+mod memory;
+mod reads;
+mod target;
+
 use std::fmt;
 
 /// One attack: its name on the command line, what must hold, and how to run it.
@@ -25,7 +29,7 @@ pub struct Outcome {
 }
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: &[Attack] = &[];
+pub const ATTACKS: &[Attack] = &[memory::ATTACK, reads::ATTACK];
 
 /// One row of the closing table.
 pub struct Row<'a> {
