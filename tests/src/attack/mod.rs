@@ -3,6 +3,10 @@
 //! Each attack starts a program of its own on a store of its own, does what the attacker did, measures, and compares
 //! with its goal. The tests of the workspace hold each defence by itself; an attack holds them together, at full size.
 
+pub mod check;
+pub mod commanding;
+pub mod deleted;
+pub mod full_disk;
 mod memory;
 mod reads;
 mod target;
@@ -29,7 +33,13 @@ pub struct Outcome {
 }
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: &[Attack] = &[memory::ATTACK, reads::ATTACK];
+pub const ATTACKS: &[Attack] = &[
+    check::ATTACK,
+    deleted::ATTACK,
+    full_disk::ATTACK,
+    memory::ATTACK,
+    reads::ATTACK,
+];
 
 /// One row of the closing table.
 pub struct Row<'a> {
