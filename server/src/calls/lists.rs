@@ -26,8 +26,8 @@ const KEPT: usize = 4;
 /// How long they are kept.
 const KEPT_FOR: Duration = Duration::from_mins(1);
 
-/// How many calls a list may have that is kept.
-const LARGE: usize = 200_000;
+/// How many calls the kept lists may have together.
+const KEPT_CALLS: usize = 200_000;
 
 /// How many events are read at once.
 const PAGE: usize = 1024;
@@ -56,6 +56,8 @@ pub(crate) struct Own {
 struct Kept {
     filter: CallFilter,
     list: Arc<tokio::sync::Mutex<Folded>>,
+    /// How many calls it had when it was asked for last.
+    calls: usize,
     used: Instant,
 }
 
@@ -84,9 +86,7 @@ impl Lists {
         question: impl FnOnce(&Folded) -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let list = self.folded(asking, &filter).await?;
-        if list.list.kept_calls() > LARGE {
-            self.drop_list(&filter);
-        }
+        self.has(&filter, list.list.kept_calls());
         let answer = move || question(&list);
         Ok(asking.turns.run(asking.key, answer).await)
     }
@@ -138,20 +138,42 @@ impl Lists {
     fn of(&self, filter: &CallFilter) -> Arc<tokio::sync::Mutex<Folded>> {
         let mut all = self.kept();
         let place = all.iter().position(|kept| kept.filter == *filter);
-        let known = place.map(|place| all.remove(place).list);
-        let list = known.unwrap_or_else(|| Arc::new(tokio::sync::Mutex::new(Folded::new(filter))));
-        all.push(Kept {
-            filter: filter.clone(),
-            list: Arc::clone(&list),
-            used: Instant::now(),
-        });
+        let mut asked = match place.map(|place| all.remove(place)) {
+            Some(known) => known,
+            None => Kept::new(filter),
+        };
+        asked.used = Instant::now();
+        let list = Arc::clone(&asked.list);
+        all.push(asked);
         let surplus = all.len().saturating_sub(KEPT);
         all.drain(..surplus);
         list
     }
 
+    /// Notes how many calls a list has. If all together have too many, those that were not asked for longest are forgotten.
+    fn has(&self, filter: &CallFilter, calls: usize) {
+        let mut all = self.kept();
+        if let Some(asked) = all.iter_mut().find(|kept| kept.filter == *filter) {
+            asked.calls = calls;
+        }
+        while all.iter().map(|kept| kept.calls).sum::<usize>() > KEPT_CALLS {
+            all.remove(0);
+        }
+    }
+
     fn drop_list(&self, filter: &CallFilter) {
         self.kept().retain(|kept| kept.filter != *filter);
+    }
+}
+
+impl Kept {
+    fn new(filter: &CallFilter) -> Self {
+        Self {
+            filter: filter.clone(),
+            list: Arc::new(tokio::sync::Mutex::new(Folded::new(filter))),
+            calls: 0,
+            used: Instant::now(),
+        }
     }
 }
 
