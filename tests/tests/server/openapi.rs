@@ -291,7 +291,9 @@ fn asked(
         Access::Roles(roles) if roles.contains(&Role::Telephony) => &keys.telephony,
         Access::Roles(_) | Access::Everyone => &keys.reader,
     };
-    let encoded: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = value.bytes().fold(String::new(), |encoded, byte| {
+        encoded + &format!("%{byte:02X}")
+    });
     let path = match parameter.place {
         Place::Path if ["", ".", ".."].contains(&value) => return None,
         Place::Path => route
