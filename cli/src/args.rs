@@ -3,6 +3,7 @@
 use crate::keys::Keys;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
+use crate::simulate::placed::Placed;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -269,7 +270,7 @@ Examples:
 pub struct OneCall {
     /// The call
     pub call: CallId,
-    /// A UUID that makes the command idempotent
+    /// A UUID that makes the command idempotent within its call
     #[arg(long, global = true)]
     pub id: Option<Uuid>,
     /// When it happened, if not now
@@ -596,7 +597,7 @@ pub enum Beginning {
 
 /// `kaigi simulate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kaigi simulate --calls 10000 --seed 1 | kaigi run -")]
+#[command(after_help = SIMULATE_HELP)]
 pub struct Simulate {
     /// How many calls
     #[arg(long, default_value_t = 1000, value_parser = calls())]
@@ -604,6 +605,35 @@ pub struct Simulate {
     /// Which day: the same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Place the day on this date, UTC [default: 2026-03-02]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = midnight)]
+    pub date: Option<Timestamp>,
+    /// Make half past ten of the day, its busiest moment, now, and stop there: calls are live and wrap-ups owed
+    #[arg(long, conflicts_with = "date")]
+    pub now: bool,
+}
+
+const SIMULATE_HELP: &str = "\
+With --date or --now the date stands in the ids of calls and commands, so days of several dates fit
+into one store. Two days of one date need two seeds.
+
+Examples:
+  kaigi simulate --calls 10000 --seed 1 | kaigi run -
+  kaigi simulate --now | kaigi run - > answers.ndjson && kaigi show active-calls
+  kaigi simulate --date 2026-11-27 --seed 7 > friday.ndjson";
+
+impl Simulate {
+    /// Where to place the day, unless it stays where it is.
+    pub fn placed(&self) -> Option<Placed> {
+        let up_to_now = || self.now.then(|| Placed::UpTo(Timestamp::now()));
+        self.date.map(Placed::On).or_else(up_to_now)
+    }
+}
+
+/// The beginning of a date.
+fn midnight(date: &str) -> Result<Timestamp, String> {
+    let time = format!("{date}T00:00:00Z").parse();
+    time.map_err(|_| "must be a date like 2026-11-29".to_owned())
 }
 
 /// `kaigi import`.

@@ -2,7 +2,7 @@
 //! is it restarted nor its store opened.
 
 use crate::args::{Output, agent};
-use crate::exit::{Exit, not_found, usage};
+use crate::exit::{Exit, conflict, not_found, usage};
 use crate::output::{Column, Console, column, json_line, list};
 use crate::store::StoreUrl;
 use clap::{Args, Subcommand};
@@ -25,11 +25,11 @@ pub struct Keys {
 
 const EXAMPLES: &str = "\
 Roles:
-  telephony   reports facts, and sends all commands
-  desk        sends the commands of one agent, and reads the read models
-  supervisor  monitors as one supervisor, and reads the read models
-  reader      reads the read models
-  auditor     reads events and calls
+  telephony   reports facts, sends all commands, and reads the call it commands
+  desk        sends the commands of one agent, reads that agent's calls and the read models
+  supervisor  monitors as one supervisor, reads each call and the read models
+  reader      reads the read models: a wall screen, a BI tool
+  auditor     reads events, calls and the read models
   operator    backs up, copies, and makes keys: can act as anybody
 
 Examples:
@@ -41,7 +41,7 @@ Examples:
 
 const CREATE_HELP: &str = "\
 The key's text is printed this once; the file has only its hash. A running service admits it about a
-second later. Whoever makes the first key makes the file, which only its owner may read: run this as
+second later. No two keys in force have one name (exit code 5): logs tell keys apart by it. Whoever makes the first key makes the file, which only its owner may read: run this as
 the user of the service.
 
 Examples:
@@ -70,7 +70,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Create {
-    /// Whose key it is
+    /// Whose key it is; no other key in force may have the name
     #[arg(long)]
     name: String,
     /// What it is for; may be given more than once: telephony, desk, supervisor, reader, auditor or operator
@@ -148,7 +148,7 @@ fn create(file: &KeyFile, args: Create, console: &mut Console) -> anyhow::Result
 fn list_keys(file: &KeyFile, console: &mut Console) -> anyhow::Result<()> {
     let keys = file.keys().map_err(ended)?;
     match console.output() {
-        Output::Table => console.table(&keys, &columns(), "There are no keys."),
+        Output::Table => console.table(&keys, &columns(Timestamp::now()), "There are no keys."),
         Output::Ndjson => {
             let mut keys = keys.iter();
             keys.try_for_each(|key| console.print(&json_line(&key.row())))
@@ -172,7 +172,7 @@ fn revoke(file: &KeyFile, id: &str, console: &mut Console) -> anyhow::Result<()>
     ))
 }
 
-fn columns() -> [Column<Key>; 7] {
+fn columns(now: Timestamp) -> [Column<Key>; 6] {
     [
         column("ID", |key: &Key| key.id.clone()),
         column("NAME", |key: &Key| key.name.clone()),
@@ -181,10 +181,24 @@ fn columns() -> [Column<Key>; 7] {
             vec![roles.collect::<Vec<_>>().join(", ")]
         }),
         list("BOUND TO", bound_to),
-        column("CREATED", |key: &Key| time(Some(key.created_at))),
-        column("EXPIRES", |key: &Key| time(key.expires_at)),
-        column("REVOKED", |key: &Key| time(key.revoked_at)),
+        column("CREATED", |key: &Key| date(key.created_at)),
+        list("STATE", move |key: &Key| vec![state(key, now)]),
     ]
+}
+
+/// Whether the service admits the key, and from or until when.
+fn state(key: &Key, now: Timestamp) -> String {
+    match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("revoked {}", date(at)),
+        (None, Some(at)) if at <= now => format!("expired {}", date(at)),
+        (None, Some(at)) => format!("valid until {}", date(at)),
+        (None, None) => "valid".to_owned(),
+    }
+}
+
+/// The date of a time, UTC; the other outputs have all of it.
+fn date(at: Timestamp) -> String {
+    at.to_string()[..10].to_owned()
 }
 
 fn bound_to(key: &Key) -> Vec<String> {
@@ -203,6 +217,7 @@ fn ended(error: KeyFileError) -> anyhow::Error {
         KeyFileError::Missing { .. } | KeyFileError::NoSuchKey { .. } => {
             not_found(error.to_string())
         }
+        KeyFileError::NameTaken { .. } => conflict(error.to_string()),
         KeyFileError::Malformed { .. } | KeyFileError::Io { .. } => error.into(),
     }
 }

@@ -15,7 +15,7 @@ use kaigi::{
 };
 
 use domain::json::write_command;
-use domain::{EventStore, Handler};
+use domain::{EventStore, Handler, Request};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -89,6 +89,17 @@ fn is_passing(error: &anyhow::Error) -> bool {
     Exit::of(error) == Exit::TryAgain && !error.is::<Unanswered>()
 }
 
+fn print_commands(
+    mut commands: impl Iterator<Item = Request>,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    commands.try_for_each(|request| {
+        console.print(&write_command(&request))?;
+        console.print("\n")
+    })?;
+    console.flush()
+}
+
 async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
     let mut console = Console::new(cli.output);
     match cli.command {
@@ -97,11 +108,11 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
                 calls: args.calls,
                 seed: args.seed,
             };
-            for request in simulate::simulate(&day) {
-                console.print(&write_command(&request))?;
-                console.print("\n")?;
+            let day = simulate::simulate(&day);
+            match args.placed() {
+                Some(placed) => print_commands(simulate::placed::place(day, placed), &mut console)?,
+                None => print_commands(day, &mut console)?,
             }
-            console.flush()?;
             Ok(Exit::Done)
         }
         Verb::Import {

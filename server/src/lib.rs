@@ -9,6 +9,7 @@ pub mod access;
 mod body;
 pub mod calls;
 pub mod checkpoints;
+mod clock;
 pub mod commands;
 pub mod feed;
 mod lag;
@@ -23,6 +24,7 @@ pub mod route;
 pub mod service;
 mod settings;
 mod sse;
+mod values;
 mod verify;
 
 pub use problem::Problem;

@@ -1,6 +1,7 @@
 //! What all routes share.
 
 use crate::access::Guards;
+use crate::clock::{self, Clock};
 use crate::feed::Feed;
 use crate::lag::Milestones;
 use crate::log::Log;
@@ -32,6 +33,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// One line a request.
     pub log: Log,
+    /// The clock that keys expire by, and whether it can be right.
+    pub(crate) clock: Clock,
     pub(crate) lags: Lags,
     stopping: watch::Sender<bool>,
 }
@@ -70,19 +73,22 @@ impl Service {
             folder,
             log,
         } = parts;
-        let guards = guards.within(&settings);
+        let handler = Arc::new(handler);
+        let clock = Clock::of(&handler, &*store, settings.max_ahead_ms).await?;
+        let guards = guards.within(&settings, clock.clone());
         let metrics = Metrics::new();
         let feed = Feed::start(Arc::clone(&store), folder.as_deref(), &settings);
         let views = Views::start(Arc::clone(&store), folder, &settings).await?;
         let service = Arc::new(Self {
             store,
-            handler: Arc::new(handler),
+            handler,
             settings,
             guards,
             feed,
             views,
             metrics,
             log,
+            clock,
             lags: Lags::default(),
             stopping: watch::Sender::new(false),
         });
@@ -90,6 +96,7 @@ impl Service {
             service.log.notice("checkpoint_refused", why);
         }
         verify::start(&service);
+        clock::watch(&service);
         Ok(service)
     }
 

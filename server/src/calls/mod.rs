@@ -7,16 +7,15 @@ pub(crate) use lists::Lists;
 
 use crate::access::HISTORY;
 use crate::read_models::{
-    Asked, Paging, agent, agent_parameter, list, list_answers, not_modified, paging_parameters,
-    phase, phase_parameter, queue,
+    Asked, Listed as _, Paging, agent, agent_parameter, list, list_answers, not_modified,
+    paging_parameters, phase, phase_parameter, queue,
 };
 use crate::route::{Handled, Operation, Parameter};
-use crate::{Problem, Service};
+use crate::{Problem, Service, values};
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use projections::{CallFilter, ListedCall};
-use serde_json::json;
 use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
@@ -69,18 +68,18 @@ fn filter(asked: &Asked) -> Result<CallFilter, Problem> {
 }
 
 fn calls_operation() -> Operation {
-    let time = json!({"type": "string", "format": "date-time"});
+    let time = values::time();
     let mut parameters = vec![
         agent_parameter(),
         Parameter::query(
             "customer",
-            json!({"type": "string"}),
+            values::customer(),
             "Only of the customer with this number; a + is written %2B",
         ),
         queue(),
         Parameter::query(
             "correlation",
-            json!({"type": "string"}),
+            values::correlation(),
             "Only where a command carried this",
         ),
         Parameter::query("from", time.clone(), "Only answered at or after this time"),
@@ -88,7 +87,8 @@ fn calls_operation() -> Operation {
         phase_parameter(),
     ];
     parameters.extend(paging_parameters(
-        "answered_at, call, revision, phase, queue, customer, answered_by, ended_at, completed or primary",
+        &[ListedCall::SORTS],
+        "By which column; without it by answered_at",
     ));
     Operation {
         id: "listCalls",

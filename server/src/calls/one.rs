@@ -1,10 +1,11 @@
 //! One call: as it stands, as it stood, and how it came there.
 
-use crate::access::HISTORY;
+use crate::access::{HISTORY, ONE_CALL};
+use crate::feed::agents;
 use crate::read_models::{Asked, Format, KAIGI_POSITION, has, ndjson, text};
 use crate::request::CallInPath;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
-use crate::{Problem, Service};
+use crate::{Problem, Service, values};
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +23,7 @@ pub(super) fn routes() -> Vec<Handled> {
         Route {
             method: Method::GET,
             path: "/v1/calls/{call}",
-            access: HISTORY,
+            access: ONE_CALL,
             operation: call_operation(),
         }
         .handled(get(call)),
@@ -44,6 +45,8 @@ async fn call(
     let at = asked.params.get("at")?;
     let revision = asked.params.get::<u64>("revision")?;
     let history = history(&service, &id).await?;
+    let named = history.iter().flat_map(|stored| agents(&stored.recorded));
+    asked.caller.may_read_call(&id, named.flatten())?;
     // The whole chain, not only what is shown: a prefix of an altered history proves nothing.
     rebuild(&history).map_err(|altered| not_as_recorded(&altered))?;
     let shown = shown(&id, &history, at, revision.map(Revision))?;
@@ -221,18 +224,15 @@ fn call_operation() -> Operation {
     Operation {
         id: "getCall",
         summary: "One call, as it stands or stood",
-        about: "Its whole chain of hashes is verified first. `ETag` is the revision, which a command can be made to \
+        about: "A key reads the calls that it may send commands for: a desk those that its agent is or was in, or was \
+                asked to join. The whole chain of hashes is verified first. `ETag` is the revision, which a command can be made to \
                 depend on; `Kaigi-Position` that of the last event shown.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
-            Parameter::query(
-                "at",
-                json!({"type": "string", "format": "date-time"}),
-                "As it stood at this time",
-            ),
+            Parameter::path("call", values::call(), "The call"),
+            Parameter::query("at", values::time(), "As it stood at this time"),
             Parameter::query(
                 "revision",
-                json!({"type": "integer", "minimum": 1}),
+                values::whole_number(0),
                 "As it stood after so many events",
             ),
             Parameter::header(
@@ -267,10 +267,10 @@ fn events_operation() -> Operation {
         about: "`revision` and `head` are the call's own, also where `after` leaves events out. The plain form is \
                 verified first; the whole one is a line of a dump for each event, as it is stored.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
+            Parameter::path("call", values::call(), "The call"),
             Parameter::query(
                 "after",
-                json!({"type": "integer", "minimum": 0, "default": 0}),
+                values::whole_number(0),
                 "Only events after this revision",
             ),
             Parameter::query(

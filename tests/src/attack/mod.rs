@@ -5,8 +5,10 @@
 
 pub mod check;
 pub mod commanding;
+pub mod connections;
 pub mod deleted;
 pub mod full_disk;
+pub mod revoked;
 
 use std::fmt;
 
@@ -30,7 +32,13 @@ pub struct Outcome {
 }
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: &[Attack] = &[check::ATTACK, deleted::ATTACK, full_disk::ATTACK];
+pub const ATTACKS: &[Attack] = &[
+    check::ATTACK,
+    deleted::ATTACK,
+    full_disk::ATTACK,
+    connections::ATTACK,
+    revoked::ATTACK,
+];
 
 /// One row of the closing table.
 pub struct Row<'a> {
