@@ -141,13 +141,12 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// A closed store with one call.
+    /// A closed store with one commit.
     fn a_store(path: &Path) -> StoreId {
         block_on(async {
             let store = SledStore::open(path).expect("a store");
-            for batch in a_call("c1").await {
-                store.append(batch).await.expect("kept");
-            }
+            let batch = a_call("c1").await.swap_remove(0);
+            store.append(batch).await.expect("kept");
             store.close().await.expect("closed");
             store.id()
         })
@@ -171,11 +170,10 @@ mod tests {
         fs::remove_dir_all(&log).expect("removed");
         fs::create_dir(&log).expect("made");
         let mut new = NewLog::begin(&log, id).expect("a log");
-        // As many events of the same length, each chain whole.
-        for batch in block_on(a_call("c1")) {
-            for group in GroupBytes::of(batch.events()).each() {
-                new.push(group).expect("written");
-            }
+        // As many events of the same length, in a chain that is whole.
+        let batch = block_on(a_call("c1")).swap_remove(0);
+        for group in GroupBytes::of(batch.events()).each() {
+            new.push(group).expect("written");
         }
         new.finish().expect("written");
         must_refuse(path);

@@ -138,7 +138,7 @@ pub(super) fn open(folder: Option<&Path>, store: StoreId, told: Arc<Live>) -> (F
     (found, Keeper { sender, writing })
 }
 
-fn opened(folder: &Path, store: StoreId) -> io::Result<(Found, File)> {
+fn opened(folder: &Path, store: StoreId) -> io::Result<(Found, OpenFile)> {
     std::fs::create_dir_all(folder)?;
     let mut file = OpenOptions::new()
         .read(true)
@@ -149,26 +149,60 @@ fn opened(folder: &Path, store: StoreId) -> io::Result<(Found, File)> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let found = Found::of(&bytes, store);
-    if found.marks == Marks::default() {
-        begin(&mut file, store)?;
-    } else {
-        let whole =
-            HEADER as u64 + found.marks.last().count / super::prefix::INTERVAL * RECORD as u64;
-        file.set_len(whole)?;
-        file.seek(SeekFrom::End(0))?;
+    let mut open = OpenFile {
+        file,
+        whole: 0,
+        waiting: Vec::new(),
+    };
+    if found.marks != Marks::default() {
+        let records = found.marks.last().count / super::prefix::INTERVAL;
+        open.whole = HEADER as u64 + records * RECORD as u64;
     }
-    Ok((found, file))
+    open.write(store)?;
+    Ok((found, open))
 }
 
-fn begin(file: &mut File, store: StoreId) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(&header(store))
+/// The file, and what is still to be written to it.
+struct OpenFile {
+    file: File,
+    /// How many bytes are as they should be; 0 before the header is written.
+    whole: u64,
+    /// What a failed write left. The live feed has the same marks in memory, so these are never more.
+    waiting: Vec<Prefix>,
 }
 
-/// After a failure nothing more is written: half a record must be the last one.
+impl OpenFile {
+    fn take(&mut self, note: Note, store: StoreId) -> io::Result<()> {
+        match note {
+            Note::Mark(mark) => self.waiting.push(mark),
+            Note::Anew => {
+                self.whole = 0;
+                self.waiting.clear();
+            }
+        }
+        self.write(store)
+    }
+
+    /// Writes what waits, after the part that is whole.
+    fn write(&mut self, store: StoreId) -> io::Result<()> {
+        self.file.set_len(self.whole)?;
+        self.file.seek(SeekFrom::Start(self.whole))?;
+        if self.whole == 0 {
+            self.file.write_all(&header(store))?;
+            self.whole = HEADER as u64;
+        }
+        let records = self.waiting.iter().map(|mark| record(*mark, store));
+        let records: Vec<u8> = records.flatten().collect();
+        self.file.write_all(&records)?;
+        self.whole += records.len() as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+/// Writes what is noted. After a failure the next note is written with those before it.
 async fn write(
-    mut file: Option<File>,
+    mut file: Option<OpenFile>,
     store: StoreId,
     mut notes: mpsc::UnboundedReceiver<Note>,
     told: Arc<Live>,
@@ -178,14 +212,15 @@ async fn write(
             continue;
         };
         let written = spawn_blocking(move || {
-            match note {
-                Note::Mark(mark) => open.write_all(&record(mark, store))?,
-                Note::Anew => begin(&mut open, store)?,
-            }
-            io::Result::Ok(open)
+            let written = open.take(note, store);
+            (open, written)
         });
-        match written.await.map_err(io::Error::other).flatten() {
-            Ok(open) => file = Some(open),
+        let Ok((open, written)) = written.await else {
+            return told.not_kept("writing the file of the proof failed".to_owned());
+        };
+        file = Some(open);
+        match written {
+            Ok(()) => told.kept(),
             Err(error) => told.not_kept(format!("cannot write the file of the proof: {error}")),
         }
     }
@@ -208,5 +243,35 @@ impl Keeper {
         drop(self.sender);
         // A writer that panicked has written less, and the next start reads more.
         let _ = self.writing.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_mark(number: u64) -> Prefix {
+        let count = number * super::super::prefix::INTERVAL;
+        Prefix {
+            count,
+            position: Position(count),
+            rolling_hash: Hash([7; 32]),
+        }
+    }
+
+    #[test]
+    fn after_a_failed_write_the_next_one_writes_what_is_missing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = StoreId(uuid::Uuid::nil());
+        let (_, mut open) = opened(folder.path(), store).expect("a file");
+        open.take(Note::Mark(a_mark(1)), store).expect("written");
+        let path = folder.path().join("feed-proof");
+        let read_only = File::open(&path).expect("there");
+        let writable = std::mem::replace(&mut open.file, read_only);
+        assert!(open.take(Note::Mark(a_mark(2)), store).is_err());
+        open.file = writable;
+        open.take(Note::Mark(a_mark(3)), store).expect("written");
+        let found = Found::of(&std::fs::read(&path).expect("readable"), store);
+        assert_eq!((found.unusable, found.marks.last()), (false, a_mark(3)));
     }
 }

@@ -193,6 +193,12 @@ impl Live {
         self.state.send_modify(|state| state.not_kept = Some(error));
     }
 
+    /// The proof is kept again.
+    pub(super) fn kept(&self) {
+        self.state
+            .send_if_modified(|state| state.not_kept.take().is_some());
+    }
+
     /// Ends every stream.
     pub(super) fn close(&self) {
         self.inner().mailboxes.cut_off_all(Reason::Stopping);
