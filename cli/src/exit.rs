@@ -25,7 +25,7 @@ pub enum Exit {
     Rejected = 3,
     /// No such call, or no such point of it.
     NotFound = 4,
-    /// The call is not at the revision the command expects.
+    /// The call is not at the revision the command expects, or a name is taken.
     Conflict = 5,
     /// A history does not verify.
     Altered = 6,
@@ -267,6 +267,12 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 /// Something that is not there.
 pub fn not_found(message: impl Into<String>) -> anyhow::Error {
     let (exit, message) = (Exit::NotFound, message.into());
+    Ended { exit, message }.into()
+}
+
+/// Something that is there already and must be there once.
+pub fn conflict(message: impl Into<String>) -> anyhow::Error {
+    let (exit, message) = (Exit::Conflict, message.into());
     Ended { exit, message }.into()
 }
 

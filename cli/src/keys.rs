@@ -2,7 +2,7 @@
 //! is it restarted nor its store opened.
 
 use crate::args::{Output, agent};
-use crate::exit::{Exit, not_found, usage};
+use crate::exit::{Exit, conflict, not_found, usage};
 use crate::output::{Column, Console, column, json_line, list};
 use crate::store::StoreUrl;
 use clap::{Args, Subcommand};
@@ -25,11 +25,11 @@ pub struct Keys {
 
 const EXAMPLES: &str = "\
 Roles:
-  telephony   reports facts, and sends all commands
-  desk        sends the commands of one agent, and reads the read models
-  supervisor  monitors as one supervisor, and reads the read models
-  reader      reads the read models
-  auditor     reads events and calls
+  telephony   reports facts, sends all commands, and reads the call it commands
+  desk        sends the commands of one agent, reads that agent's calls and the read models
+  supervisor  monitors as one supervisor, reads each call and the read models
+  reader      reads the read models: a wall screen, a BI tool
+  auditor     reads events, calls and the read models
   operator    backs up, copies, and makes keys: can act as anybody
 
 Examples:
@@ -41,7 +41,7 @@ Examples:
 
 const CREATE_HELP: &str = "\
 The key's text is printed this once; the file has only its hash. A running service admits it about a
-second later. Whoever makes the first key makes the file, which only its owner may read: run this as
+second later. No two keys in force have one name (exit code 5): logs tell keys apart by it. Whoever makes the first key makes the file, which only its owner may read: run this as
 the user of the service.
 
 Examples:
@@ -70,7 +70,7 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Create {
-    /// Whose key it is
+    /// Whose key it is; no other key in force may have the name
     #[arg(long)]
     name: String,
     /// What it is for; may be given more than once: telephony, desk, supervisor, reader, auditor or operator
@@ -217,6 +217,7 @@ fn ended(error: KeyFileError) -> anyhow::Error {
         KeyFileError::Missing { .. } | KeyFileError::NoSuchKey { .. } => {
             not_found(error.to_string())
         }
+        KeyFileError::NameTaken { .. } => conflict(error.to_string()),
         KeyFileError::Malformed { .. } | KeyFileError::Io { .. } => error.into(),
     }
 }

@@ -3,7 +3,7 @@
 use crate::exit::Exit;
 use crate::lines::Lines;
 use crate::waiting::{Waiting, ticks};
-use domain::json::parse_command;
+use domain::json::{InvalidCommand, parse_command};
 use domain::{HandleError, Handler, StoreError};
 use server::commands::in_order::{
     Answered, Answers, Asked, Intake, Judged, Outcome, Place, Ready, in_order_retrying,
@@ -272,6 +272,19 @@ fn read(input: Box<dyn BufRead + Send>, handler: &Handler, intake: &Intake, stop
     stop.read_all.store(true, Ordering::Relaxed);
 }
 
+/// The error, and where the program explains more.
+pub(crate) fn said(error: &InvalidCommand) -> String {
+    match error {
+        InvalidCommand::UnknownType { .. } => {
+            format!("{error}; see `kaigi help run` for all of them")
+        }
+        error if error.has_more_after_it() => {
+            format!("{error}; each command stands on a line of its own")
+        }
+        error => error.to_string(),
+    }
+}
+
 fn take(line: Line, place: Place, handler: &Handler, intake: &Intake) {
     match line {
         Line::Text(text) => match parse_command(&text) {
@@ -283,7 +296,7 @@ fn take(line: Line, place: Place, handler: &Handler, intake: &Intake) {
                 };
                 intake.judge(place, asked);
             }
-            Err(error) => place.malformed(&error.to_string()),
+            Err(error) => place.malformed(&said(&error)),
         },
         Line::Malformed(error) => place.malformed(&error),
         Line::Unreadable(error) => {

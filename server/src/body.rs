@@ -4,6 +4,7 @@ use crate::{Problem, Settings};
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
+use domain::json::plain;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
@@ -132,7 +133,10 @@ pub(crate) async fn json<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     must_be("application/json", headers)?;
     let text = text(body, settings).await?;
-    serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))
+    serde_json::from_str(&text).map_err(|error| {
+        let (what, line, column) = (plain(&error), error.line(), error.column());
+        malformed(format!("{what}, at line {line}, column {column}"))
+    })
 }
 
 impl From<BrokenOff> for Problem {

@@ -10,6 +10,7 @@ mod body;
 mod budget;
 pub mod calls;
 pub mod checkpoints;
+mod clock;
 pub mod commands;
 pub mod feed;
 mod lag;
@@ -27,6 +28,7 @@ mod shares;
 mod sse;
 mod streamed;
 mod turns;
+mod values;
 mod verify;
 
 pub use problem::Problem;

@@ -39,7 +39,8 @@ struct Queue {
 /// What is told of a request.
 #[derive(Debug, Clone)]
 pub struct Line {
-    pub(crate) method: Method,
+    /// By [`method`]: a client may send any word.
+    pub(crate) method: &'static str,
     pub(crate) route: &'static str,
     pub(crate) status: StatusCode,
     pub(crate) key: Option<String>,
@@ -81,6 +82,20 @@ struct Note<'a> {
     detail: &'a str,
 }
 
+/// The method as the log and the metrics name it. A client may send any word as a method, so only known ones are told.
+pub(crate) fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
 impl Log {
     /// Tells nothing.
     pub fn silent() -> Self {
@@ -111,7 +126,7 @@ impl Log {
     /// Tells of lines of a stream of commands that their sender may not send; the code is the last one's.
     pub(crate) fn denied(&self, lines: u64, code: &'static str, key: &str, route: &Route) {
         self.request(&Line {
-            method: route.method.clone(),
+            method: method(&route.method),
             route: route.path,
             status: StatusCode::FORBIDDEN,
             key: Some(key.to_owned()),
@@ -192,7 +207,7 @@ impl Line {
         let refused = self.refused.as_ref();
         let written = Written {
             at: Text(Timestamp::now()),
-            method: self.method.as_str(),
+            method: self.method,
             route: self.route,
             status: self.status.as_u16(),
             key: self.key.as_deref(),
@@ -235,7 +250,7 @@ mod tests {
 
     fn a_line() -> Line {
         Line {
-            method: Method::GET,
+            method: "GET",
             route: "/healthz",
             status: StatusCode::NO_CONTENT,
             key: None,

@@ -10,7 +10,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The query's parameters. One that the route does not declare is refused, so that a misspelt filter is no filter unnoticed.
+/// The query's parameters, each checked against its schema in the document. One that the route does not declare is
+/// refused, so that a misspelt filter is no filter unnoticed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Params(BTreeMap<String, String>);
 
@@ -37,7 +38,7 @@ impl Params {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
-            if !route.has_parameter(&name) {
+            let Some(parameter) = route.parameter(&name) else {
                 let known: Vec<_> = route.parameter_names().collect();
                 let known = match known.as_slice() {
                     [] => "it has none".to_owned(),
@@ -45,7 +46,10 @@ impl Params {
                 };
                 let what = format!("this route has no such parameter; {known}");
                 return Err(Problem::bad_value(&name, what));
-            }
+            };
+            parameter
+                .check(&value)
+                .map_err(|what| Problem::bad_value(&name, what))?;
             if params.insert(name.clone(), value).is_some() {
                 return Err(Problem::bad_value(
                     &name,

@@ -1,11 +1,15 @@
 //! The table of routes: each with who may take it and what it is asked and answers. The router, the guard in front of
 //! each handler and the OpenAPI document are made of it, so that none can know a route that another does not.
 
-use crate::access::Access;
-use crate::log::Line;
+use crate::access::{Access, Caller, Role};
+use crate::commands::NDJSON;
+use crate::listen::{self, Seat};
+use crate::log::{self, Line};
 use crate::problem::Refused;
 use crate::sse::EVENT_STREAM;
-use crate::{Problem, Service, access, calls, commands, feed, metrics, operations, read_models};
+use crate::{
+    Problem, Service, access, calls, commands, feed, metrics, operations, read_models, values,
+};
 use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -123,15 +127,23 @@ impl Route {
         }
     }
 
-    pub(crate) fn has_parameter(&self, name: &str) -> bool {
-        self.parameter_names().any(|known| known == name)
+    /// The parameter of the query that has this name.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&Parameter> {
+        let mut parameters = self.operation.parameters.iter();
+        parameters.find(|known| known.place == Place::Query && known.name == name)
     }
 
     /// Whether it is a stream that a browser can follow.
-    pub(crate) fn is_stream(&self) -> bool {
+    pub fn is_stream(&self) -> bool {
         let answers = self.operation.answers.iter();
         let mut content = answers.flat_map(|answer| &answer.content);
         self.method == Method::GET && content.any(|(media, _)| *media == EVENT_STREAM)
+    }
+
+    /// Whether its body is a stream of commands, which are answered while it still comes.
+    pub(crate) fn takes_a_stream_of_commands(&self) -> bool {
+        let body = self.operation.body.as_ref();
+        body.is_some_and(|(media, _)| *media == NDJSON)
     }
 
     pub(crate) fn parameter_names(&self) -> impl Iterator<Item = &'static str> {
@@ -142,6 +154,11 @@ impl Route {
 }
 
 impl Parameter {
+    /// Why it cannot have that value, if it cannot: the document's schema decides.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        values::check(&self.schema, value)
+    }
+
     /// One of the query.
     pub fn query(name: &'static str, schema: Value, about: &'static str) -> Self {
         let place = Place::Query;
@@ -255,11 +272,22 @@ async fn guarded(State(guard): State<Guard>, mut request: Request, next: Next) -
         Ok(caller) => caller,
         Err(denied) => return denied.into_response(),
     };
+    if !has_a_place(&request, &guard.route, &caller) {
+        return listen::too_many_connections(&guard.service.settings).into_response();
+    }
     let extensions = request.extensions_mut();
     extensions.insert(Arc::clone(&guard.route));
     extensions.insert(caller.clone());
-    let answer = next.run(request).await;
-    guard.service.guards.bounded(&caller, answer)
+    let guards = &guard.service.guards;
+    let answer = guards.bounded(&caller, &guard.route, next.run(request));
+    answer.await.unwrap_or_else(Problem::into_response)
+}
+
+/// A connection with a key keeps its place; those without make room.
+fn has_a_place(request: &Request, route: &Route, caller: &Caller) -> bool {
+    let seat = request.extensions().get::<Arc<Seat>>();
+    let shows_a_key = route.access != Access::Everyone;
+    seat.is_none_or(|seat| !shows_a_key || seat.admit(caller.has_role(Role::Telephony)))
 }
 
 /// Counts, times and tells of each request, whatever became of it.
@@ -297,7 +325,7 @@ struct Seen {
 struct Telling {
     service: Arc<Service>,
     begun: Instant,
-    method: Method,
+    method: &'static str,
     trace: Option<String>,
     peer: Option<IpAddr>,
     seen: Arc<Seen>,
@@ -312,7 +340,7 @@ impl Telling {
         Self {
             service: Arc::clone(service),
             begun: Instant::now(),
-            method: request.method().clone(),
+            method: log::method(request.method()),
             trace: commands::trace(request.headers()).map(str::to_owned),
             peer: peer.map(|ConnectInfo(peer)| peer.ip()),
             seen,
@@ -331,7 +359,7 @@ impl Telling {
 
     fn tell(&mut self, status: StatusCode, refused: Option<Refused>, bytes: Option<u64>) {
         let line = Line {
-            method: self.method.clone(),
+            method: self.method,
             route: self.seen.route.get().copied().unwrap_or("-"),
             status,
             key: self.seen.key.get().cloned(),

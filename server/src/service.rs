@@ -2,6 +2,7 @@
 
 use crate::access::Guards;
 use crate::budget::Budget;
+use crate::clock::{self, Clock};
 use crate::feed::Feed;
 use crate::lag::Milestones;
 use crate::log::Log;
@@ -34,6 +35,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// One line a request.
     pub log: Log,
+    /// The clock that keys expire by, and whether it can be right.
+    pub(crate) clock: Clock,
     pub(crate) lags: Lags,
     /// Where reads compute.
     pub(crate) turns: Arc<Turns>,
@@ -76,7 +79,9 @@ impl Service {
             folder,
             log,
         } = parts;
-        let guards = guards.within(&settings);
+        let handler = Arc::new(handler);
+        let clock = Clock::of(&handler, &*store, settings.max_ahead_ms).await?;
+        let guards = guards.within(&settings, clock.clone());
         let metrics = Metrics::new();
         let turns = Arc::new(Turns::new());
         let budget = Budget::within(&settings);
@@ -86,13 +91,14 @@ impl Service {
         let views = Views::taking_turns(Arc::clone(&store), folder, &settings, views_turns).await?;
         let service = Arc::new(Self {
             store,
-            handler: Arc::new(handler),
+            handler,
             settings,
             guards,
             feed,
             views,
             metrics,
             log,
+            clock,
             lags: Lags::default(),
             turns,
             budget,
@@ -102,6 +108,7 @@ impl Service {
             service.log.notice("checkpoint_refused", why);
         }
         verify::start(&service);
+        clock::watch(&service);
         Ok(service)
     }
 

@@ -19,11 +19,32 @@ pub struct Settings {
     pub idle_timeout_ms: u64,
     /// How long a connection without a request is kept, in milliseconds.
     pub keep_alive_ms: u64,
-    /// How many connections are served at once.
+    /// How long a connection without a request is kept on which no request was admitted with a key, in milliseconds; at
+    /// most as long as others.
+    pub keep_alive_anonymous_ms: u64,
+    /// How many connections are served at once; an eighth of them is for keys with the role telephony.
     pub max_connections: usize,
-    /// How many requests a second a key may make; 0 for as many as it likes.
+    /// How many connections of one address are served at once on which no request was admitted with a key; 0 for as many
+    /// as there are places.
+    pub max_anonymous_per_address: usize,
+    /// How many requests a second a key may make, whatever its roles; 0 for the rates of its roles. A line of a stream of
+    /// commands counts as a request. A key with several roles has the rate of the fastest.
     pub rate_per_key: u32,
-    /// How many streams of server-sent events a key may have open at once.
+    /// How many requests a second a key with the role telephony may make; 0 for no limit.
+    pub rate_telephony: u32,
+    /// The same of desk.
+    pub rate_desk: u32,
+    /// The same of supervisor.
+    pub rate_supervisor: u32,
+    /// The same of reader.
+    pub rate_reader: u32,
+    /// The same of auditor.
+    pub rate_auditor: u32,
+    /// The same of operator.
+    pub rate_operator: u32,
+    /// For how long a key that does not ask saves up requests that it may then make at once, in milliseconds.
+    pub rate_burst_ms: u64,
+    /// How many streams, of server-sent events or of commands, a key may have open at once.
     pub max_streams_per_key: usize,
     /// How many bytes of answers may be made and wait to be sent, for one key. More answers of the key wait.
     pub max_unsent_bytes_per_key: usize,
@@ -59,8 +80,18 @@ impl Default for Settings {
             // Longer than the usual clients and balancers keep theirs, so that it is they who close an idle connection,
             // and none is closed under a request just sent.
             keep_alive_ms: 120_000,
+            keep_alive_anonymous_ms: 10_000,
             max_connections: 4096,
+            max_anonymous_per_address: 512,
             rate_per_key: 0,
+            rate_telephony: 10_000,
+            rate_desk: 10,
+            rate_supervisor: 10,
+            rate_reader: 100,
+            // Copies and backups read all events, page by page.
+            rate_auditor: 1_000,
+            rate_operator: 1_000,
+            rate_burst_ms: 5_000,
             max_streams_per_key: 256,
             max_unsent_bytes_per_key: 32 * 1024 * 1024,
             max_unsent_bytes: 128 * 1024 * 1024,

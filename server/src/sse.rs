@@ -9,13 +9,9 @@ use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
-use std::time::Duration;
 
 /// The media type of a stream.
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
-
-/// How often it is seen to that whoever follows still may, however rarely a silent stream says something.
-pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_secs(3);
 
 /// One event as it is sent. A client that comes back names the last `id` it was given, so whoever gives one must be
 /// able to go on from there.
@@ -49,16 +45,23 @@ pub(crate) fn answer(events: impl Stream<Item = Bytes> + Send + 'static) -> Resp
 /// The last `id` that a client which comes back was given. An empty one means that it was given none.
 pub(crate) fn last_event_id<T>(headers: &HeaderMap) -> Result<Option<T>, Problem>
 where
-    T: FromStr<Err: Display>,
+    T: FromStr,
 {
     let Some(value) = headers.get("last-event-id") else {
         return Ok(None);
     };
-    let text = value
-        .to_str()
-        .map_err(|_| Problem::bad_value("Last-Event-ID", "it is no text"))?;
+    let bad = || {
+        let what = "must be the `id` of an event of this stream, as it was";
+        Problem::bad_value("Last-Event-ID", what)
+    };
+    let text = value.to_str().map_err(|_| bad())?;
+    // Parsers of numbers also take a sign.
+    let is_plain = |letter: char| letter.is_ascii_hexdigit() || ['.', '-'].contains(&letter);
+    if !text.chars().all(is_plain) {
+        return Err(bad());
+    }
     let parsed = (!text.is_empty()).then(|| text.parse()).transpose();
-    parsed.map_err(|error| Problem::bad_value("Last-Event-ID", error))
+    parsed.map_err(|_| bad())
 }
 
 #[cfg(test)]

@@ -2,20 +2,14 @@
 
 use crate::Service;
 use crate::access::Caller;
-use crate::route::Route;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// How many bytes a piece has, about.
 pub(crate) const PIECE: usize = 64 * 1024;
-
-/// How often the key is looked up while its answer is sent.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// What makes the pieces.
 pub(crate) trait Pieces: Send + Sized + 'static {
@@ -41,23 +35,15 @@ pub(crate) struct CutOff(pub(crate) &'static str);
 struct Sending<P> {
     service: Arc<Service>,
     caller: Caller,
-    route: Arc<Route>,
-    next_look: Instant,
     /// None after the last piece, or after a failure.
     pieces: Option<P>,
 }
 
 /// The body that those pieces make.
-pub(crate) fn body<P: Pieces>(
-    service: &Arc<Service>,
-    (caller, route): (&Caller, &Arc<Route>),
-    pieces: P,
-) -> Body {
+pub(crate) fn body<P: Pieces>(service: &Arc<Service>, caller: &Caller, pieces: P) -> Body {
     let sending = Sending {
         service: Arc::clone(service),
         caller: caller.clone(),
-        route: Arc::clone(route),
-        next_look: Instant::now() + BETWEEN_LOOKS,
         pieces: Some(pieces),
     };
     Body::from_stream(unfold(sending, Sending::next))
@@ -66,7 +52,8 @@ pub(crate) fn body<P: Pieces>(
 impl<P: Pieces> Sending<P> {
     async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
         let mut pieces = self.pieces.take()?;
-        if !self.is_admitted() {
+        // A key that was revoked reads no further.
+        if !self.caller.is_admitted() {
             let why = CutOff("the key is not admitted any more");
             return Some((Err(io::Error::other(why)), self));
         }
@@ -80,15 +67,5 @@ impl<P: Pieces> Sending<P> {
             Ok(None) => None,
             Err(why) => Some((Err(io::Error::other(why)), self)),
         }
-    }
-
-    /// A key that was revoked reads no further.
-    fn is_admitted(&mut self) -> bool {
-        if Instant::now() < self.next_look {
-            return true;
-        }
-        self.next_look = Instant::now() + BETWEEN_LOOKS;
-        let guards = &self.service.guards;
-        guards.still_admits(&self.caller, &self.route)
     }
 }

@@ -1,6 +1,6 @@
 //! A running service on a store in memory, and a key for each role.
 
-use domain::{Entry, EventStore, Handler, MemoryStore, Position, StoreError};
+use domain::{Entry, EventStore, Handler, MemoryStore, Position, StoreError, Timestamp};
 use projections::{AllFour, Checkpointed};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -54,6 +54,10 @@ pub struct Setup {
     pub folder: Option<PathBuf>,
     /// The file of its keys; without one they are in memory.
     pub keys: Option<PathBuf>,
+    /// The clock it goes by; without one the machine's.
+    pub clock: Option<Box<dyn Fn() -> Timestamp + Send + Sync>>,
+    /// Where it logs.
+    pub log: Log,
 }
 
 impl Default for Setup {
@@ -63,6 +67,8 @@ impl Default for Setup {
             settings: Settings::default(),
             folder: None,
             keys: None,
+            clock: None,
+            log: Log::silent(),
         }
     }
 }
@@ -158,13 +164,17 @@ impl Running {
             Some(file) => kept(&file, keys),
             None => Keys::of(keys),
         };
+        let mut handler = Handler::new(Arc::clone(&setup.store));
+        if let Some(clock) = setup.clock {
+            handler = handler.with_clock(clock);
+        }
         let service = Service::start(Parts {
-            handler: Handler::new(Arc::clone(&setup.store)),
+            handler,
             store: setup.store,
             settings: setup.settings,
             guards: Guards::new(keys),
             folder: setup.folder,
-            log: Log::silent(),
+            log: setup.log,
         })
         .await
         .expect("the service starts");

@@ -279,8 +279,7 @@ fn an_unknown_type_is_refused_by_name() {
         "call_connected",
     ] {
         let error = parse(&json!({"call": "c1", "type": kind, "by": "agent:ana"})).unwrap_err();
-        let message =
-            format!("`type`: {kind:?} is no command; see `kaigi help run` for all of them");
+        let message = format!("`type`: {kind:?} is no command");
         assert_eq!(error.to_string(), message);
     }
 }
@@ -311,6 +310,42 @@ fn a_line_that_is_no_json_object_is_refused_with_the_column() {
     }
 }
 
+#[test]
+fn a_message_about_json_has_no_word_of_the_parser() {
+    for line in [
+        "nope",
+        "end_call c1",
+        "c1",
+        "{",
+        "{}x",
+        "{nope}",
+        "{'call':1}",
+        r#"{"call"}"#,
+        r#"{"call":}"#,
+        r#"{"call":"c1",}"#,
+        r#"{"call":"c1" "type":"end_call"}"#,
+        r#"{"call":nope}"#,
+        r#"{"call":01}"#,
+        r#"{"call":1e999}"#,
+        r#"{"call":"\x"}"#,
+        r#"{"call":"\ud83d"}"#,
+        "{\"call\":\"\t\"}",
+        r#"{"call":5}"#,
+        r#"{"call":{}}"#,
+        r#"{"call":[]}"#,
+        r#"{"call":"c1","expect":-1}"#,
+        r#"{"call":"c1","expect":1.5}"#,
+    ] {
+        let (what, _) = not_json(line);
+        for word in [
+            "ident", "EOF", "u64", "map", "sequence", "trailing", "variant", "invalid",
+        ] {
+            let words = what.split(|letter: char| !letter.is_alphanumeric());
+            assert!(!words.clone().any(|found| found == word), "{line}: {what}");
+        }
+    }
+}
+
 /// The order of fields is no name for them.
 #[test]
 fn an_array_of_values_is_no_command() {
@@ -327,7 +362,10 @@ fn only_one_command_stands_on_a_line() {
     assert!(parse_command(&format!(" \t{line}\r\n")).is_ok());
     for more in ["x", ",", "{}", &line] {
         let (what, column) = not_json(&format!("{line}{more}"));
-        assert_eq!((&*what, column), ("trailing characters", line.len() + 1));
+        assert_eq!(
+            (&*what, column),
+            ("something follows after its end", line.len() + 1)
+        );
     }
 }
 
@@ -1041,12 +1079,21 @@ fn read_id(text: &str) -> CommandId {
 }
 
 fn refused_with(code: &str, rule: Option<&str>, error: &HandleError) -> Value {
-    json!({
+    let mut refused = json!({
         "call": "c1",
         "id": "2f1c9c0e-8f7b-4f35-9d53-5a0f5d3c8a11",
         "accepted": false,
         "rejection": {"code": code, "rule": rule, "message": error.to_string()},
-    })
+    });
+    let revision = match error {
+        HandleError::Rejected { revision, .. } => Some(revision),
+        HandleError::Expected { actual, .. } => Some(actual),
+        _ => None,
+    };
+    if let Some(revision) = revision {
+        refused["rejection"]["revision"] = revision.0.into();
+    }
+    refused
 }
 
 #[tokio::test]

@@ -80,9 +80,19 @@ fn refused(
         }
         Output::Json | Output::Ndjson | Output::Csv => console.print(&json_line(&json!({
             "call": request.call.as_str(), "id": id.to_string(), "accepted": false,
-            "rejection": { "code": problem.code, "rule": problem.rule, "message": problem.detail },
+            "rejection": rejection(problem),
         }))),
     }
+}
+
+fn rejection(problem: &Problem) -> Value {
+    let mut rejection = json!({
+        "code": problem.code, "rule": problem.rule, "message": problem.detail,
+    });
+    if let Some(revision) = problem.revision {
+        rejection["revision"] = revision.into();
+    }
+    rejection
 }
 
 /// What followed, an event a line: which rule each followed by stands in the call's history, which other keys may read.

@@ -9,7 +9,7 @@ use super::queue::Queue;
 use super::under_way::{Request, has_room, send};
 use crate::exit::Exit;
 use crate::lines::Lines;
-use crate::run::{News, Stopped, Tally};
+use crate::run::{News, Stopped, Tally, said};
 use crate::waiting::{Waiting, ticks};
 use bytes::{Bytes, BytesMut};
 use client::{Client, ClientError};
@@ -684,7 +684,7 @@ fn entry(line: u64, text: Line) -> Entry {
                 was_sent: false,
             })
         }
-        Err(error) => answered(&error.to_string(), CameTo::Malformed),
+        Err(error) => answered(&said(&error), CameTo::Malformed),
     }
 }
 

@@ -14,10 +14,19 @@ use toml::{Table, Value};
 const LISTEN: &str = "127.0.0.1:7400";
 
 /// What may be 0, and means something then; with another limit of 0 nobody would be served.
-const MAY_BE_ZERO: [&str; 5] = [
+const MAY_BE_ZERO: [&str; 14] = [
     "max_ahead_ms",
     "keep_alive_ms",
+    "keep_alive_anonymous_ms",
+    "max_anonymous_per_address",
     "rate_per_key",
+    "rate_telephony",
+    "rate_desk",
+    "rate_supervisor",
+    "rate_reader",
+    "rate_auditor",
+    "rate_operator",
+    "rate_burst_ms",
     "grace_ms",
     "max_wait_ms",
 ];

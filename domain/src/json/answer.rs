@@ -33,6 +33,8 @@ pub struct RejectionJson {
     pub code: &'static str,
     pub rule: Option<String>,
     pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
 }
 
 impl<'a> AnswerJson<'a> {
@@ -64,18 +66,23 @@ impl<'a> AnswerJson<'a> {
 impl RejectionJson {
     /// The refusal, if the error is one: an answer, and no failure of ours.
     pub fn of(error: &HandleError) -> Option<Self> {
-        let (code, rule) = match error {
-            HandleError::Rejected { rejection, .. } => {
-                (rejection.code.name(), Some(rejection.rule.to_string()))
+        let (code, rule, revision) = match error {
+            HandleError::Rejected {
+                rejection,
+                revision,
+            } => {
+                let rule = rejection.rule.to_string();
+                (rejection.code.name(), Some(rule), Some(revision.0))
             }
-            HandleError::Expected { .. } => ("conflict", None),
-            HandleError::CommandIdReused(_) => ("command_id_reused", None),
+            HandleError::Expected { actual, .. } => ("conflict", None, Some(actual.0)),
+            HandleError::CommandIdReused(_) => ("command_id_reused", None, None),
             HandleError::Unsettled { .. } | HandleError::Store(_) => return None,
         };
         Some(Self {
             code,
             rule,
             message: error.to_string(),
+            revision,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One command a line: reading them strictly, and writing them.
 
 use super::Text;
+use super::plain::{TRAILING, plain};
 use crate::command::{Command, HoldScope, Origin, Request};
 use crate::ids::{Actor, CallId, CommandId, Revision};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,12 @@ pub enum InvalidCommand {
         /// The call that it was sent to.
         sent_to: CallId,
     },
+    /// A type that no command has.
+    #[error("`type`: {shown:?} is no command")]
+    UnknownType {
+        /// The type as it was given, cut if it is long.
+        shown: String,
+    },
     /// A field with a value it cannot have.
     #[error("`{field}`: {what}")]
     BadValue {
@@ -53,6 +60,13 @@ pub enum InvalidCommand {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl InvalidCommand {
+    /// Whether a command was there, and something else after it.
+    pub fn has_more_after_it(&self) -> bool {
+        matches!(self, InvalidCommand::NotJson { what, .. } if what == TRAILING)
+    }
 }
 
 /// Every field a command can have; which ones belong to which type is checked by [`Fields::command`].
@@ -146,7 +160,13 @@ impl<'a> Fields<'a> {
                 column: line.len() - begun.len() + 1,
             });
         }
-        serde_json::from_str(line).map_err(|error| not_json(&error))
+        serde_json::from_str(line).map_err(|error| {
+            if begun.starts_with('{') || error.is_eof() || error.is_data() {
+                not_json(&error)
+            } else {
+                no_object(&error)
+            }
+        })
     }
 
     fn command(&mut self, kind: &str) -> Result<Command, InvalidCommand> {
@@ -269,10 +289,8 @@ fn missing(kind: &str, field: &'static str) -> InvalidCommand {
 }
 
 fn unknown_type(kind: &str) -> InvalidCommand {
-    let shown = cut(kind, 80);
-    InvalidCommand::BadValue {
-        field: "type",
-        what: format!("{shown:?} is no command; see `kaigi help run` for all of them"),
+    InvalidCommand::UnknownType {
+        shown: cut(kind, 80),
     }
 }
 
@@ -284,12 +302,15 @@ fn not_json(error: &serde_json::Error) -> InvalidCommand {
             column: error.column().max(1),
         };
     }
-    let text = error.to_string();
-    let what = text
-        .rsplit_once(" at line ")
-        .map_or(&*text, |(what, _)| what);
     InvalidCommand::NotJson {
-        what: cut(what, 300),
+        what: cut(&plain(error), 300),
+        column: error.column().max(1),
+    }
+}
+
+fn no_object(error: &serde_json::Error) -> InvalidCommand {
+    InvalidCommand::NotJson {
+        what: "this is no JSON; a command is a JSON object, such as {\"call\":\"c1\",\"type\":\"consult_unanswered\"}".to_owned(),
         column: error.column().max(1),
     }
 }

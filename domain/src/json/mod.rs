@@ -6,6 +6,7 @@ mod call;
 mod command;
 mod event;
 mod hex;
+mod plain;
 mod whole;
 
 pub use answer::{AnswerJson, RejectionJson};
@@ -13,6 +14,7 @@ pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
 pub use command::{InvalidCommand, parse_command, parse_command_for, write_command};
 pub use event::{DamagedJson, EventJson, parse_damaged};
 pub use hex::{NotHex, Sha256Text};
+pub use plain::plain;
 pub use whole::{InvalidEvent, Parts, parse_line, parse_parts, write_line, write_parts};
 
 use crate::ids::{AgentId, SupervisorId};

@@ -2,10 +2,10 @@
 
 use super::key_file::{agent, supervisor};
 use super::tokens::{Full, MOST_PER_KEY};
-use super::{Caller, KeyFile, KeyFileError, Keys, Role, Wanted};
+use super::{Caller, Effect, KeyFile, KeyFileError, Keys, Role, Wanted};
 use crate::request::Params;
 use crate::route::{self, Route};
-use crate::{Problem, Service, body};
+use crate::{Problem, Service, body, values};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -44,14 +44,9 @@ pub(super) async fn issue(
     let body: TokenBody = body::json(&headers, body, &service.settings).await?;
     let stream = stream(&body.stream)?;
     let route = route_of(&stream).ok_or_else(no_stream)?;
-    if !caller.may(route.access) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "role_missing",
-            "this key has no role that may follow that stream",
-        ));
-    }
+    caller.may(route.access)?;
     Params::of(stream.query().unwrap_or_default(), &route)?;
+    caller.begin_effect()?;
     let issued = service.guards.tokens().issue(caller.key(), &stream);
     let issued = issued.map_err(too_many_tokens)?;
     let expires_at = issued.expires_at.to_string();
@@ -110,6 +105,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     _: Params,
     headers: HeaderMap,
     body: Body,
@@ -121,17 +117,19 @@ pub(super) async fn create(
         .map_err(|error| Problem::bad_value("key", error))?;
     let mut body = json!(key.row());
     body["key"] = text.into();
-    changed(&service, |file| file.add(key)).await?;
+    changed(&service, &caller, |file| file.add(key)).await?;
     Ok(secret(StatusCode::CREATED, &body))
 }
 
 pub(super) async fn revoke(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     KeyInPath(id): KeyInPath,
     _: Params,
 ) -> Result<Response, Problem> {
     kept(&service)?;
-    let revoked = changed(&service, move |file| file.revoke(&id, Timestamp::now())).await?;
+    let revoke = move |file: &KeyFile| file.revoke(&id, Timestamp::now());
+    let revoked = changed(&service, &caller, revoke).await?;
     Ok(secret(StatusCode::OK, &json!(revoked.row())))
 }
 
@@ -169,14 +167,18 @@ fn kept(service: &Service) -> Result<(&Keys, &KeyFile), Problem> {
     Ok((keys, file))
 }
 
-/// Changes the file where waiting for a disk holds nobody up, and reads it again before anybody is told.
+/// Changes the file on a thread that may wait for a disk, and reads it again before the response is sent. The caller's
+/// key is looked up in the file as it is now: another process may have revoked it a moment ago.
 async fn changed<T: Send + 'static>(
     service: &Arc<Service>,
+    caller: &Caller,
     change: impl FnOnce(&KeyFile) -> Result<T, KeyFileError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let service = Arc::clone(service);
+    let (service, caller) = (Arc::clone(service), caller.clone());
     let change = tokio::task::spawn_blocking(move || {
         let (keys, file) = kept(&service)?;
+        keys.look();
+        let _: Effect = caller.begin_effect()?;
         let changed = change(file).map_err(|error| not_changed(&error));
         keys.look();
         changed
@@ -203,6 +205,13 @@ fn not_changed(error: &KeyFileError) -> Problem {
         KeyFileError::NoSuchKey { .. } => Problem::not_found(
             "key_not_found",
             "there is no key of that id; GET /v1/keys lists them",
+        ),
+        KeyFileError::NameTaken { name, id, .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "name_taken",
+            format!(
+                "the key {id} is named {name:?} and in force; choose another name, or revoke that key first"
+            ),
         ),
         KeyFileError::Missing { .. } | KeyFileError::Malformed { .. } | KeyFileError::Io { .. } => {
             Problem::try_again(
@@ -231,7 +240,8 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyInPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        id.map(|id| Self(id.0))
-            .map_err(|_| Problem::bad_value("id", "it is not UTF-8"))
+        let id = id.map_err(|_| Problem::bad_value("id", "it is not UTF-8"))?;
+        values::check(&values::key_id(), &id.0).map_err(|what| Problem::bad_value("id", what))?;
+        Ok(Self(id.0))
     }
 }

@@ -3,9 +3,11 @@
 use super::keys::Standing;
 use super::origins::{self, Origins};
 use super::rates::Rates;
-use super::streams::Streams;
+use super::streams;
+use super::streams::{Place, Streams};
 use super::tokens::{self, Tokens};
 use super::{Access, Caller, Key, Keys};
+use crate::clock::Clock;
 use crate::problem::Refused;
 use crate::route::Route;
 use crate::sse::EVENT_STREAM;
@@ -13,12 +15,14 @@ use crate::{Problem, Settings};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::Timestamp;
+use http_body::Body as _;
+use std::future::Future;
 use std::sync::Arc;
 
 /// What stands in front of every route.
 pub struct Guards {
     keys: Option<Keys>,
+    clock: Clock,
     tokens: Tokens,
     rates: Rates,
     streams: Streams,
@@ -47,6 +51,7 @@ impl Guards {
         let settings = Settings::default();
         Self {
             keys,
+            clock: Clock::of_machine(),
             tokens: Tokens::within(&settings),
             rates: Rates::within(&settings),
             streams: Streams::within(&settings),
@@ -54,10 +59,11 @@ impl Guards {
         }
     }
 
-    /// The same within what the operator chose.
-    pub(crate) fn within(self, settings: &Settings) -> Self {
+    /// The same within what the operator chose, with keys that expire by that clock.
+    pub(crate) fn within(self, settings: &Settings, clock: Clock) -> Self {
         Self {
             keys: self.keys,
+            clock,
             tokens: Tokens::within(settings),
             rates: Rates::within(settings),
             streams: Streams::within(settings),
@@ -84,50 +90,74 @@ impl Guards {
             return Ok(Caller::nobody());
         }
         let key = self.presented(keys, request, route)?;
-        let caller = Caller::with(&key);
-        match key.standing(Timestamp::now()) {
+        let caller = Caller::with(&key, keys, &self.clock);
+        match key.standing(self.clock.latest()) {
             Standing::Valid => {}
             Standing::Expired => return Err(Denied::unknown("key_expired", Some(caller))),
             Standing::Revoked => return Err(Denied::unknown("key_revoked", Some(caller))),
         }
-        if let Err(wait) = self.rates.take(caller.key()) {
+        if let Err(wait) = self.rates.take(caller.key(), &caller.grants) {
             let seconds = wait.as_secs() + 1;
             return Err(Denied::known(too_many_requests(seconds), caller));
         }
-        if caller.may(route.access) {
-            Ok(caller)
-        } else {
-            Err(Denied::known(role_missing(), caller))
+        match caller.may(route.access) {
+            Ok(()) => Ok(caller),
+            Err(problem) => Err(Denied::known(problem, caller)),
         }
-    }
-
-    /// Whether who was let in still would be. A stream that goes on for long asks this now and then, and ends if not:
-    /// a key that was revoked reads no further.
-    pub fn still_admits(&self, caller: &Caller, route: &Route) -> bool {
-        let Some(keys) = &self.keys else { return true };
-        if route.access == Access::Everyone {
-            return true;
-        }
-        let key = keys.get(caller.key());
-        key.is_some_and(|key| {
-            key.standing(Timestamp::now()) == Standing::Valid && route.access.admits(&key.grants)
-        })
     }
 
     /// Waits until the key may ask for one thing more: a stream of commands is slowed down where single ones are refused.
     pub async fn pace(&self, caller: &Caller) {
         if self.keys.is_some() {
-            self.rates.pace(caller.key()).await;
+            self.rates.pace(caller.key(), &caller.grants).await;
         }
     }
 
-    /// What the caller is answered: a stream only if its key has not too many of them.
-    pub(crate) fn bounded(&self, caller: &Caller, answer: Response) -> Response {
-        if self.keys.is_none() || !is_event_stream(&answer) {
-            return answer;
+    /// Calls the handler of a route, and bounds it by the key of the caller in one place, so that no route can forget
+    /// it: a key that ends cuts off a request that waits and a stream that goes on, no key has too many streams, and a
+    /// request that changed something has asked for the permission.
+    pub(crate) async fn bounded(
+        &self,
+        caller: &Caller,
+        route: &Route,
+        answer: impl Future<Output = Response>,
+    ) -> Result<Response, Problem> {
+        // A stream of commands has effects before its response is there.
+        let mut place = None;
+        if route.takes_a_stream_of_commands() {
+            place = self.place(caller)?;
         }
-        let begun = self.streams.begin(caller.key(), answer);
-        begun.unwrap_or_else(Problem::into_response)
+        let answer = caller.admission.bound(answer).await?;
+        let changes = !route.method.is_safe() && answer.status().is_success();
+        if changes && !caller.admission.has_begun_an_effect() {
+            return Err(Problem::defect());
+        }
+        self.streamed(caller, place, answer)
+    }
+
+    /// A response whose body ends with the key, if it is a stream.
+    fn streamed(
+        &self,
+        caller: &Caller,
+        place: Option<Place>,
+        answer: Response,
+    ) -> Result<Response, Problem> {
+        if self.keys.is_none() || answer.body().size_hint().exact().is_some() {
+            return Ok(answer);
+        }
+        let place = match place {
+            None if is_event_stream(&answer) => self.place(caller)?,
+            place => place,
+        };
+        Ok(streams::ending_with(caller.clone(), place, answer))
+    }
+
+    /// A place among the streams of the key; none if no key is needed.
+    fn place(&self, caller: &Caller) -> Result<Option<Place>, Problem> {
+        let is_bounded = self.keys.is_some();
+        is_bounded
+            .then(|| self.streams.take(caller.key()))
+            .transpose()
     }
 
     /// Refuses what a page of somebody else's makes a browser send.
@@ -234,14 +264,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| text.trim())
 }
 
-fn role_missing() -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "role_missing",
-        "this key has no role that may do that; /openapi.json says of each route which may",
-    )
-}
-
 fn too_many_requests(seconds: u64) -> Problem {
     Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
@@ -262,10 +284,11 @@ fn token_unknown() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Grant, OPERATION, READ_MODELS};
+    use crate::access::{Grant, KeyFile, READ_MODELS};
     use crate::route::{Answer, Operation};
     use axum::body::Body;
     use axum::http::request::Builder;
+    use domain::Timestamp;
     use serde_json::json;
     use std::time::{Duration, Instant};
 
@@ -359,7 +382,7 @@ mod tests {
             ..Settings::default()
         };
         let keys = || Keys::of([reader.clone(), other.clone()]);
-        let at_once = Guards::new(keys()).within(&settings);
+        let at_once = Guards::new(keys()).within(&settings, Clock::of_machine());
         for _ in 0..2 * tokens::MOST_PER_KEY {
             let mut late = request(get(&token_url(&at_once, &id)));
             assert_eq!(code(at_once.admit(&mut late, &stream())), "token_unknown");
@@ -379,40 +402,55 @@ mod tests {
     #[test]
     fn tokens_and_streams_end_with_the_key_they_are_of() {
         let (key, _) = Key::create("wallboard", vec![Grant::Reader]);
-        let guards = Guards::new(Keys::of([key.clone()]));
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::at(folder.path().join("keys.json"));
+        file.add(key.clone()).unwrap();
+        let guards = Guards::new(Keys::open(file.path()).unwrap());
         let url = token_url(&guards, &key.id);
         let caller = guards
             .admit(&mut request(get(&url)), &stream())
             .ok()
             .unwrap();
-        assert!(guards.still_admits(&caller, &stream()));
-        let for_operators = Route {
-            access: OPERATION,
-            ..stream()
-        };
-        assert!(!guards.still_admits(&caller, &for_operators));
-        let revoked = Key {
-            revoked_at: Some(Timestamp::now()),
-            ..key
-        };
-        let guards = Guards {
-            keys: Some(Keys::of([revoked])),
-            ..guards
-        };
-        assert!(!guards.still_admits(&caller, &stream()));
+        assert!(caller.is_admitted());
+        file.revoke(&key.id, Timestamp::now()).unwrap();
+        guards.keys().unwrap().look();
+        assert!(!caller.is_admitted());
+        assert!(caller.begin_effect().is_err());
         let denied = guards.admit(&mut request(get(&url)), &stream());
         assert_eq!(code(denied), "key_revoked");
+    }
+
+    #[tokio::test]
+    async fn a_route_that_changes_something_without_asking_is_a_defect() {
+        let guards = Guards::open();
+        let route = Route {
+            method: Method::POST,
+            ..no_stream()
+        };
+        let ok = async || StatusCode::OK.into_response();
+        let caller = Caller::anybody();
+        let forgotten = guards.bounded(&caller, &route, ok()).await;
+        assert_eq!(forgotten.unwrap_err(), Problem::defect());
+        let asked = async {
+            caller.begin_effect().unwrap();
+            ok().await
+        };
+        let answer = guards.bounded(&caller, &route, asked).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::OK);
     }
 
     #[tokio::test]
     async fn a_stream_of_commands_is_slowed_down_to_what_the_key_may() {
         let settings = Settings {
             rate_per_key: 50,
+            rate_burst_ms: 1000,
             ..Settings::default()
         };
         let (key, _) = Key::create("acd-1", vec![Grant::Telephony]);
-        let caller = Caller::with(&key);
-        let guards = Guards::new(Keys::of([key])).within(&settings);
+        let keys = Keys::of([key.clone()]);
+        let clock = Clock::of_machine();
+        let caller = Caller::with(&Arc::new(key), &keys, &clock);
+        let guards = Guards::new(keys).within(&settings, clock);
         let began = Instant::now();
         for _ in 0..60 {
             guards.pace(&caller).await;

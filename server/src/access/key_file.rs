@@ -2,8 +2,8 @@
 //! it finds the old one or the new one whole, and needs no lock.
 
 use super::keys::{check_name, grants};
-use super::{Key, Role};
-use domain::json::Sha256Text;
+use super::{Key, Role, Standing};
+use domain::json::{Sha256Text, plain};
 use domain::{Actor, AgentId, Party, SupervisorId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -46,6 +46,18 @@ pub enum KeyFileError {
         path: String,
         /// What it says.
         source: io::Error,
+    },
+    /// A key in force has the name already, and logs and people tell keys apart by their names.
+    #[error(
+        "{path} has a key in force named {name:?}, with the id {id}; choose another name, or revoke that key first"
+    )]
+    NameTaken {
+        /// The file.
+        path: String,
+        /// The name.
+        name: String,
+        /// The key that has it.
+        id: String,
     },
     /// No key has that id.
     #[error("{path} has no key {id}; `kaigi keys list` shows them")]
@@ -113,11 +125,17 @@ impl KeyFile {
         self.read().map(|(keys, _)| keys)
     }
 
-    /// Adds a key; makes the file, and its folder, if they are not there.
+    /// Adds a key whose name no key in force has; makes the file, and its folder, if they are not there.
     pub fn add(&self, key: Key) -> Result<(), KeyFileError> {
         let folder = folder_of(&self.path);
         fs::create_dir_all(folder).map_err(|source| self.failed("make the folder of", source))?;
         self.change(|keys| {
+            let is_same = |other: &&Key| {
+                other.name == key.name && other.standing(key.created_at) == Standing::Valid
+            };
+            if let Some(other) = keys.iter().find(is_same) {
+                return Err(self.name_taken(other));
+            }
             keys.push(key);
             Ok(())
         })
@@ -232,6 +250,14 @@ impl KeyFile {
 
     fn shown(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn name_taken(&self, key: &Key) -> KeyFileError {
+        KeyFileError::NameTaken {
+            path: self.shown(),
+            name: key.name.clone(),
+            id: key.id.clone(),
+        }
     }
 
     fn missing(&self) -> KeyFileError {
@@ -349,7 +375,10 @@ fn written(keys: &[Key]) -> String {
 }
 
 fn parse(text: &str) -> Result<Vec<Key>, String> {
-    let content: Content = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let content: Content = serde_json::from_str(text).map_err(|error| {
+        let (what, line, column) = (plain(&error), error.line(), error.column());
+        format!("{what}, at line {line}, column {column}")
+    })?;
     if content.format != FORMAT {
         return Err(format!(
             "its format is {}, and known is {FORMAT}",

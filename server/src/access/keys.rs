@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// A key as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,10 +114,12 @@ struct Known {
     read: Mutex<Option<Stamp>>,
     trouble: RwLock<Option<String>>,
     failed_reads: AtomicU64,
+    /// Counts the sets of keys that were in force; sent after the set was replaced.
+    generation: watch::Sender<u64>,
 }
 
 /// How often the file is looked at: a revoked key is admitted for so long at most.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 impl Key {
     /// A new key, and its text, which nobody can tell again.
@@ -300,6 +303,28 @@ impl Keys {
         self.get(id).filter(|key| key.sha256 == hash)
     }
 
+    /// The same keys, for a request that outlasts the borrow.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            known: Arc::clone(&self.known),
+        }
+    }
+
+    /// How many requests and streams wait for the end of their key.
+    pub fn watchers(&self) -> usize {
+        self.known.generation.receiver_count()
+    }
+
+    /// The number of the set of keys that is in force.
+    pub(super) fn generation(&self) -> u64 {
+        *self.known.generation.borrow()
+    }
+
+    /// Notifies of each new set of keys.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.known.generation.subscribe()
+    }
+
     /// The key of that id.
     pub fn get(&self, id: &str) -> Option<Arc<Key>> {
         let by_id = self.known.by_id.read();
@@ -342,6 +367,7 @@ impl Known {
             Ok((keys, stamp)) => {
                 *read = Some(stamp);
                 *self.by_id.write().unwrap_or_else(PoisonError::into_inner) = by_id(keys);
+                self.generation.send_modify(|generation| *generation += 1);
                 self.is_troubled_by(None);
             }
             Err(error) => {

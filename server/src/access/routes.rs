@@ -2,6 +2,7 @@
 
 use super::{OPERATION, Role, STREAMS, answering};
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::values;
 use axum::http::Method;
 use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
@@ -105,7 +106,7 @@ fn revoke_key() -> Route {
                     changes nothing.",
             parameters: vec![Parameter::path(
                 "id",
-                json!({"type": "string"}),
+                values::key_id(),
                 "The key's id: what stands between the first two `_` of its text",
             )],
             answers: vec![Answer {

@@ -88,7 +88,7 @@ pub(super) async fn events(
             walk,
             begun: false,
         };
-        streamed::body(&service, (&asked.caller, &asked.route), history)
+        streamed::body(&service, &asked.caller, history)
     };
     let mut response = of_type(layout.format, body);
     let headers = response.headers_mut();

@@ -8,12 +8,12 @@ pub(crate) use lists::Lists;
 
 use crate::access::HISTORY;
 use crate::read_models::{
-    Asked, Format, Found, MadeOf, Page, Paging, Place, Rendering, agent, agent_parameter, found,
-    list, list_answers, paging_parameters, phase, phase_parameter, queue,
+    Asked, Format, Found, Listed as _, MadeOf, Page, Paging, Place, Rendering, agent,
+    agent_parameter, found, list, list_answers, paging_parameters, phase, phase_parameter, queue,
 };
 use crate::route::{Handled, Operation, Parameter};
 use crate::streamed::{self, CutOff, Pieces};
-use crate::{Problem, Service};
+use crate::{Problem, Service, values};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -21,7 +21,6 @@ use axum::routing::get;
 use domain::Timestamp;
 use lists::{Asking, Folded, Own};
 use projections::{CallFilter, ListedCall};
-use serde_json::json;
 use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
@@ -125,7 +124,7 @@ async fn whole(
                 paging: Arc::new(paging),
                 state: Some((rendering, own)),
             };
-            let body = streamed::body(service, (&asked.caller, &asked.route), rows);
+            let body = streamed::body(service, &asked.caller, rows);
             asked.answer(body, format, &made_of, None)
         }
     })
@@ -177,18 +176,18 @@ fn filter(asked: &Asked) -> Result<CallFilter, Problem> {
 }
 
 fn calls_operation() -> Operation {
-    let time = json!({"type": "string", "format": "date-time"});
+    let time = values::time();
     let mut parameters = vec![
         agent_parameter(),
         Parameter::query(
             "customer",
-            json!({"type": "string"}),
+            values::customer(),
             "Only of the customer with this number; a + is written %2B",
         ),
         queue(),
         Parameter::query(
             "correlation",
-            json!({"type": "string"}),
+            values::correlation(),
             "Only where a command carried this",
         ),
         Parameter::query("from", time.clone(), "Only answered at or after this time"),
@@ -196,7 +195,8 @@ fn calls_operation() -> Operation {
         phase_parameter(),
     ];
     parameters.extend(paging_parameters(
-        "answered_at, call, revision, phase, queue, customer, answered_by, ended_at, completed or primary",
+        &[ListedCall::SORTS],
+        "By which column; without it by answered_at",
     ));
     Operation {
         id: "listCalls",

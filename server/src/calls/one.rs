@@ -1,11 +1,12 @@
 //! One call: as it stands, as it stood, and how it came there.
 
 use super::history::{Walk, events, of_type};
-use crate::access::HISTORY;
+use crate::access::{HISTORY, ONE_CALL};
+use crate::feed::agents;
 use crate::read_models::{Asked, Format, KAIGI_POSITION, has, text};
 use crate::request::CallInPath;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
-use crate::{Problem, Service};
+use crate::{Problem, Service, values};
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +18,7 @@ use domain::{
     Call, CallId, Position, RecordedEvent, Revision, StoredEvent, Timestamp, evolve_in_place,
 };
 use serde_json::json;
+use std::iter;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Vec<Handled> {
@@ -24,7 +26,7 @@ pub(super) fn routes() -> Vec<Handled> {
         Route {
             method: Method::GET,
             path: "/v1/calls/{call}",
-            access: HISTORY,
+            access: ONE_CALL,
             operation: call_operation(),
         }
         .handled(get(call)),
@@ -46,17 +48,28 @@ async fn call(
     let point = Point::of(&asked)?;
     let mut walk = Walk::from(&id, Revision(0), asked.caller.key());
     let mut shown = Shown::until(point);
+    // Which agents are named, only the whole history shows.
+    let mut allowed = asked.caller.may_read_call(&id, iter::empty());
     loop {
         let events = walk.next(&service).await?;
         if events.is_empty() {
             break;
         }
+        if allowed.is_err() {
+            let named = events.iter().flat_map(|stored| agents(&stored.recorded));
+            allowed = asked.caller.may_read_call(&id, named.flatten());
+        }
         let taken = service.turns.run(asked.caller.key(), move || {
-            shown.take_in(&events)?;
-            Ok(shown)
+            let taken = shown.take_in(&events);
+            (shown, taken)
         });
-        shown = taken.await.map_err(|altered| not_as_recorded(&altered))?;
+        let taken_in;
+        (shown, taken_in) = taken.await;
+        if let Err(altered) = taken_in {
+            return Err(allowed.err().unwrap_or_else(|| not_as_recorded(&altered)));
+        }
     }
+    allowed?;
     shown.answer(&id, &asked)
 }
 
@@ -191,18 +204,15 @@ fn call_operation() -> Operation {
     Operation {
         id: "getCall",
         summary: "One call, as it stands or stood",
-        about: "Its whole chain of hashes is verified first. `ETag` is the revision, which a command can be made to \
+        about: "A key reads the calls that it may send commands for: a desk those that its agent is or was in, or was \
+                asked to join. The whole chain of hashes is verified first. `ETag` is the revision, which a command can be made to \
                 depend on; `Kaigi-Position` that of the last event shown.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
-            Parameter::query(
-                "at",
-                json!({"type": "string", "format": "date-time"}),
-                "As it stood at this time",
-            ),
+            Parameter::path("call", values::call(), "The call"),
+            Parameter::query("at", values::time(), "As it stood at this time"),
             Parameter::query(
                 "revision",
-                json!({"type": "integer", "minimum": 1}),
+                values::whole_number(0),
                 "As it stood after so many events",
             ),
             Parameter::header(
@@ -237,10 +247,10 @@ fn events_operation() -> Operation {
         about: "`revision` and `head` are the call's own, also where `after` leaves events out. The plain form is \
                 verified first; the whole one is a line of a dump for each event, as it is stored.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
+            Parameter::path("call", values::call(), "The call"),
             Parameter::query(
                 "after",
-                json!({"type": "integer", "minimum": 0, "default": 0}),
+                values::whole_number(0),
                 "Only events after this revision",
             ),
             Parameter::query(

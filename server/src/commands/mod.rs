@@ -9,12 +9,14 @@ pub mod retry;
 mod stream;
 
 pub(crate) use headers::trace;
+pub(crate) use stream::NDJSON;
 
 use crate::access::COMMANDS;
 use crate::operations::schemas;
 use crate::problem::Problem;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::service::Service;
+use crate::values;
 use axum::http::Method;
 use axum::routing::post;
 use domain::json::RejectionJson;
@@ -38,7 +40,11 @@ fn route(path: &'static str, operation: Operation) -> Route {
 }
 
 fn send_command() -> Operation {
-    let text = |name, about| Parameter::header(name, json!({"type": "string"}), about);
+    let text = |name, pattern, about| {
+        Parameter::header(name, json!({"type": "string", "pattern": pattern}), about)
+    };
+    let id = r#"^"?[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"?$"#;
+    let revision = r#"^"?[0-9]{1,19}"?$"#;
     Operation {
         id: "sendCommand",
         summary: "Send a command for a call",
@@ -47,13 +53,15 @@ fn send_command() -> Operation {
                 the body, a command can be sent again until it is answered: it is never applied twice. A client that \
                 goes away does not undo its command. The body need not name the call.",
         parameters: vec![
-            Parameter::path("call", json!({"type": "string"}), "The call"),
+            Parameter::path("call", values::call(), "The call"),
             text(
                 "Idempotency-Key",
+                id,
                 "The command's id, a UUID, plain or in quotes; the same as `id` in the body",
             ),
             text(
                 "If-Match",
+                revision,
                 "The revision that the call must be at, in quotes as `ETag` gives it; the same as `expect` in the body",
             ),
             traceparent(),
@@ -79,11 +87,11 @@ fn send_commands() -> Operation {
                 are not judged. No more lines are read while answers are not taken. The last line says so if the \
                 service reads no further, and from which line to send again.",
         parameters: vec![traceparent()],
-        body: Some(("application/x-ndjson", schemas::of("Command"))),
+        body: Some((NDJSON, schemas::of("Command"))),
         answers: vec![Answer {
             status: 200,
             about: "The answers, while the commands still come",
-            content: vec![("application/x-ndjson", schemas::of("StreamedAnswer"))],
+            content: vec![(NDJSON, schemas::of("StreamedAnswer"))],
         }],
         problems: &[415, 422, 503],
     }
@@ -140,10 +148,10 @@ impl TooFarAhead {
 
 /// A refusal that no rule of the calls stands behind, as a line of answers has it.
 fn by_no_rule(code: &'static str, message: String) -> RejectionJson {
-    let rule = None;
     RejectionJson {
         code,
-        rule,
+        rule: None,
         message,
+        revision: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::headers::complete;
 use super::{TooFarAhead, must_have_happened, refusal};
-use crate::access::Caller;
+use crate::access::{Caller, Effect};
 use crate::body::{must_be, text};
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::{CallInPath, Params};
@@ -33,9 +33,11 @@ pub(crate) async fn send(
     let text = text(body, &service.settings).await?;
     let request = parsed(&service, &call, &text)?;
     let request = permitted(&service, &caller, request, &headers)?;
+    // The key may have ended while the body came.
+    let effect = caller.begin_effect()?;
     let id = request.id.unwrap_or_else(|| service.handler.random_id());
     // A task of its own: a client that goes away does not cut off what is half done, and what came of it is counted.
-    let judged = tokio::spawn(judge(service, request, id)).await;
+    let judged = tokio::spawn(judge(service, request, id, effect)).await;
     let answer = judged.map_err(|_| defect())?;
     let answer = answer.map_err(|error| refusal::not_accepted(&error, &call, id))?;
     Ok(accepted(&answer))
@@ -87,6 +89,7 @@ async fn judge(
     service: Arc<Service>,
     request: Request,
     id: CommandId,
+    _: Effect,
 ) -> Result<Answer, HandleError> {
     let begun = Instant::now();
     let handler = &service.handler;

@@ -12,16 +12,29 @@ const UNSETTLED_S: u64 = 1;
 /// What is no command, or none for this call.
 pub(crate) fn invalid(error: &InvalidCommand) -> Problem {
     match code(error) {
-        MALFORMED => malformed(error.to_string()),
-        code => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string()),
+        MALFORMED => malformed(said(error)),
+        code => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, said(error)),
     }
+}
+
+/// The error, and what a client over HTTP can do.
+pub(crate) fn said(error: &InvalidCommand) -> String {
+    let hint = match error {
+        InvalidCommand::UnknownType { .. } => "; /openapi.json lists all of them",
+        error if error.has_more_after_it() => {
+            "; send many commands to /v1/commands, each on a line of its own (`curl --data-binary @FILE` keeps the lines, \
+             `-d` joins them)"
+        }
+        _ => "",
+    };
+    format!("{error}{hint}")
 }
 
 /// What is wrong with what is no command.
 pub(crate) fn code(error: &InvalidCommand) -> &'static str {
     match error {
         InvalidCommand::OtherCall { .. } => "call_differs",
-        InvalidCommand::BadValue { .. } => "bad_value",
+        InvalidCommand::BadValue { .. } | InvalidCommand::UnknownType { .. } => "bad_value",
         InvalidCommand::NotJson { .. }
         | InvalidCommand::Missing { .. }
         | InvalidCommand::Unexpected { .. } => MALFORMED,

@@ -22,9 +22,10 @@ use futures_util::stream::unfold;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
-const NDJSON: &str = "application/x-ndjson";
+/// The media type of a stream of commands, and of its answers.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// How many lines of one request are read, judged or about to be answered at once.
 const IN_FLIGHT: usize = 512;
@@ -48,6 +49,8 @@ pub(crate) async fn send(
 ) -> Result<Response, Problem> {
     must_run(&service)?;
     must_be(NDJSON, &headers)?;
+    // The response begins before the first line; each line asks again.
+    caller.begin_effect()?;
     let counting = Arc::clone(&service);
     let handler = Arc::clone(&service.handler);
     let (intake, answers) = in_order(handler, IN_FLIGHT, move |judged| {
@@ -55,7 +58,9 @@ pub(crate) async fn send(
         metrics.judged(judged.command, judged.result, judged.took);
     });
     let pieces = Pieces::of(body, &service.settings);
+    let idle_timeout_ms = service.settings.idle_timeout_ms;
     let reader = Reader {
+        idle_timeout_ms,
         service,
         caller,
         route,
@@ -81,6 +86,8 @@ struct Reader {
     intake: Intake,
     /// The line that was taken last.
     line: u64,
+    /// How long the next whole line may take.
+    idle_timeout_ms: u64,
     denials: Denials,
 }
 
@@ -88,11 +95,15 @@ struct Reader {
 enum End {
     OfBody,
     BrokenOff(BrokenOff),
+    /// Bytes came, but no whole line.
+    NoLine(u64),
     Stopping,
     /// The key was revoked, or has expired, since the stream began.
     KeyRevoked,
     /// Nobody takes the answers any more.
     Unwanted,
+    /// The last answer has said why.
+    Said,
 }
 
 impl End {
@@ -100,8 +111,9 @@ impl End {
     fn said(&self) -> Option<String> {
         let again = "send this line and those after it again";
         match self {
-            End::OfBody | End::Unwanted => None,
+            End::OfBody | End::Unwanted | End::Said => None,
             End::BrokenOff(why) => Some(format!("{why}; {again}")),
+            End::NoLine(ms) => Some(format!("no whole line came for {ms} ms; {again}")),
             End::Stopping => Some(format!(
                 "the service is stopping; {again}, to a service that runs"
             )),
@@ -151,23 +163,35 @@ impl Reader {
         if let Some(place) = self.intake.place(self.line + 1).await {
             place.unreadable(&said);
         }
-        if self.service.is_stopping() {
+        // The response ends here; the sender may still send.
+        drop(self.intake);
+        if !matches!(end, End::BrokenOff(_)) {
             linger(pieces).await;
         }
     }
 
     async fn read_lines(&mut self, pieces: &mut Pieces) -> End {
-        let service = Arc::clone(&self.service);
+        let (service, caller) = (Arc::clone(&self.service), self.caller.clone());
         let mut stopped = pin!(service.stopped());
+        let mut key_ended = pin!(caller.ended());
         let mut cutter = Cutter::default();
+        let mut due = self.next_line_due();
         loop {
             let piece = tokio::select! {
                 biased;
                 () = &mut stopped => return End::Stopping,
+                () = &mut key_ended => return End::KeyRevoked,
                 piece = pieces.next() => piece,
+                () = sleep_until(due) => return End::NoLine(self.idle_timeout_ms),
             };
             let ended = match piece {
-                Ok(Some(piece)) => self.take_piece(&mut cutter, &piece).await,
+                Ok(Some(piece)) => {
+                    let ended = self.take_piece(&mut cutter, &piece).await;
+                    if piece.contains(&b'\n') {
+                        due = self.next_line_due();
+                    }
+                    ended
+                }
                 Ok(None) => match cutter.rest() {
                     Some(line) => self.take(line).await.or(Some(End::OfBody)),
                     None => Some(End::OfBody),
@@ -178,6 +202,12 @@ impl Reader {
                 return end;
             }
         }
+    }
+
+    /// Until when the next whole line must be there. Time in which lines are not read, because answers are not taken,
+    /// does not count.
+    fn next_line_due(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + Duration::from_millis(self.idle_timeout_ms)
     }
 
     async fn take_piece(&mut self, cutter: &mut Cutter, mut piece: &[u8]) -> Option<End> {
@@ -199,21 +229,23 @@ impl Reader {
         if line.is_blank() {
             return None;
         }
-        match self.intake.place(self.line).await {
-            Some(place) => {
-                self.judge(line, place);
-                None
-            }
-            None => Some(End::Unwanted),
+        let Some(place) = self.intake.place(self.line).await else {
+            return Some(End::Unwanted);
+        };
+        // The key may have ended while there was no room.
+        if let Some(said) = self.ends().and_then(|end| end.said()) {
+            place.unreadable(&said);
+            return Some(End::Said);
         }
+        self.judge(line, place);
+        None
     }
 
     /// Why this line is not taken any more, if it is not.
     fn ends(&self) -> Option<End> {
-        let guards = &self.service.guards;
         if self.service.is_stopping() {
             Some(End::Stopping)
-        } else if guards.still_admits(&self.caller, &self.route) {
+        } else if self.caller.is_admitted() {
             None
         } else {
             Some(End::KeyRevoked)
@@ -281,7 +313,7 @@ impl Reader {
 fn parsed(line: Line) -> Result<Request, (&'static str, String)> {
     match line {
         Line::Text(text) => {
-            parse_command(&text).map_err(|error| (refusal::code(&error), error.to_string()))
+            parse_command(&text).map_err(|error| (refusal::code(&error), refusal::said(&error)))
         }
         Line::Malformed(error) | Line::Unreadable(error) => Err((MALFORMED, error)),
     }

@@ -41,7 +41,7 @@ impl Filter {
 }
 
 /// The agents that an event names: who asked for it, and those in it. One may be there twice.
-pub(super) fn agents(event: &RecordedEvent) -> [Option<&AgentId>; 3] {
+pub(crate) fn agents(event: &RecordedEvent) -> [Option<&AgentId>; 3] {
     let [first, second] = agents_within(&event.event);
     let actor = match &event.cause.actor {
         Some(Actor::Party(party)) => party.agent(),

@@ -18,6 +18,7 @@ mod reading;
 mod routes;
 mod stream;
 
+pub(crate) use filter::agents;
 pub use live::State;
 pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;

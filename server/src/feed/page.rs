@@ -7,7 +7,6 @@ use super::prefix::Prefix;
 use super::reading::Reading;
 use crate::access::Caller;
 use crate::read_models::{KAIGI_COMPLETE, unless_stopping};
-use crate::route::Route;
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service};
 use axum::body::Body;
@@ -55,7 +54,6 @@ impl Layout {
 /// What is asked for.
 pub(super) struct Asked {
     pub(super) caller: Caller,
-    pub(super) route: Arc<Route>,
     pub(super) after: Position,
     /// None asks for a page of the usual size, or for all lines.
     pub(super) limit: Option<u64>,
@@ -131,14 +129,14 @@ impl Asked {
         let end = unless_stopping(service, reading.at(last)).await?.reached;
         let about = About::of(&self, service.store.id(), end, true);
         let asked = Arc::new(self);
-        let (caller, route) = (asked.caller.clone(), Arc::clone(&asked.route));
+        let caller = asked.caller.clone();
         let lines = Lines {
             reading,
             asked,
             place,
             end,
         };
-        let body = streamed::body(service, (&caller, &route), lines);
+        let body = streamed::body(service, &caller, lines);
         let content_type = [(header::CONTENT_TYPE, Layout::Ndjson.media_type())];
         Ok((about.headers(), content_type, body).into_response())
     }

@@ -12,7 +12,7 @@ use crate::operations::schemas;
 use crate::read_models::{agent, liked_best, unless_stopping, wait};
 use crate::request::Params;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
-use crate::{Problem, Service, sse};
+use crate::{Problem, Service, sse, values};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
@@ -75,8 +75,7 @@ fn events() -> Route {
 
 fn events_parameters() -> Vec<Parameter> {
     let types: Vec<_> = EventType::ALL.iter().map(|event| event.name()).collect();
-    let position = || json!({"type": "integer", "format": "int64", "minimum": 0});
-    let text = || json!({"type": "string"});
+    let position = || values::whole_number(0);
     vec![
         Parameter::query(
             "after",
@@ -90,13 +89,13 @@ fn events_parameters() -> Vec<Parameter> {
         ),
         Parameter::query(
             "call",
-            text(),
+            values::call(),
             "Only events of this call. All events are looked through, so that the page proves that it leaves none out; \
              the call's history by itself is at /v1/calls/{call}/events",
         ),
         Parameter::query(
             "agent",
-            text(),
+            values::agent(),
             "Only events that name this agent: as who asked, or in their data",
         ),
         Parameter::query(
@@ -112,7 +111,7 @@ fn events_parameters() -> Vec<Parameter> {
         ),
         Parameter::query(
             "wait",
-            json!({"type": "number", "minimum": 0}),
+            values::seconds(),
             "How many seconds to wait for an event before an empty page is answered; the service has a limit of its own",
         ),
         Parameter::query(
@@ -122,14 +121,14 @@ fn events_parameters() -> Vec<Parameter> {
         ),
         Parameter::header(
             "Last-Event-ID",
-            text(),
+            json!({"type": "string", "pattern": "^[0-9]{0,19}$"}),
             "The `id` that a stream goes on after",
         ),
     ]
 }
 
 fn proof() -> Route {
-    let number = || json!({"type": "integer", "format": "int64", "minimum": 0});
+    let number = || values::whole_number(0);
     Route {
         method: Method::GET,
         path: "/v1/proof",
@@ -159,7 +158,6 @@ fn proof() -> Route {
 }
 
 fn position() -> Route {
-    let position = || json!({"type": "integer", "format": "int64", "minimum": 0});
     Route {
         method: Method::GET,
         path: "/v1/position",
@@ -172,12 +170,12 @@ fn position() -> Route {
             parameters: vec![
                 Parameter::query(
                     "past",
-                    position(),
+                    values::whole_number(0),
                     "To wait for an event past this position",
                 ),
                 Parameter::query(
                     "wait",
-                    json!({"type": "number", "minimum": 0}),
+                    values::seconds(),
                     "How many seconds to wait; the service has a limit of its own",
                 ),
             ],
@@ -195,22 +193,19 @@ fn position() -> Route {
 async fn answer_events(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
-    Extension(route): Extension<Arc<Route>>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let filter = filter(&params)?;
     let form = params.get("form")?.unwrap_or(Form::Plain);
     if let Answering::Page(layout) = Answering::chosen(&params, &headers)? {
-        let of = (caller, route);
-        let asked = asked_page(&params, &service, of, filter, (form, layout))?;
+        let asked = asked_page(&params, &service, caller, filter, (form, layout))?;
         return asked.answer(&service).await;
     }
     let from = beginning(&params, &headers, &service, caller.key()).await?;
     let subscription = Subscription {
         service,
         caller,
-        route,
         from,
         filter,
         form,
@@ -221,13 +216,12 @@ async fn answer_events(
 fn asked_page(
     params: &Params,
     service: &Service,
-    (caller, route): (Caller, Arc<Route>),
+    caller: Caller,
     filter: Filter,
     (form, layout): (Form, Layout),
 ) -> Result<Asked, Problem> {
     Ok(Asked {
         caller,
-        route,
         after: after(params)?.unwrap_or(Position::START),
         limit: limit(params)?,
         filter,

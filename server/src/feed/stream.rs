@@ -7,7 +7,6 @@ use super::live::{Onwards, PAGE, Place};
 use super::mailboxes::{Reason, Registration};
 use super::prefix::Prefix;
 use crate::access::Caller;
-use crate::route::Route;
 use crate::streamed::PIECE;
 use crate::{Service, sse};
 use bytes::Bytes;
@@ -30,7 +29,6 @@ const AT_ONCE: u64 = 128;
 pub(super) struct Subscription {
     pub(super) service: Arc<Service>,
     pub(super) caller: Caller,
-    pub(super) route: Arc<Route>,
     pub(super) from: Place,
     pub(super) filter: Filter,
     pub(super) form: Form,
@@ -40,9 +38,6 @@ pub(super) struct Subscription {
 struct Streaming {
     service: Arc<Service>,
     caller: Caller,
-    route: Arc<Route>,
-    /// When it is seen to that the key may still have it.
-    next_look: Instant,
     filter: Filter,
     form: Form,
     place: Place,
@@ -91,7 +86,6 @@ impl Streaming {
         let Subscription {
             service,
             caller,
-            route,
             from,
             filter,
             form,
@@ -101,8 +95,6 @@ impl Streaming {
             _counted: service.feed.counted(&filter),
             service,
             caller,
-            route,
-            next_look: Instant::now(),
             filter,
             form,
             place: from,
@@ -116,12 +108,11 @@ impl Streaming {
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if !matches!(self.phase, Phase::Over) && !self.caller.is_admitted() {
+                self.end(Reason::KeyRevoked);
+            }
             if let Some(frame) = self.ready.pop_front() {
                 return Some(frame);
-            }
-            if !self.is_admitted() {
-                self.end(Reason::KeyRevoked);
-                continue;
             }
             match self.phase {
                 Phase::Over => return None,
@@ -188,17 +179,9 @@ impl Streaming {
                 Some(told) => self.tell_what_waits(told),
                 None => self.cut_off(),
             },
+            () = self.caller.ended() => {}
             () = sleep_until(self.next_heartbeat) => self.beat(),
-            () = sleep_until(self.next_look) => {}
         }
-    }
-
-    fn is_admitted(&mut self) -> bool {
-        if matches!(self.phase, Phase::Over) || Instant::now() < self.next_look {
-            return true;
-        }
-        self.next_look = Instant::now() + self.silence().min(sse::BETWEEN_LOOKS);
-        self.service.guards.still_admits(&self.caller, &self.route)
     }
 
     fn tell_what_waits(&mut self, first: Arc<Told>) {

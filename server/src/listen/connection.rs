@@ -1,10 +1,10 @@
 //! One connection: its requests in, their answers out, and why it ends.
 
-use super::Stage;
 use super::body::{Answered, Asked};
 use super::patience::{Late, Patience, Pulse};
 use super::stream::Watched;
-use crate::{Problem, Service, route};
+use super::{Seat, Stage};
+use crate::{Problem, Service, Settings, route};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -42,7 +42,8 @@ pub(super) struct Connection {
     attendance: Arc<Attendance>,
     peer: SocketAddr,
     pulse: Arc<Pulse>,
-    is_served: bool,
+    /// None if there is no place for it.
+    seat: Option<Arc<Seat>>,
     stage: watch::Receiver<Stage>,
 }
 
@@ -55,14 +56,16 @@ impl Attendance {
         }
     }
 
-    /// How long a connection may do nothing; one that is not served ends with its first answer.
-    pub(super) fn patience(&self, is_served: bool) -> Patience {
+    /// How long a connection may do nothing.
+    pub(super) fn patience(&self) -> Patience {
         let settings = &self.service.settings;
-        let keep_alive_ms = if is_served { settings.keep_alive_ms } else { 0 };
+        let keep_alive_ms = settings.keep_alive_ms;
+        let anonymous_ms = settings.keep_alive_anonymous_ms.min(keep_alive_ms);
         Patience {
             header: Duration::from_millis(settings.header_timeout_ms),
             idle: Duration::from_millis(settings.idle_timeout_ms),
             keep_alive: Duration::from_millis(keep_alive_ms),
+            keep_alive_anonymous: Duration::from_millis(anonymous_ms),
         }
     }
 
@@ -70,7 +73,7 @@ impl Attendance {
         self: &Arc<Self>,
         peer: SocketAddr,
         pulse: Arc<Pulse>,
-        is_served: bool,
+        seat: Option<Arc<Seat>>,
         stage: watch::Receiver<Stage>,
     ) -> Connection {
         let attendance = Arc::clone(self);
@@ -78,7 +81,7 @@ impl Attendance {
             attendance,
             peer,
             pulse,
-            is_served,
+            seat,
             stage,
         }
     }
@@ -87,16 +90,20 @@ impl Attendance {
         &self,
         request: Request<Incoming>,
         peer: SocketAddr,
-        is_served: bool,
+        seat: Option<Arc<Seat>>,
     ) -> Response<Body> {
         let idle = Duration::from_millis(self.service.settings.idle_timeout_ms);
-        let refused = self.refused(&request, is_served);
+        let refused = self.refused(&request, seat.is_some());
         let router = match refused {
             Some(problem) => route::refusing(&self.service, problem),
             None => self.router.clone(),
         };
         let mut request = request.map(|body| Body::new(Asked::new(body, idle)));
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer));
+        if let Some(seat) = seat {
+            extensions.insert(seat);
+        }
         let answered = router.oneshot(request).await;
         answered.unwrap_or_else(|never| match never {})
     }
@@ -105,7 +112,7 @@ impl Attendance {
     fn refused(&self, request: &Request<Incoming>, is_served: bool) -> Option<Problem> {
         let settings = &self.service.settings;
         if !is_served {
-            return Some(too_many(settings.max_connections));
+            return Some(too_many_connections(settings));
         }
         let most = settings.max_header_bytes;
         (header_bytes(request) > most).then(|| too_large(most))
@@ -144,6 +151,7 @@ impl Connection {
         let accepted = tokio::select! {
             accepted = acceptor.accept(stream) => accepted,
             _ = self.pulse.late() => return,
+            () = must_leave(self.seat.as_deref()) => return,
             () = reached(&mut self.stage, Stage::Stopping) => return,
         };
         // Whoever does not speak TLS, or does not trust the certificate, has ended it.
@@ -158,16 +166,17 @@ impl Connection {
             attendance,
             peer,
             pulse,
-            is_served,
+            seat,
             stage,
         } = self;
         let asked = Arc::clone(&pulse);
-        let answering = Arc::clone(&attendance);
+        let (answering, seated) = (Arc::clone(&attendance), seat.clone());
         let answer = move |request: Request<Incoming>| {
             let (attendance, asked) = (Arc::clone(&answering), Arc::clone(&asked));
+            let seat = seated.clone();
             async move {
                 let under_way = asked.asked(request.version() == Version::HTTP_2);
-                let answer = attendance.answer(request, peer, is_served).await;
+                let answer = attendance.answer(request, peer, seat).await;
                 let answer = answer.map(|body| Body::new(Answered::new(body, under_way)));
                 Ok::<_, Infallible>(answer)
             }
@@ -193,8 +202,17 @@ impl Connection {
                     served.as_mut().graceful_shutdown();
                 }
                 () = reached(&mut cut_off, Stage::CutOff) => return,
+                () = must_leave(seat.as_deref()) => return,
             }
         }
+    }
+}
+
+/// Waits until another connection needs the place.
+async fn must_leave(seat: Option<&Seat>) {
+    match seat {
+        Some(seat) => seat.must_leave().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -223,9 +241,12 @@ fn too_large(most: usize) -> Problem {
     )
 }
 
-fn too_many(most: usize) -> Problem {
+/// All places are taken by connections with keys.
+pub(crate) fn too_many_connections(settings: &Settings) -> Problem {
+    let most = settings.max_connections;
     let detail = format!(
-        "{most} connections are served already; try again later, and keep fewer connections open"
+        "{most} connections are served at most, some of them for the telephone system alone; try again later, and keep \
+         fewer connections open"
     );
     Problem::try_again("too_many_connections", detail, 1)
 }

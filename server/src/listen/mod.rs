@@ -7,12 +7,18 @@
 mod body;
 mod connection;
 mod patience;
+mod places;
 mod stream;
 mod tls;
 
 pub use tls::{BadCertificate, Certificate};
 
+pub(crate) use self::connection::too_many_connections;
+pub(crate) use self::places::Seat;
+
 use self::connection::Attendance;
+use self::patience::Pulse;
+use self::places::{Place, Places};
 use self::stream::Watched;
 use crate::Service;
 use std::io::{self, ErrorKind};
@@ -20,11 +26,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-
-/// How many connections beyond the most are told so at once; those beyond them, too, are closed without a word.
-const MAX_REFUSED_AT_ONCE: usize = 64;
 
 /// How long to wait for what the system lacks, such as descriptors, before the next connection is accepted.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
@@ -88,54 +91,10 @@ enum Stage {
     CutOff,
 }
 
-/// The places for connections.
-struct Places {
-    most: u32,
-    free: Arc<Semaphore>,
-    for_refused: Arc<Semaphore>,
-}
-
-/// A connection's place, and whether it is one of those that are served.
-struct Place {
-    is_served: bool,
-    held: OwnedSemaphorePermit,
-}
-
-impl Places {
-    fn new(most: usize) -> Self {
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let free = Semaphore::new(usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS));
-        Self {
-            most,
-            free: Arc::new(free),
-            for_refused: Arc::new(Semaphore::new(MAX_REFUSED_AT_ONCE)),
-        }
-    }
-
-    fn take(&self) -> Option<Place> {
-        let of = |places: &Arc<Semaphore>, is_served| {
-            let held = Arc::clone(places).try_acquire_owned().ok()?;
-            Some(Place { is_served, held })
-        };
-        of(&self.free, true).or_else(|| of(&self.for_refused, false))
-    }
-
-    fn taken(&self) -> usize {
-        let most = usize::try_from(self.most).unwrap_or(usize::MAX);
-        most.saturating_sub(self.free.available_permits())
-    }
-
-    /// Waits until every connection has ended.
-    async fn all_free(&self) {
-        let all = self.free.acquire_many(self.most).await;
-        drop(all.expect("nobody closes it"));
-    }
-}
-
 /// Serves until the service is told to stop, and then until what is under way is answered, or has had its time. Answers
 /// how many connections were cut off in the end.
 pub async fn serve(listener: impl Into<Listener>, service: Arc<Service>) -> usize {
-    let places = Places::new(service.settings.max_connections);
+    let places = Places::within(&service.settings);
     let stage = watch::Sender::new(Stage::Serving);
     let attendance = Arc::new(Attendance::new(Arc::clone(&service)));
     let listener = listener.into();
@@ -169,7 +128,9 @@ async fn accept(
         match listener.tcp.accept().await {
             Ok((stream, peer)) => {
                 is_short = false;
-                let Some(place) = places.take() else { continue };
+                let Some(place) = places.take(peer.ip()) else {
+                    continue;
+                };
                 let certificate = listener
                     .certificate
                     .as_ref()
@@ -209,15 +170,20 @@ async fn attend(
 ) {
     // An answer is written in whole pieces, so waiting for more of it would only make it late.
     let _ = stream.set_nodelay(true);
-    let (stream, pulse) = Watched::new(stream, attendance.patience(place.is_served));
-    let connection = attendance.connection(peer, pulse, place.is_served, stage);
+    let seat = match &place {
+        Place::Served(seat) => Some(Arc::clone(seat)),
+        Place::Refused(_) => None,
+    };
+    let pulse = Arc::new(Pulse::new(attendance.patience(), seat.clone()));
+    let stream = Watched::new(stream, Arc::clone(&pulse));
+    let connection = attendance.connection(peer, pulse, seat, stage);
     match certificate {
         None => connection.serve(stream).await,
         Some(acceptor) => connection.serve_tls(stream, &acceptor).await,
     }
     // The last to go: whoever waits for it finds nothing left of the connection.
     drop(attendance);
-    drop(place.held);
+    drop(place);
 }
 
 /// Reads the certificate again whenever its files change.

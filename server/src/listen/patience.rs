@@ -1,5 +1,6 @@
 //! How long a connection may do nothing, in each of its states.
 
+use super::places::Seat;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// Having no request under way.
     pub(super) keep_alive: Duration,
+    /// The same before a request was admitted with a key.
+    pub(super) keep_alive_anonymous: Duration,
 }
 
 /// What a connection is late with.
@@ -27,9 +30,10 @@ pub(super) enum Late {
 }
 
 /// What happens on one connection, told by its bytes and by its requests.
-#[derive(Debug)]
 pub(super) struct Pulse {
     patience: Patience,
+    /// None for a connection that is not served; it ends with its first answer.
+    seat: Option<Arc<Seat>>,
     state: Mutex<State>,
     /// It can be late sooner than it could before.
     is_sooner: Notify,
@@ -67,7 +71,7 @@ pub(super) struct UnderWay {
 }
 
 impl Pulse {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: Patience, seat: Option<Arc<Seat>>) -> Self {
         let state = State {
             between: Between::Arriving(Instant::now()),
             under_way: 0,
@@ -79,8 +83,18 @@ impl Pulse {
         };
         Self {
             patience,
+            seat,
             state: Mutex::new(state),
             is_sooner: Notify::new(),
+        }
+    }
+
+    /// How long it may have no request under way.
+    fn keep_alive(&self) -> Duration {
+        match &self.seat {
+            Some(seat) if seat.is_admitted() => self.patience.keep_alive,
+            Some(_) => self.patience.keep_alive_anonymous,
+            None => Duration::ZERO,
         }
     }
 
@@ -92,7 +106,8 @@ impl Pulse {
     fn happened<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
-        let due = state.due(&self.patience).map(|(due, _)| due);
+        let due = state.due(&self.patience, self.keep_alive());
+        let due = due.map(|(due, _)| due);
         if due.is_some_and(|due| state.wakes.is_none_or(|wakes| due < wakes)) {
             state.wakes = due;
             self.is_sooner.notify_one();
@@ -132,6 +147,9 @@ impl Pulse {
 
     /// A request has come in; `is_shared` if others may come before it is answered.
     pub(super) fn asked(self: &Arc<Self>, is_shared: bool) -> UnderWay {
+        if let Some(seat) = &self.seat {
+            seat.request_began();
+        }
         let mut state = self.state();
         state.under_way += 1;
         state.is_shared = is_shared;
@@ -159,7 +177,7 @@ impl Pulse {
     /// What it will be late with first, and when, for whoever sleeps until then.
     fn due(&self) -> Option<(Instant, Late)> {
         let mut state = self.state();
-        let due = state.due(&self.patience);
+        let due = state.due(&self.patience, self.keep_alive());
         state.wakes = due.map(|(due, _)| due);
         due
     }
@@ -167,10 +185,10 @@ impl Pulse {
 
 impl State {
     /// What it will be late with first, and when.
-    fn due(&self, patience: &Patience) -> Option<(Instant, Late)> {
+    fn due(&self, patience: &Patience, keep_alive: Duration) -> Option<(Instant, Late)> {
         let between = (self.under_way == 0).then(|| match self.between {
             Between::Arriving(since) => (since + patience.header, Late::Stuck),
-            Between::Quiet(since) => (since + patience.keep_alive, Late::Quiet),
+            Between::Quiet(since) => (since + keep_alive, Late::Quiet),
         });
         let waiting = self.writing_waits.iter().chain(self.answers_wait.values());
         let stuck = waiting
@@ -195,6 +213,9 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        if let Some(seat) = &self.pulse.seat {
+            seat.request_ended();
+        }
         self.pulse.happened(|state| {
             state.answers_wait.remove(&self.answer);
             state.under_way -= 1;

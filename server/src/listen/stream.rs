@@ -1,6 +1,6 @@
 //! A connection's bytes, watched as they come and go.
 
-use super::patience::{Patience, Pulse};
+use super::patience::Pulse;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,13 +14,8 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(stream: TcpStream, patience: Patience) -> (Self, Arc<Pulse>) {
-        let pulse = Arc::new(Pulse::new(patience));
-        let watched = Self {
-            stream,
-            pulse: Arc::clone(&pulse),
-        };
-        (watched, pulse)
+    pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
+        Self { stream, pulse }
     }
 
     fn told<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

@@ -3,6 +3,7 @@
 use super::labels::{ByPhase, ByWhy};
 use crate::Service;
 use crate::access::Keys;
+use crate::clock::ClockError;
 use crate::turns::OWN;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
@@ -47,6 +48,8 @@ pub(crate) struct Gauges {
     pub(crate) log_lines_dropped: u64,
     /// How often the key file could not be read, so that the keys before stayed in force.
     pub(crate) failed_key_reads: Option<u64>,
+    /// How far the clock is from what it must show, in milliseconds: negative if it is behind, 0 if it may be right.
+    pub(crate) clock_error_ms: i64,
 }
 
 /// Asks everybody who knows.
@@ -84,6 +87,7 @@ pub(crate) async fn observe(service: &Service) -> Gauges {
         commits: service.store.commits(),
         log_lines_dropped: service.log.dropped(),
         failed_key_reads: service.guards.keys().map(Keys::failed_reads),
+        clock_error_ms: service.clock.error().map_or(0, ClockError::signed_ms),
     }
 }
 
@@ -112,6 +116,12 @@ impl Gauges {
             "log_lines_dropped",
             "Lines that were not written to the log because it took no more",
             ConstCounter::new(self.log_lines_dropped),
+        );
+        registry.register_with_unit(
+            "clock_error",
+            "How far the clock is from what it must show: negative if it is behind, 0 if it may be right",
+            Unit::Seconds,
+            ConstGauge::new(signed_seconds(self.clock_error_ms)),
         );
         if let Some(failed) = self.failed_key_reads {
             registry.register(
@@ -243,6 +253,11 @@ fn gauge_ms(registry: &mut Registry, name: &str, about: &str, value: Option<u64>
         let seconds = ConstGauge::new(as_float(ms) / 1000.0);
         registry.register_with_unit(name, about, Unit::Seconds, seconds);
     }
+}
+
+fn signed_seconds(ms: i64) -> f64 {
+    let seconds = as_float(ms.unsigned_abs()) / 1000.0;
+    if ms < 0 { -seconds } else { seconds }
 }
 
 /// A histogram that somebody else counted.

@@ -1,7 +1,6 @@
 //! By what figures are told apart. Every label has few values, all of them ours.
 
 use crate::log::Line;
-use axum::http::Method;
 use domain::Rule;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use std::fmt::{self, Write};
@@ -54,23 +53,9 @@ impl ByRequest {
     pub(super) fn of(line: &Line) -> Self {
         Self {
             route: line.route,
-            method: method(&line.method),
+            method: line.method,
             status: line.status.as_u16(),
         }
-    }
-}
-
-/// A client may send any word as a method.
-fn method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::OPTIONS => "OPTIONS",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        _ => "other",
     }
 }
 

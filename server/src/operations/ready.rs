@@ -39,7 +39,7 @@ struct Seen {
 }
 
 pub(super) fn routes() -> Vec<Handled> {
-    let trouble = json!({"type": "string", "enum": ["keys", "checkpoint", "proof"]});
+    let trouble = json!({"type": "string", "enum": ["keys", "checkpoint", "proof", "clock"]});
     let schema = json!({
         "type": "object",
         "properties": {
@@ -63,7 +63,7 @@ pub(super) fn routes() -> Vec<Handled> {
                     events, and once the service was told to stop; `why` is one of `stopping`, `ended`, `store_unavailable`, \
                     `store_not_writable`, `catching_up` and `behind`. Commands are taken before the read models have caught up. `trouble` \
                     names what could not be read or kept lately: the file of `keys`, a `checkpoint` of the read \
-                    models, the `proof` of the feed; what was there before holds, and nothing is refused. `set_aside` is \
+                    models, the `proof` of the feed; what was there before holds, and nothing is refused. `clock` says that the clock shows a time that cannot be right. `set_aside` is \
                     how many damaged events keep their calls out of the read models. What exactly is wrong, `GET /v1/read-models` tells those who may ask it.",
                 answers: vec![Answer::of(200, "They have", "application/json", schema)],
                 problems: &[503],
@@ -98,11 +98,12 @@ fn stands(service: &Service) -> Result<Value, Problem> {
     }
     let keys = service.guards.keys().and_then(Keys::trouble);
     let trouble = [
-        ("keys", keys),
-        ("checkpoint", views.not_kept),
-        ("proof", feed.not_kept),
+        ("keys", keys.is_some()),
+        ("checkpoint", views.not_kept.is_some()),
+        ("proof", feed.not_kept.is_some()),
+        ("clock", service.clock.error().is_some()),
     ];
-    let trouble = trouble.into_iter().filter(|(_, trouble)| trouble.is_some());
+    let trouble = trouble.into_iter().filter(|(_, is_there)| *is_there);
     let trouble: Vec<_> = trouble.map(|(name, _)| name).collect();
     Ok(json!({
         "position": position,

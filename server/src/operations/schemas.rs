@@ -6,6 +6,7 @@
     reason = "schemas are written where they are used, one within the other"
 )]
 
+use crate::access::Role;
 use domain::call::Phase;
 use domain::rejection::RejectionCode;
 use serde_json::{Map, Value, json};
@@ -87,7 +88,7 @@ fn with_optional<const N: usize, const M: usize>(
 fn texts() -> Value {
     json!({
         "CallId": {
-            "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-.0-~]+$",
+            "type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^(?!\.{1,2}$)[!-.0-~]{1,128}$",
             "description": "The identifier the telephone system uses: visible ASCII characters without a slash.",
             "examples": ["c1", "1f2e3d4c-5b6a-4788-9900-aabbccddeeff"],
         },
@@ -619,6 +620,7 @@ fn read_models() -> Value {
 
 fn rest() -> Value {
     let codes: Vec<_> = RejectionCode::ALL.iter().map(|code| code.name()).collect();
+    let roles = Role::ALL.map(Role::name);
     json!({
         "Answer": object(
             "An accepted command and its events, which are durable.",
@@ -655,6 +657,7 @@ fn rest() -> Value {
                 "revision": {"type": "integer", "minimum": 0, "description": "Where the call is."},
                 "position": {"type": "integer", "minimum": 0, "description": "How far was read instead."},
                 "count": {"type": "integer", "minimum": 0, "description": "How many events there are."},
+                "roles": {"type": "array", "items": {"type": "string", "enum": roles}, "description": "Of a 403: a key with one of these roles may do it."},
             },
             "required": ["type", "title", "status", "code", "rule", "detail"],
         },

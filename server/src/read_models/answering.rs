@@ -7,9 +7,10 @@ use super::format::Format;
 use super::listed::listed;
 use super::questions::Question;
 use super::stream;
-use crate::access::Keys;
+use crate::access::{Caller, Keys};
 use crate::request::Params;
 use crate::{Problem, Service};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -169,9 +170,14 @@ pub(super) async fn upkeep(State(service): State<Arc<Service>>, _: Params) -> Re
     told(StatusCode::OK, &service).await
 }
 
-pub(super) async fn rebuild(State(service): State<Arc<Service>>, _: Params) -> Response {
+pub(super) async fn rebuild(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    _: Params,
+) -> Result<Response, Problem> {
+    caller.begin_effect()?;
     service.views.rebuild(WhyRebuilt::Asked);
-    told(StatusCode::ACCEPTED, &service).await
+    Ok(told(StatusCode::ACCEPTED, &service).await)
 }
 
 async fn told(status: StatusCode, service: &Service) -> Response {

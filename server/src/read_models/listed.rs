@@ -139,7 +139,7 @@ async fn of_ended(
     let list = Arc::new(list);
     if paging.is_whole() {
         let rest = Rest::new(list, paging, &made_of, allowance);
-        let body = streamed::body(service, (&asked.caller, &asked.route), rest);
+        let body = streamed::body(service, &asked.caller, rest);
         return Ok(asked.answer(body, format, &made_of, None));
     }
     let Page { body, next } = page(service, &key, list, paging, &made_of).await;

@@ -32,4 +32,5 @@ pub(crate) use page::{Page, Paging, Place};
 pub(crate) use routes::{
     agent_parameter, list, list_answers, paging_parameters, phase_parameter, queue, routes,
 };
+pub(crate) use rows::Listed;
 pub use views::{Behind, NotReached, Standing, Views};

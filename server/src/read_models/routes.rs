@@ -3,16 +3,19 @@
 use super::answering;
 use super::asked::USUAL_WAIT;
 use super::page::HIGHEST_LIMIT;
-use crate::Service;
+use super::rows::Listed as _;
 use crate::access::{Access, OPERATION, READ_MODELS, Role};
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::{Service, values};
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
+use projections::{ActiveCall, AgentTimes, CallTimes, MonitoredCall, OwedWrapUp, WindowRow};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Who may ask how the read models are doing.
-const UPKEEP: Access = Access::Roles(&[Role::Operator, Role::Reader]);
+const UPKEEP: Access = Access::Roles(&[Role::Operator, Role::Reader, Role::Auditor]);
 
 pub(crate) fn routes() -> Vec<Handled> {
     let mut routes = Vec::new();
@@ -157,7 +160,7 @@ fn active_calls_operation() -> Operation {
     let mut parameters = vec![queue(), agent_parameter(), phase_parameter()];
     parameters.push(Parameter::query(
         "idle",
-        json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$"}),
+        values::time_of_waiting(),
         "Calls to which nothing has happened for longer than that, such as 4h: perhaps their hang-up never came",
     ));
     parameters.push(call());
@@ -167,7 +170,10 @@ fn active_calls_operation() -> Operation {
         "The longest-running first.",
         parameters,
         ("ActiveCalls", &["ActiveCall"]),
-        "answered_at, call, revision, queue, phase, phase_since or primary",
+        (
+            &[ActiveCall::SORTS],
+            "By which column; without it by answered_at",
+        ),
     )
 }
 
@@ -178,7 +184,7 @@ fn wrap_up_queue_operation() -> Operation {
         "The oldest first.",
         vec![agent_parameter(), queue(), call()],
         ("WrapUpQueue", &["OwedWrapUp"]),
-        "since, call, agent, queue or why",
+        (&[OwedWrapUp::SORTS], "By which column; without it by since"),
     )
 }
 
@@ -189,7 +195,10 @@ fn monitoring_operation() -> Operation {
         "The longest-running calls first.",
         vec![call(), supervisor(), may_start()],
         ("Monitoring", &["MonitoredCall"]),
-        "answered_at (which rows do not show), call, may_start or rule",
+        (
+            &[MonitoredCall::SORTS],
+            "By which column; without it by answered_at, which rows do not show",
+        ),
     )
 }
 
@@ -223,7 +232,10 @@ fn handle_times_operation() -> Operation {
         "Of calls that ended. With `from` and `to`, windows that overlap are shown whole.",
         parameters,
         ("HandleTimes", &["CallTimes", "AgentTimes", "WindowTimes"]),
-        "any column with one value; by ended_at, and in windows by from, unless said otherwise",
+        (
+            &[CallTimes::SORTS, AgentTimes::SORTS, WindowRow::SORTS],
+            "By which column of the rows; without it by ended_at, and in windows by from",
+        ),
     )
 }
 
@@ -233,13 +245,13 @@ fn live_list(
     about: &'static str,
     mut parameters: Vec<Parameter>,
     (whole, rows): (&str, &[&str]),
-    sorts: &'static str,
+    (sorts, about_sort): (&[&[&'static str]], &'static str),
 ) -> Operation {
-    parameters.extend(paging_parameters(sorts));
+    parameters.extend(paging_parameters(sorts, about_sort));
     parameters.extend([
         Parameter::query(
             "min_position",
-            json!({"type": "integer", "minimum": 0}),
+            values::whole_number(0),
             "Answer only once the event at that position was taken in: who wrote reads what it wrote",
         ),
         Parameter::query(
@@ -260,10 +272,14 @@ fn live_list(
 }
 
 /// What every list can be asked beside which rows.
-pub(crate) fn paging_parameters(sorts: &'static str) -> Vec<Parameter> {
+pub(crate) fn paging_parameters(
+    sorts: &[&[&'static str]],
+    about_sort: &'static str,
+) -> Vec<Parameter> {
+    let sort = json!({"type": "string", "enum": orders(sorts)});
     let limit = json!({"type": "integer", "minimum": 1, "maximum": HIGHEST_LIMIT});
     vec![
-        Parameter::query("sort", json!({"type": "string"}), sorts),
+        Parameter::query("sort", sort, about_sort),
         Parameter::query(
             "limit",
             limit,
@@ -272,7 +288,7 @@ pub(crate) fn paging_parameters(sorts: &'static str) -> Vec<Parameter> {
         ),
         Parameter::query(
             "cursor",
-            json!({"type": "string"}),
+            values::cursor(),
             "The `next` of the page before, with the same sort; rows that come and go meanwhile make no gap",
         ),
         Parameter::header(
@@ -281,6 +297,16 @@ pub(crate) fn paging_parameters(sorts: &'static str) -> Vec<Parameter> {
             "The ETag of an answer that the client has",
         ),
     ]
+}
+
+/// Each column once, and each with - before it, which sorts downwards.
+fn orders(sorts: &[&[&'static str]]) -> Vec<String> {
+    let mut columns: Vec<_> = sorts.concat();
+    let mut seen = HashSet::new();
+    columns.retain(|column| seen.insert(*column));
+    let up = columns.iter().map(|column| (*column).to_owned());
+    let down = columns.iter().map(|column| format!("-{column}"));
+    up.chain(down).collect()
 }
 
 /// The three forms of a list: the schema of all of it, and those that its rows may have.
@@ -358,7 +384,7 @@ fn changes_route(
 ) -> Handled {
     parameters.push(Parameter::header(
         "Last-Event-ID",
-        json!({"type": "string"}),
+        json!({"type": "string", "pattern": r"^([0-9]{1,19}(\.[0-9]{1,9})?-[0-9A-Fa-f]{1,8})?$"}),
         "The last `id` that was received: goes on after it",
     ));
     Route {
@@ -395,19 +421,19 @@ started anew, `reset` comes, then all rows as if for the first time: forget thos
 that stops `stopping`; both end, and the client comes back with the last `id`.";
 
 fn call() -> Parameter {
-    Parameter::query("call", json!({"type": "string"}), "Only this call")
+    Parameter::query("call", values::call(), "Only this call")
 }
 
 /// Only rows of a queue.
 pub(crate) fn queue() -> Parameter {
-    Parameter::query("queue", json!({"type": "string"}), "Only this queue")
+    Parameter::query("queue", values::queue(), "Only this queue")
 }
 
 /// Only rows with an agent.
 pub(crate) fn agent_parameter() -> Parameter {
     Parameter::query(
         "agent",
-        json!({"type": "string"}),
+        values::agent(),
         "Only with this agent, as agent:ID or the ID alone",
     )
 }
@@ -428,7 +454,7 @@ pub(crate) fn phase_parameter() -> Parameter {
 fn supervisor() -> Parameter {
     Parameter::query(
         "supervisor",
-        json!({"type": "string"}),
+        values::supervisor(),
         "Only with this supervisor on the call, as supervisor:ID or the ID alone",
     )
 }
@@ -458,9 +484,5 @@ fn to() -> Parameter {
 }
 
 fn time(name: &'static str, about: &'static str) -> Parameter {
-    Parameter::query(
-        name,
-        json!({"type": "string", "format": "date-time"}),
-        about,
-    )
+    Parameter::query(name, values::time(), about)
 }

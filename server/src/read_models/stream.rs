@@ -9,7 +9,6 @@ use super::filter::Filter;
 use super::snapshot::{self, Beginning, Wanted};
 use super::views::Progress;
 use crate::access::Caller;
-use crate::route::Route;
 use crate::streamed::PIECE;
 use crate::{Problem, Service, sse};
 use axum::response::Response;
@@ -34,9 +33,6 @@ const OTHER_MODEL: &str = "the read model was rebuilt, or the server started ane
 struct Subscriber {
     service: Arc<Service>,
     caller: Caller,
-    route: Arc<Route>,
-    /// When it is seen to that the key is still admitted.
-    next_look: Instant,
     /// When it says where it stands, unless it is given something before.
     next_heartbeat: Instant,
     kind: Kind,
@@ -72,8 +68,6 @@ pub(super) fn answer(
     let subscriber = Subscriber {
         service: Arc::clone(service),
         caller: asked.caller.clone(),
-        route: Arc::clone(&asked.route),
-        next_look: Instant::now(),
         next_heartbeat: Instant::now(),
         kind,
         filter,
@@ -95,6 +89,10 @@ impl Drop for Subscriber {
 impl Subscriber {
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
+            if self.standing != Standing::Over && !self.caller.is_admitted() {
+                self.ready.clear();
+                self.cut_off("key_revoked", "this key is not admitted any more");
+            }
             if let Some(events) = self.gathered().await {
                 self.next_heartbeat = Instant::now() + self.silence();
                 return Some((events, self));
@@ -123,9 +121,6 @@ impl Subscriber {
     }
 
     async fn go_on(&mut self) {
-        if !self.is_admitted() {
-            return self.cut_off("key_revoked", "this key is not admitted any more");
-        }
         if self.standing == Standing::CaughtUp && Instant::now() >= self.next_heartbeat {
             return self.say("progress");
         }
@@ -233,7 +228,8 @@ impl Subscriber {
             }
             // The sender is the service's own, and outlives this.
             _ = self.progress.changed() => {}
-            () = sleep_until(self.next_heartbeat.min(self.next_look)) => {}
+            () = self.caller.ended() => {}
+            () = sleep_until(self.next_heartbeat) => {}
         }
     }
 
@@ -248,16 +244,6 @@ impl Subscriber {
         }
         let event = sse::event(Some(last), name, &data.to_string());
         self.ready.push_back(event);
-    }
-
-    /// Asked now and then, so that a key that was revoked reads no further.
-    fn is_admitted(&mut self) -> bool {
-        if Instant::now() < self.next_look {
-            return true;
-        }
-        self.next_look = Instant::now() + self.silence().min(sse::BETWEEN_LOOKS);
-        let guards = &self.service.guards;
-        guards.still_admits(&self.caller, &self.route)
     }
 
     fn too_slow(&mut self) {

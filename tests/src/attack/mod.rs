@@ -5,10 +5,12 @@
 
 pub mod check;
 pub mod commanding;
+pub mod connections;
 pub mod deleted;
 pub mod full_disk;
 mod memory;
 mod reads;
+pub mod revoked;
 mod target;
 
 use std::fmt;
@@ -37,8 +39,10 @@ pub const ATTACKS: &[Attack] = &[
     check::ATTACK,
     deleted::ATTACK,
     full_disk::ATTACK,
+    connections::ATTACK,
     memory::ATTACK,
     reads::ATTACK,
+    revoked::ATTACK,
 ];
 
 /// One row of the closing table.

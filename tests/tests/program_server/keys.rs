@@ -96,7 +96,7 @@ fn a_key_expires_after_a_time_or_at_one() {
     let expiring = |when| {
         created(
             folder.path(),
-            &["--name", "x", "--role", "reader", "--expires", when],
+            &["--name", when, "--role", "reader", "--expires", when],
         )
     };
     assert_eq!(
@@ -160,6 +160,18 @@ fn what_cannot_be_a_key_makes_none() {
 }
 
 #[test]
+fn no_two_keys_in_force_have_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = ["create", "--name", "acd", "--role", "reader"];
+    let first = created(folder.path(), &create[1..]);
+    let id = first["id"].as_str().unwrap();
+    let ran = keys(folder.path(), &create).ended_with(5);
+    assert!(ran.err.contains("acd") && ran.err.contains(id), "{ran:#?}");
+    let _ = keys(folder.path(), &["revoke", id]).ended_with(0);
+    created(folder.path(), &create[1..]);
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     let folder = tempfile::tempdir().unwrap();
     for args in [&["list"] as &[_], &["revoke", "none"]] {
@@ -190,16 +202,18 @@ fn the_file_may_be_named_and_must_be_where_the_store_has_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("etc").join("keys.json");
     let named = file.to_str().unwrap();
-    let create = ["keys", "create", "--name", "x", "--role", "reader"];
     for store in ["memory:", "esdb://localhost:2113?tls=false"] {
+        let create = |name| ["keys", "create", "--name", name, "--role", "reader"];
+        let [first, second] = ["first", "second"].map(|name| format!("{name} {store}"));
+        let create = [create(&first), create(&second)];
         let at = |run: Run| run.env("KAIGI_STORE", store);
-        let ran = at(bare(create)).run().ended_with(2);
+        let ran = at(bare(create[0])).run().ended_with(2);
         assert!(ran.err.contains("--keys"), "{ran:#?}");
-        let _ = at(bare(create))
+        let _ = at(bare(create[0]))
             .env("KAIGI_KEYS", named)
             .run()
             .ended_with(0);
-        let _ = at(bare(create.iter().chain(&["--keys", named])))
+        let _ = at(bare(create[1].iter().chain(&["--keys", named])))
             .run()
             .ended_with(0);
     }

@@ -140,8 +140,23 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// No key of the test asks too often.
+fn fast() -> Settings {
+    Settings {
+        rate_per_key: 1_000_000,
+        ..Settings::default()
+    }
+}
+
 fn operator() -> (Key, String) {
     Key::create("operator", vec![Grant::Operator])
+}
+
+/// An operator's key with a name that no other key has.
+fn another_operator() -> (Key, String) {
+    let (mut key, text) = operator();
+    key.name = key.id.clone();
+    (key, text)
 }
 
 /// Who may take which route, as the issue of the service says it; written here without looking at the code.
@@ -157,7 +172,7 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/calls.json", HISTORIANS),
     ("GET", "/v1/calls.csv", HISTORIANS),
     ("GET", "/v1/calls.ndjson", HISTORIANS),
-    ("GET", "/v1/calls/{call}", HISTORIANS),
+    ("GET", "/v1/calls/{call}", CALL_READERS),
     ("GET", "/v1/calls/{call}/events", HISTORIANS),
     ("GET", "/v1/events", HISTORIANS),
     ("GET", "/v1/proof", HISTORIANS),
@@ -182,7 +197,7 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
     ("GET", "/v1/monitoring.csv", VIEWERS),
     ("GET", "/v1/monitoring.ndjson", VIEWERS),
     ("GET", "/v1/monitoring/changes", VIEWERS),
-    ("GET", "/v1/read-models", &["reader", "operator"]),
+    ("GET", "/v1/read-models", &["reader", "auditor", "operator"]),
     ("POST", "/v1/read-models/rebuild", &["operator"]),
     ("GET", "/v1/store", HISTORIANS),
     (
@@ -197,7 +212,8 @@ const MATRIX: &[(&str, &str, &[&str])] = &[
 
 const EVERYONE: &[&str] = &["everyone"];
 const SENDERS: &[&str] = &["telephony", "ana", "sam"];
-const VIEWERS: &[&str] = &["ana", "sam", "reader"];
+const VIEWERS: &[&str] = &["ana", "sam", "reader", "auditor"];
+const CALL_READERS: &[&str] = &["telephony", "ana", "sam", "auditor", "operator"];
 const HISTORIANS: &[&str] = &["auditor", "operator"];
 
 fn may_take(route: &Route) -> &'static [&'static str] {
@@ -209,6 +225,23 @@ fn may_take(route: &Route) -> &'static [&'static str] {
         panic!("{method} {path} is not in the matrix: write there who may take it");
     };
     who
+}
+
+/// The role of the key that the matrix calls so.
+fn role_of(who: &str) -> &str {
+    match who {
+        "ana" => "desk",
+        "sam" => "supervisor",
+        role => role,
+    }
+}
+
+/// Whether that path leads to the route.
+fn matches_path(route: &str, path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').collect();
+    let template: Vec<_> = route.split('/').collect();
+    let fits = |(part, of): (&&str, &&str)| part == of || of.starts_with('{');
+    parts.len() == template.len() && parts.iter().zip(&template).all(fits)
 }
 
 /// A path that leads to the route.
@@ -318,8 +351,28 @@ impl Asked<'_> {
             } else {
                 assert_eq!(status, 403, "{told}");
                 assert!(self.has_no_body() || code == "role_missing", "{told}");
+                self.names_the_roles(key).await;
             }
         }
+    }
+
+    /// A 403 says which roles would do.
+    async fn names_the_roles(&self, key: &str) {
+        let request = self.service.request(self.method.clone(), &self.path);
+        let (_, problem) = answer(request.bearer_auth(key)).await;
+        let named = problem["roles"].as_array().into_iter().flatten();
+        let named: BTreeSet<_> = named.filter_map(Value::as_str).collect();
+        let of_route = |(method, path, _): &&(&str, &str, _)| {
+            self.method.as_str() == *method && matches_path(path, &self.path)
+        };
+        let admitted = MATRIX.iter().filter(of_route);
+        let admitted = admitted.flat_map(|(_, _, who): &(_, _, &[&'static str])| *who);
+        let admitted: BTreeSet<_> = admitted.map(|who| role_of(who)).collect();
+        assert!(
+            self.has_no_body() || named == admitted,
+            "{named:?} of {}",
+            self.path
+        );
     }
 
     fn has_no_body(&self) -> bool {
@@ -331,7 +384,7 @@ impl Asked<'_> {
 async fn every_route_is_taken_by_those_roles_that_may_and_by_nobody_else() {
     let (mut keys, held) = one_of_each();
     let useless = useless_keys(&mut keys);
-    let service = Served::with_keys(keys).await;
+    let service = Served::by(Guards::new(Keys::of(keys)), fast()).await;
     for route in table() {
         let who = may_take(&route);
         let also_head = (route.method == Method::GET).then_some(Method::HEAD);
@@ -349,6 +402,59 @@ async fn every_route_is_taken_by_those_roles_that_may_and_by_nobody_else() {
             }
         }
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_reads_the_calls_that_it_may_send_commands_for() {
+    let (keys, held) = one_of_each();
+    let service = Served::with_keys(keys).await;
+    let send = async |call: &str, command: Value| {
+        let path = format!("/v1/calls/{call}/commands");
+        let (status, body) = service.post(&held.telephony, &path, &command).await;
+        assert_eq!(status, 200, "{body}");
+    };
+    let connect = |agent: &str| json!({"type": "connect_call", "agent": agent});
+    send("of-ana", connect("agent:ana")).await;
+    send("of-dan", connect("agent:dan")).await;
+    let consult = json!({"type": "start_consult", "by": "agent:dan", "target": "agent:ben"});
+    send("of-dan", consult).await;
+    let decline = json!({"type": "decline_consult", "by": "agent:ben"});
+    send("of-dan", decline).await;
+    for (key, call, expected) in [
+        (&held.ana, "of-ana", 200),
+        (&held.ana, "of-dan", 403),
+        (&held.ben, "of-ana", 403),
+        (&held.ben, "of-dan", 200),
+        (&held.ana, "of-nobody", 404),
+        (&held.telephony, "of-ana", 200),
+        (&held.sam, "of-dan", 200),
+        (&held.auditor, "of-dan", 200),
+        (&held.reader, "of-ana", 403),
+    ] {
+        let (status, body) =
+            answer(service.get(&format!("/v1/calls/{call}")).bearer_auth(key)).await;
+        assert_eq!(status, expected, "{call}: {body}");
+        if call == "of-dan" && status == 403 {
+            assert_eq!(
+                (&body["code"], &body["roles"]),
+                (&json!("not_yours"), &json!(["auditor"]))
+            );
+        }
+    }
+    let stale = json!({"type": "end_call", "by": "agent:ana", "expect": 7});
+    let (status, conflict) = service
+        .post(&held.ana, "/v1/calls/of-ana/commands", &stale)
+        .await;
+    assert_eq!(status, 412);
+    let look = service.get("/v1/calls/of-ana").bearer_auth(&held.ana);
+    let (_, call) = answer(look).await;
+    assert_eq!(call["revision"], conflict["revision"], "it can look again");
+    let ended = json!({"type": "hang_up", "party": "agent:ana"});
+    let (_, problem) = service
+        .post(&held.ana, "/v1/calls/of-ana/commands", &ended)
+        .await;
+    assert_eq!(problem["roles"], json!(["telephony"]));
     service.stop().await;
 }
 
@@ -499,7 +605,7 @@ async fn actors(service: &Served, after: &mut Position) -> BTreeSet<Option<Actor
 fn whatever_is_sent_with_an_agents_key_only_that_agent_acts() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (keys, held) = one_of_each();
-    let service = runtime.block_on(Served::with_keys(keys));
+    let service = runtime.block_on(Served::by(Guards::new(Keys::of(keys)), fast()));
     let mut runner = TestRunner::new(Config {
         cases: 24,
         failure_persistence: None,
@@ -745,6 +851,39 @@ async fn a_key_that_asks_too_often_is_told_when_to_ask_again_and_no_other_is() {
 }
 
 #[tokio::test]
+async fn by_default_a_desk_asks_far_less_often_than_the_telephone_system() {
+    let (keys, held) = one_of_each();
+    let service = Served::with_keys(keys).await;
+    let command = json!({"type": "press_end", "by": "agent:ana"});
+    let send = async |key: &str| service.post(key, "/v1/calls/c1/commands", &command).await.0;
+    let mut taken = 0;
+    while send(&held.ana).await != 429 {
+        taken += 1;
+        assert!(taken < 10_000, "it is not that slow");
+    }
+    assert!(taken >= 50, "{taken}");
+    assert_eq!(send(&held.ben).await, 403, "each desk has its own rate");
+    for _ in 0..taken {
+        assert_ne!(send(&held.telephony).await, 429);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn without_keys_nothing_is_limited() {
+    let settings = Settings {
+        rate_per_key: 1,
+        rate_burst_ms: 0,
+        ..Settings::default()
+    };
+    let service = Served::by(Guards::open(), settings).await;
+    for _ in 0..20 {
+        assert_eq!(status(service.get("/v1/active-calls")).await, 200);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_key_has_so_many_streams_and_no_more_until_one_ends() {
     let (mut keys, held) = one_of_each();
     let (other, of_other) = Key::create("other", vec![Grant::Reader]);
@@ -781,7 +920,7 @@ async fn a_key_has_so_many_streams_and_no_more_until_one_ends() {
 async fn the_log_tells_of_lines_that_their_sender_may_not_send() {
     let (desk, text) = Key::create("desk", vec![Grant::Desk("ana".parse().unwrap())]);
     let id = desk.id.clone();
-    let service = Served::with_keys(vec![desk]).await;
+    let service = Served::by(Guards::new(Keys::of(vec![desk])), fast()).await;
     let line = json!({"call": "c1", "type": "press_end", "by": "agent:ben"});
     let request = service.request(Method::POST, "/v1/commands");
     let request = request.header("content-type", "application/x-ndjson");
@@ -855,6 +994,31 @@ async fn the_log_tells_why_somebody_was_denied_and_no_secret() {
 }
 
 #[tokio::test]
+async fn the_log_has_no_word_that_a_client_chose() {
+    let (keys, held) = one_of_each();
+    let service = Served::with_keys(keys).await;
+    let method = Method::from_bytes(b"SECRET-0800").unwrap();
+    let request = service.request(method, "/v1/secret-0800?secret-0800=1");
+    let request = request
+        .bearer_auth(&held.reader)
+        .header("user-agent", "secret-0800")
+        .header("referer", "secret-0800")
+        .header("traceparent", "00-secret-0800")
+        .header("secret-0800", "1");
+    status(request).await;
+    eventually("it is logged", async || {
+        service.log.last()["method"] == "other"
+    })
+    .await;
+    let log = service.log.text().to_lowercase();
+    assert!(!log.contains("0800"), "{log}");
+    let metrics = service.get("/metrics").bearer_auth(&held.reader);
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(!metrics.to_lowercase().contains("0800"), "{metrics}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn nobody_learns_whether_a_key_was_there() {
     let (mut keys, _) = one_of_each();
     let useless = useless_keys(&mut keys);
@@ -899,6 +1063,8 @@ async fn an_operator_makes_lists_and_revokes_keys() {
         let request = service.request(Method::DELETE, &format!("/v1/keys/{id}"));
         answer(request.bearer_auth(&text))
     };
+    let (taken, problem) = service.post(&text, "/v1/keys", &wanted).await;
+    assert_eq!((taken, &problem["code"]), (409, &json!("name_taken")));
     let id = made["id"].as_str().unwrap();
     let (first, revoked) = revoke(id).await;
     assert_eq!(first, 200);
@@ -957,7 +1123,7 @@ async fn a_changed_key_file_is_read_again_and_a_bad_one_leaves_the_keys_in_force
     let service = Served::with_file(&path).await;
     let keys = || service.service.guards.keys().unwrap();
     assert!(service.admits(&of_first).await);
-    let (second, of_second) = operator();
+    let (second, of_second) = another_operator();
     assert!(!service.admits(&of_second).await);
     file.add(second).unwrap();
     eventually("the second is admitted", async || {
@@ -1014,7 +1180,7 @@ fn two_who_make_keys_at_once_lose_none() {
         .map(|_| {
             let file = KeyFile::at(&path);
             std::thread::spawn(move || {
-                let keys = (0..25).map(|_| operator().0);
+                let keys = (0..25).map(|_| another_operator().0);
                 let add = |key: Key| {
                     file.add(key.clone()).unwrap();
                     key.id
@@ -1042,7 +1208,7 @@ fn who_is_killed_before_the_new_file_takes_its_place_leaves_the_old_one_in_force
     file.add(first.clone()).unwrap();
     std::fs::write(folder.path().join("keys.json.new"), "{\"format\":1,\"ke").unwrap();
     assert_eq!(file.keys().unwrap(), std::slice::from_ref(&first));
-    let (second, _) = operator();
+    let (second, _) = another_operator();
     file.add(second.clone()).unwrap();
     assert_eq!(file.keys().unwrap(), [first, second]);
     assert!(!folder.path().join("keys.json.new").exists());
@@ -1073,7 +1239,7 @@ fn only_its_owner_reads_a_new_file_and_a_changed_one_keeps_its_rights_and_its_li
     std::fs::set_permissions(&real, PermissionsExt::from_mode(0o640)).unwrap();
     assert!(file.is_readable_by_others());
     symlink(&real, &path).unwrap();
-    KeyFile::at(&path).add(operator().0).unwrap();
+    KeyFile::at(&path).add(another_operator().0).unwrap();
     assert_eq!(mode(&real), 0o640);
     assert!(path.is_symlink());
     assert_eq!(file.keys().unwrap().len(), 2);
@@ -1102,7 +1268,7 @@ fn a_changed_file_stays_its_owners_whoever_changes_it() {
     is_theirs(&path);
     is_theirs(&folder.path().join("keys.json.lock"));
     chown(folder.path(), Some(0), Some(0)).unwrap();
-    file.add(operator().0).unwrap();
+    file.add(another_operator().0).unwrap();
     is_theirs(&path);
 }
 

@@ -1,10 +1,10 @@
 //! Commands over HTTP, one by one.
 
-mod conversation;
+pub(crate) mod conversation;
 mod retry;
 mod stream;
 mod watched;
-mod wire;
+pub(crate) mod wire;
 
 use domain::{AppendError, Revision, StoreError};
 use reqwest::{Method, Response, StatusCode};
@@ -152,6 +152,36 @@ async fn what_is_no_command_says_why_and_is_not_applied() {
     }
     let first = accepted(&service, CONNECT, &[]).await;
     assert_eq!(first["revision"], 1, "nothing was applied before");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_for_clients_over_http_and_in_no_words_of_the_parser() {
+    let service = Running::start().await;
+    for (body, code, status, said) in [
+        ("nope", "malformed", 400, "no JSON"),
+        (r#"{"type":"nope"}"#, "bad_value", 422, "/openapi.json"),
+        (
+            &format!("{CONNECT}{HOLD}"),
+            "malformed",
+            400,
+            "--data-binary",
+        ),
+    ] {
+        let problem = problem(send(&service, body, &[]).await, status, code).await;
+        let detail = detail(&problem);
+        assert!(detail.contains(said), "{detail}");
+        assert!(
+            !detail.contains("kaigi help") && !detail.contains("expected ident"),
+            "{detail}"
+        );
+    }
+    let limit = service.get(&service.keys.reader, "/v1/active-calls?limit=abc");
+    let problem = problem(limit.send().await.unwrap(), 422, "bad_value").await;
+    assert!(
+        detail(&problem).contains("a whole number between 1 and 10000"),
+        "{problem}"
+    );
     service.stop().await;
 }
 

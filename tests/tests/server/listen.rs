@@ -119,6 +119,23 @@ impl Here {
         )
     }
 
+    /// A client that has shown its key, so that its connection keeps its place.
+    fn known(&self) -> Client {
+        let mut client = self.connect();
+        assert!(self.knows(&mut client));
+        client
+    }
+
+    /// Whether a question with a key is answered on this connection.
+    fn knows(&self, client: &mut Client) -> bool {
+        let question = format!(
+            "POST /v1/calls/none/commands HTTP/1.1\r\nhost: kaigi\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}",
+            self.telephony
+        );
+        client.send(question).answer().0.starts_with("HTTP/1.1 400")
+    }
+
     /// A client whose command of that length is under way: its body is waited for.
     fn asking(&self, length: usize) -> Client {
         let mut client = self.connect();
@@ -197,6 +214,7 @@ fn endless() -> Settings {
         header_timeout_ms: hour,
         idle_timeout_ms: hour,
         keep_alive_ms: hour,
+        keep_alive_anonymous_ms: hour,
         heartbeat_ms: hour,
         ..Settings::default()
     }
@@ -498,8 +516,7 @@ fn one_connection_too_many_is_told_so_and_the_others_are_served() {
         max_connections: 2,
         ..settings()
     });
-    let (mut one, mut other) = (here.connect(), here.connect());
-    assert!(one.is_healthy() && other.is_healthy());
+    let (mut one, mut other) = (here.known(), here.known());
     for _ in 0..100 {
         let mut more = here.connect();
         let (head, body) = more.send(HEALTH).answer();
@@ -517,13 +534,70 @@ fn one_connection_too_many_is_told_so_and_the_others_are_served() {
 }
 
 #[test]
+fn a_connection_without_a_key_makes_room_for_the_next_and_one_with_a_key_does_not() {
+    let here = Here::with(Settings {
+        max_connections: 3,
+        ..endless()
+    });
+    let mut known = here.known();
+    let (mut first, mut second) = (here.connect(), here.connect());
+    assert!(first.is_healthy() && second.is_healthy());
+    for _ in 0..10 {
+        let mut next = here.connect();
+        assert!(next.is_healthy());
+        assert_eq!(first.rest(), b"", "it was idle for longest");
+        (first, second) = (second, next);
+    }
+    // Neither headers that never end nor silence hold a place.
+    for begin in [
+        "GET /healthz HTTP/1.1\r\nx-slow: ",
+        "PRI * HTTP/2.0\r\n",
+        "",
+    ] {
+        let mut slow = here.connect();
+        slow.send(begin);
+        assert_eq!(first.rest(), b"");
+        (first, second) = (second, slow);
+    }
+    let mut after = here.known();
+    assert!(here.knows(&mut known) && here.knows(&mut after));
+    here.stop();
+}
+
+#[test]
+fn an_address_has_so_many_connections_without_a_key_and_closes_its_own() {
+    let here = Here::with(Settings {
+        max_anonymous_per_address: 2,
+        ..endless()
+    });
+    let mut known: Vec<_> = (0..5).map(|_| here.known()).collect();
+    let (mut first, mut second, mut third) = (here.connect(), here.connect(), here.connect());
+    assert_eq!(first.rest(), b"");
+    assert!(second.is_healthy() && third.is_healthy());
+    assert!(known.iter_mut().all(|client| here.knows(client)));
+    here.stop();
+}
+
+#[test]
+fn a_connection_is_kept_longer_once_it_has_shown_a_key() {
+    let here = Here::with(Settings {
+        keep_alive_anonymous_ms: SHORT_MS,
+        ..endless()
+    });
+    let (mut known, mut anonymous) = (here.known(), here.connect());
+    assert!(anonymous.is_healthy());
+    assert_eq!(anonymous.rest(), b"");
+    assert!(here.knows(&mut known));
+    here.stop();
+}
+
+#[test]
 fn those_that_are_refused_cannot_keep_others_from_being_refused() {
     let here = Here::with(Settings {
         max_connections: 1,
         ..settings()
     });
-    let mut one = here.connect();
-    assert!(one.is_healthy());
+    let mut one = here.known();
     let _silent: Vec<_> = (0..64).map(|_| here.connect()).collect();
     assert_eq!(here.connect().rest(), b"", "it is closed without a word");
     assert!(one.is_healthy());

@@ -3,7 +3,11 @@
 use domain::json::{EventJson, parse_command, write_command};
 use domain::{EventStore, Handler, MemoryStore, Position, Request, StoredEvent};
 use kaigi::simulate::{Day, simulate};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use server::Settings;
+use server::access::{Access, Role};
+use server::route::{Parameter, Place, Route};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -149,6 +153,171 @@ async fn a_day(calls: u64) -> Vec<StoredEvent> {
             .await;
     }
     store.read_all(Position::START, usize::MAX).await.unwrap()
+}
+
+/// Values of all kinds, of which each parameter can have some.
+const VALUES: [&str; 36] = [
+    "",
+    " ",
+    "a",
+    "0",
+    "1",
+    "7",
+    "-1",
+    "+1",
+    "1.5",
+    "1e3",
+    ".",
+    "..",
+    "NaN",
+    "inf",
+    "10001",
+    "9223372036854775807",
+    "9223372036854775808",
+    "99999999999999999999",
+    "true",
+    "TRUE",
+    "yes",
+    "agent:ana",
+    "supervisor:sam",
+    "agent:",
+    "a/b",
+    "a b",
+    "\u{e9}",
+    "4h",
+    "4 h",
+    "1h",
+    "call",
+    "-call",
+    "2026-11-22T09:00:00Z",
+    "2026-11-22",
+    "soon",
+    "9999999999h",
+];
+
+/// A text that is too long for every parameter that has a limit.
+fn too_long() -> String {
+    "x".repeat(5000)
+}
+
+fn parameters(route: &Route) -> Vec<Parameter> {
+    let parameters = route.operation.parameters.iter();
+    let is_ignored = |name| ["traceparent", "If-None-Match"].contains(&name);
+    let judged = parameters.filter(|parameter| !is_ignored(parameter.name));
+    judged.cloned().collect()
+}
+
+/// Whether the parameter can have that value, by the document alone.
+fn fits(api: &Api, parameter: &Parameter, value: &str) -> bool {
+    let typed = match parameter.schema["type"].as_str() {
+        Some("integer" | "number" | "boolean") => serde_json::from_str(value).ok(),
+        _ => Some(json!(value)),
+    };
+    typed.is_some_and(|typed: Value| api.fits(&parameter.schema, &typed.to_string()).is_ok())
+}
+
+#[test]
+fn a_parameter_is_checked_as_the_document_says() {
+    let api = Api::new(server::operations::document(&server::route::table()));
+    let mut fitting = 0;
+    for route in server::route::table() {
+        let in_url = |parameter: &Parameter| parameter.place != Place::Header;
+        for parameter in parameters(&route).into_iter().filter(in_url) {
+            for value in VALUES
+                .iter()
+                .map(|value| (*value).to_owned())
+                .chain([too_long()])
+            {
+                let expected = fits(&api, &parameter, &value);
+                let told = format!("{} {}={value:.80}", route.path, parameter.name);
+                // The document cannot say how numbers are written in a query.
+                let is_written_otherwise = ["1e3", "-1", "+1"].contains(&&*value);
+                let is_text = parameter.schema["type"] == "string";
+                if is_text || !is_written_otherwise {
+                    assert_eq!(parameter.check(&value).is_ok(), expected, "{told}");
+                }
+                fitting += usize::from(expected);
+            }
+        }
+    }
+    assert!(fitting > 200, "{fitting}");
+}
+
+#[tokio::test]
+async fn a_value_that_the_document_does_not_allow_is_refused_by_every_route() {
+    let settings = Settings {
+        rate_per_key: 1_000_000,
+        ..Settings::default()
+    };
+    let service = Running::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    let api = Api::new(document(&service).await);
+    for route in server::route::table() {
+        for parameter in parameters(&route) {
+            let values = VALUES
+                .iter()
+                .map(|value| (*value).to_owned())
+                .chain([too_long()]);
+            for value in values.filter(|value| !fits(&api, &parameter, value)) {
+                let Some(request) = asked(&service, &route, &parameter, &value) else {
+                    continue;
+                };
+                let answer = request.send().await.unwrap();
+                let status = answer.status().as_u16();
+                let told = format!("{} {}={value:.80}: {status}", route.path, parameter.name);
+                let problem = answer.text().await.unwrap();
+                assert_eq!(status, 422, "{told} {problem}");
+                assert!(problem.contains("bad_value"), "{told} {problem}");
+                assert!(problem.contains(parameter.name), "{told} {problem}");
+            }
+        }
+    }
+    service.stop().await;
+}
+
+/// A request with that value; none where the value cannot stand there at all.
+fn asked(
+    service: &Running,
+    route: &Route,
+    parameter: &Parameter,
+    value: &str,
+) -> Option<RequestBuilder> {
+    let keys = &service.keys;
+    let key = match route.access {
+        Access::Roles(roles) if roles.contains(&Role::Operator) => &keys.operator,
+        Access::Roles(roles) if roles.contains(&Role::Telephony) => &keys.telephony,
+        Access::Roles(_) | Access::Everyone => &keys.reader,
+    };
+    let encoded: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = match parameter.place {
+        Place::Path if ["", ".", ".."].contains(&value) => return None,
+        Place::Path => route
+            .path
+            .replace(&format!("{{{}}}", parameter.name), &encoded),
+        Place::Query => format!("{}?{}={encoded}", route.path, parameter.name),
+        Place::Header => route.path.to_owned(),
+    };
+    let path = path.replace("{call}", "c1");
+    let request = service.request(route.method.clone(), key, &path);
+    let request = match parameter.place {
+        Place::Header if route.is_stream() => request.header("accept", "text/event-stream"),
+        Place::Header | Place::Path | Place::Query => request,
+    };
+    let request = request.header("content-type", "application/json");
+    let body = json!({"type": "connect_call", "agent": "agent:ana"});
+    let request = match route.operation.body {
+        Some(_) => request.body(body.to_string()),
+        None => request,
+    };
+    Some(match parameter.place {
+        // A client cannot send it, or it is sent without the spaces around it.
+        Place::Header if value.trim() != value || !value.is_ascii() => return None,
+        Place::Header => request.header(parameter.name, value),
+        Place::Path | Place::Query => request,
+    })
 }
 
 #[tokio::test]

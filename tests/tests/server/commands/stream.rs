@@ -94,6 +94,31 @@ async fn the_answers_are_those_of_the_program_in_the_order_of_the_lines() {
 }
 
 #[tokio::test]
+async fn a_refusal_has_the_revision_and_joined_lines_a_hint() {
+    let service = Running::start().await;
+    let mut conversation = Conversation::begin(&service).await;
+    conversation.say(connect("c1")).await;
+    let revision = conversation.answer().await["revision"].clone();
+    assert!(revision.is_u64());
+    conversation.say(connect("c1")).await;
+    assert_eq!(
+        conversation.answer().await["rejection"]["revision"],
+        revision
+    );
+    let stale = json!({"call": "c1", "type": "press_end", "by": "agent:ana", "expect": 9});
+    conversation.say(format!("{stale}\n")).await;
+    let conflict = conversation.answer().await;
+    assert_eq!(conflict["rejection"]["code"], "conflict");
+    assert_eq!(conflict["rejection"]["revision"], revision);
+    conversation
+        .say(format!("{}{}", connect("c2").trim_end(), connect("c3")))
+        .await;
+    let joined = conversation.answer().await;
+    assert!(error(&joined).contains("--data-binary"), "{joined}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_comes_while_the_next_line_is_not_even_thought_of() {
     let service = Running::start().await;
     let mut conversation = Conversation::begin(&service).await;
@@ -426,6 +451,7 @@ async fn a_stream_goes_no_faster_than_its_key_may_and_no_line_of_it_is_refused()
     let service = Running::with(Setup {
         settings: Settings {
             rate_per_key: 50,
+            rate_burst_ms: 1000,
             ..Settings::default()
         },
         ..Setup::default()

@@ -18,9 +18,18 @@ pub(crate) struct Answer {
 impl Wire {
     /// A POST with the telephone system's key, whose body is still to come.
     pub(crate) async fn post(service: &Running, path: &str, headers: &[&str]) -> Self {
+        Self::post_with(service, &service.keys.telephony, path, headers).await
+    }
+
+    /// The same with that key.
+    pub(crate) async fn post_with(
+        service: &Running,
+        key: &str,
+        path: &str,
+        headers: &[&str],
+    ) -> Self {
         let address = service.url.strip_prefix("http://").expect("it is http");
         let mut stream = TcpStream::connect(address).await.expect("it listens");
-        let key = &service.keys.telephony;
         let mut head =
             format!("POST {path} HTTP/1.1\r\nhost: kaigi\r\nauthorization: Bearer {key}\r\n");
         for header in headers {
@@ -35,6 +44,12 @@ impl Wire {
     /// Bytes of the body as they are.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("it reads");
+    }
+
+    /// Bytes of the body, which the service may not want any more.
+    pub(crate) async fn try_send(mut self, bytes: &[u8]) -> Self {
+        let _ = self.0.write_all(bytes).await;
+        self
     }
 
     /// A chunk of the body.
