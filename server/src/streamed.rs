@@ -52,6 +52,7 @@ pub(crate) fn body<P: Pieces>(service: &Arc<Service>, caller: &Caller, pieces: P
 impl<P: Pieces> Sending<P> {
     async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
         let mut pieces = self.pieces.take()?;
+        // A key that was revoked reads no further.
         if !self.caller.is_admitted() {
             let why = CutOff("the key is not admitted any more");
             return Some((Err(io::Error::other(why)), self));

@@ -15,8 +15,8 @@ const TAKEN: &str = "authorization, content-type, accept, idempotency-key, if-ma
                      traceparent, tracestate, cache-control";
 
 /// What a page may read beside what every page may.
-const SHOWN: &str = "etag, kaigi-position, kaigi-as-of, kaigi-store, kaigi-count, kaigi-rolling-hash, kaigi-caught-up, retry-after, \
-     link, location, allow, content-disposition, traceparent";
+const SHOWN: &str = "etag, kaigi-position, kaigi-as-of, kaigi-store, kaigi-count, kaigi-proof, kaigi-rolling-hash, \
+     kaigi-caught-up, kaigi-complete, retry-after, link, location, allow, content-disposition, traceparent";
 
 /// How long a browser may remember what it was allowed, in seconds.
 const REMEMBERED_S: &str = "600";

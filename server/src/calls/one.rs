@@ -15,11 +15,10 @@ use domain::envelope::Altered;
 use domain::handle::Rebuilding;
 use domain::json::CallJson;
 use domain::{
-    AgentId, Call, CallId, Position, RecordedEvent, Revision, StoredEvent, Timestamp,
-    evolve_in_place,
+    Call, CallId, Position, RecordedEvent, Revision, StoredEvent, Timestamp, evolve_in_place,
 };
 use serde_json::json;
-use std::collections::HashSet;
+use std::iter;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Vec<Handled> {
@@ -49,18 +48,28 @@ async fn call(
     let point = Point::of(&asked)?;
     let mut walk = Walk::from(&id, Revision(0), asked.caller.key());
     let mut shown = Shown::until(point);
+    // Which agents are named, only the whole history shows.
+    let mut allowed = asked.caller.may_read_call(&id, iter::empty());
     loop {
         let events = walk.next(&service).await?;
         if events.is_empty() {
             break;
         }
+        if allowed.is_err() {
+            let named = events.iter().flat_map(|stored| agents(&stored.recorded));
+            allowed = asked.caller.may_read_call(&id, named.flatten());
+        }
         let taken = service.turns.run(asked.caller.key(), move || {
-            shown.take_in(&events)?;
-            Ok(shown)
+            let taken = shown.take_in(&events);
+            (shown, taken)
         });
-        shown = taken.await.map_err(|altered| not_as_recorded(&altered))?;
+        let taken_in;
+        (shown, taken_in) = taken.await;
+        if let Err(altered) = taken_in {
+            return Err(allowed.err().unwrap_or_else(|| not_as_recorded(&altered)));
+        }
     }
-    asked.caller.may_read_call(&id, shown.agents.iter())?;
+    allowed?;
     shown.answer(&id, &asked)
 }
 
@@ -81,8 +90,6 @@ struct Shown {
     /// Of the last event that is shown.
     last: Option<(Revision, Position)>,
     begun_at: Option<Timestamp>,
-    /// All agents that its events name, also those that are not shown.
-    agents: HashSet<AgentId>,
 }
 
 impl Point {
@@ -117,15 +124,12 @@ impl Shown {
             call: Call::default(),
             last: None,
             begun_at: None,
-            agents: HashSet::new(),
         }
     }
 
     fn take_in(&mut self, events: &[StoredEvent]) -> Result<(), Altered> {
         let known = self.whole.head().revision;
         self.whole.take_in(events)?;
-        let named = events.iter().flat_map(|stored| agents(&stored.recorded));
-        self.agents.extend(named.flatten().cloned());
         self.begun_at = self
             .begun_at
             .or(events.first().map(|first| first.recorded.cause.at));

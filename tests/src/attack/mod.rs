@@ -40,9 +40,9 @@ pub const ATTACKS: &[Attack] = &[
     deleted::ATTACK,
     full_disk::ATTACK,
     connections::ATTACK,
-    revoked::ATTACK,
     memory::ATTACK,
     reads::ATTACK,
+    revoked::ATTACK,
 ];
 
 /// One row of the closing table.

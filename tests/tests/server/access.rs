@@ -715,7 +715,9 @@ async fn a_page_of_another_origin_is_refused_and_an_allowed_one_may_read_every_a
             "kaigi-store",
             "kaigi-count",
             "kaigi-rolling-hash",
+            "kaigi-proof",
             "kaigi-caught-up",
+            "kaigi-complete",
             "retry-after",
             "link",
         ] {

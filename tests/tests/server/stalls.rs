@@ -1,7 +1,7 @@
 //! Commands go on while reads compute.
 //!
-//! The service runs on one thread here, and a read of the store blocks its thread, as computing does. If a read ran
-//! where requests are served, no command would be answered.
+//! The service runs on one thread here, and a read of the store blocks its thread, as computing does. A read on the
+//! thread that serves requests would stop everything, so the store notes it instead of blocking.
 
 use crate::read_models::{parsed, sent};
 use async_trait::async_trait;
@@ -11,7 +11,9 @@ use domain::{
 };
 use reqwest::header::ACCEPT;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 use tests::contract::in_time;
 use tests::scenario::{ANA, connect_call};
 use tests::service::{Running, Setup};
@@ -23,6 +25,9 @@ struct Blocking {
     is_blocked: Mutex<bool>,
     changed: Condvar,
     blocks: watch::Sender<u64>,
+    /// The thread that serves requests, and whether a read came to be on it.
+    serving: ThreadId,
+    is_misplaced: AtomicBool,
 }
 
 impl Blocking {
@@ -35,6 +40,10 @@ impl Blocking {
         let mut blocked = self.is_blocked.lock().unwrap();
         if *blocked {
             self.blocks.send_modify(|times| *times += 1);
+            if thread::current().id() == self.serving {
+                self.is_misplaced.store(true, Ordering::SeqCst);
+                return;
+            }
         }
         while *blocked {
             blocked = self.changed.wait(blocked).unwrap();
@@ -90,6 +99,8 @@ async fn a_read_that_computes_does_not_hold_up_commands() {
         is_blocked: Mutex::new(false),
         changed: Condvar::new(),
         blocks: watch::Sender::new(0),
+        serving: thread::current().id(),
+        is_misplaced: AtomicBool::new(false),
     });
     let service = Running::with(Setup {
         store: Arc::clone(&store) as Arc<dyn EventStore>,
@@ -136,6 +147,7 @@ async fn a_read_that_computes_does_not_hold_up_commands() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(parsed(answer).await["accepted"], true);
         store.set(false);
+        assert!(!store.is_misplaced.load(Ordering::SeqCst), "{path}");
         assert!(!in_time(read).await.unwrap().is_empty(), "{path}");
     }
     service.stop().await;
