@@ -172,9 +172,9 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn take(&mut self, note: Note, store: StoreId) -> io::Result<()> {
+    fn take(&mut self, note: &Note, store: StoreId) -> io::Result<()> {
         match note {
-            Note::Mark(mark) => self.waiting.push(mark),
+            Note::Mark(mark) => self.waiting.push(*mark),
             Note::Anew => {
                 self.whole = 0;
                 self.waiting.clear();
@@ -212,7 +212,7 @@ async fn write(
             continue;
         };
         let written = spawn_blocking(move || {
-            let written = open.take(note, store);
+            let written = open.take(&note, store);
             (open, written)
         });
         let Ok((open, written)) = written.await else {
@@ -264,13 +264,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = StoreId(uuid::Uuid::nil());
         let (_, mut open) = opened(folder.path(), store).expect("a file");
-        open.take(Note::Mark(a_mark(1)), store).expect("written");
+        open.take(&Note::Mark(a_mark(1)), store).expect("written");
         let path = folder.path().join("feed-proof");
         let read_only = File::open(&path).expect("there");
         let writable = std::mem::replace(&mut open.file, read_only);
-        assert!(open.take(Note::Mark(a_mark(2)), store).is_err());
+        assert!(open.take(&Note::Mark(a_mark(2)), store).is_err());
         open.file = writable;
-        open.take(Note::Mark(a_mark(3)), store).expect("written");
+        open.take(&Note::Mark(a_mark(3)), store).expect("written");
         let found = Found::of(&std::fs::read(&path).expect("readable"), store);
         assert_eq!((found.unusable, found.marks.last()), (false, a_mark(3)));
     }
