@@ -113,8 +113,8 @@ pub(super) async fn listing(
     let answer = client.ask(&question.clone().by_line()).await?;
     match of_lines(&answer) {
         Some(listing) => Ok(listing),
-        // A service of before these lines were complete sends a page.
-        None => by_page(client, question).await,
+        // An older service sends lines of a page, and a proxy may know JSON alone.
+        None => by_page(client, question, answer.json().ok()).await,
     }
 }
 
@@ -140,8 +140,16 @@ fn of_lines(answer: &Answer) -> Option<Listing<Value>> {
 }
 
 /// The rows page by page: they tell of everything up to the position of the first.
-async fn by_page(client: &Client, question: &Question) -> Result<Listing<Value>, ClientError> {
+async fn by_page(
+    client: &Client,
+    question: &Question,
+    first: Option<Page>,
+) -> Result<Listing<Value>, ClientError> {
     let question = question.clone().with("limit", &ROWS);
+    let first = match first {
+        Some(page) => page,
+        None => client.ask(&question).await?.json()?,
+    };
     let Page {
         as_of,
         position,
@@ -149,7 +157,7 @@ async fn by_page(client: &Client, question: &Question) -> Result<Listing<Value>,
         proof,
         mut rows,
         mut next,
-    } = client.ask(&question).await?.json()?;
+    } = first;
     while let Some(cursor) = next {
         let question = question.clone().with("cursor", &cursor);
         let page: Page = client.ask(&question).await?.json()?;
