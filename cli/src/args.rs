@@ -3,6 +3,7 @@
 use crate::keys::Keys;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
+use crate::simulate::placed::Placed;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -137,6 +138,7 @@ pub enum Verb {
     /// Find calls
     Calls(Calls),
     /// Tell how a call went, step by step, and where it stood then
+    #[command(after_help = REPLAY_HELP)]
     Replay(Replay),
     /// Print the events, one JSON object a line
     Events(Events),
@@ -268,7 +270,7 @@ Examples:
 pub struct OneCall {
     /// The call
     pub call: CallId,
-    /// A UUID that makes the command idempotent
+    /// A UUID that makes the command idempotent within its call
     #[arg(long, global = true)]
     pub id: Option<Uuid>,
     /// When it happened, if not now
@@ -595,7 +597,7 @@ pub enum Beginning {
 
 /// `kaigi simulate`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kaigi simulate --calls 10000 --seed 1 | kaigi run -")]
+#[command(after_help = SIMULATE_HELP)]
 pub struct Simulate {
     /// How many calls
     #[arg(long, default_value_t = 1000, value_parser = calls())]
@@ -603,6 +605,35 @@ pub struct Simulate {
     /// Which day: the same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Place the day on this date, UTC [default: 2026-03-02]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = midnight)]
+    pub date: Option<Timestamp>,
+    /// Make half past ten of the day, its busiest moment, now, and stop there: calls are live and wrap-ups owed
+    #[arg(long, conflicts_with = "date")]
+    pub now: bool,
+}
+
+const SIMULATE_HELP: &str = "\
+With --date or --now the date stands in the ids of calls and commands, so days of several dates fit
+into one store. Two days of one date need two seeds.
+
+Examples:
+  kaigi simulate --calls 10000 --seed 1 | kaigi run -
+  kaigi simulate --now | kaigi run - > answers.ndjson && kaigi show active-calls
+  kaigi simulate --date 2026-11-27 --seed 7 > friday.ndjson";
+
+impl Simulate {
+    /// Where to place the day, unless it stays where it is.
+    pub fn placed(&self) -> Option<Placed> {
+        let up_to_now = || self.now.then(|| Placed::UpTo(Timestamp::now()));
+        self.date.map(Placed::On).or_else(up_to_now)
+    }
+}
+
+/// The beginning of a date.
+fn midnight(date: &str) -> Result<Timestamp, String> {
+    let time = format!("{date}T00:00:00Z").parse();
+    time.map_err(|_| "must be a date like 2026-11-29".to_owned())
 }
 
 /// `kaigi import`.
@@ -688,6 +719,9 @@ Examples:
 pub enum StoreVerb {
     /// Identity, format, counts, size, last position; a cluster is read to count
     Info,
+    /// Make a new and empty embedded store; `kaigi serve` starts on no other
+    #[command(after_help = CREATE_HELP)]
+    Create,
     /// Back the store up into a folder: all of it, or what came since the last time
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -719,15 +753,22 @@ pub enum StoreVerb {
     #[command(after_help = DIGEST_HELP)]
     Digest {
         /// Print the count, position and rolling hash of the first COUNT events instead
-        #[arg(long, value_name = "COUNT")]
+        #[arg(long, value_name = "COUNT", conflicts_with = "against")]
         at: Option<u64>,
+        /// Compare the first events with a count and a rolling hash noted elsewhere, or with a checkpoint of `kaigi follow`
+        #[arg(long, value_name = "COUNT:HASH|FILE")]
+        against: Option<String>,
     },
     /// Read everything past what is damaged, and list each damaged event with its call
     #[command(after_help = DAMAGED_HELP)]
     Damaged,
     /// Read everything in an embedded store, and find damage: the first is named, and nothing is changed
     #[command(after_help = CHECK_HELP)]
-    Check,
+    Check {
+        /// Compare the first events with a count and a rolling hash noted elsewhere, or with a checkpoint of `kaigi follow`
+        #[arg(long, value_name = "COUNT:HASH|FILE")]
+        against: Option<String>,
+    },
     /// Salvage what is whole of a damaged embedded store into a new one; the damaged one is only read
     #[command(after_help = REPAIR_HELP)]
     Repair {
@@ -753,16 +794,40 @@ pub struct Archive {
     pub to: PathBuf,
 }
 
+const REPLAY_HELP: &str = "\
+The call's chain of hashes is verified first: that finds damage and careless edits. It does not find
+that somebody who can write the store has hashed the call again; `kaigi store check --against` does.
+
+Examples:
+  kaigi replay c1
+  kaigi replay c1 --revision 3";
+
+const CREATE_HELP: &str = "\
+Fails if there is a store, or what is left of one. `kaigi serve` does not start where there is no
+store, so that a disk that is not mounted does not become an empty one; `kaigi serve --create` makes
+one, as `kaigi run` does. A store in a cluster needs no creating.
+
+Example:
+  kaigi --store sled:/var/lib/kaigi store create";
+
 const CHECK_HELP: &str = "\
 Checksums, order, the hash chain of every call, and the index against the events. Damage ends it
 with exit code 6, and is shown with call, revision and position, as far as they can be read. No file
 of the store changes: a copy of the index is read, in the folder that TMPDIR names. The
-history digest covers all events in their order: noted elsewhere, it proves the whole history up to
-its position (`kaigi store digest` is another one, which does not depend on positions).
+history digest covers all events in their order, and is the rolling hash at their count (`kaigi store
+digest` is another one, which does not depend on positions).
+
+This finds damage and careless edits. It does not find that somebody who can write the store has
+made other events with a chain of hashes that fits. A hash that was noted elsewhere proves that: with
+--against, the first COUNT events are compared with it, however many came since. `kaigi follow
+--checkpoint FILE` on another machine keeps one. A difference ends it with exit code 6, and so does a
+COUNT beyond the store.
 
 Examples:
   kaigi --store sled:./calls store check
-  kaigi store check --output json | jq .damaged";
+  kaigi store digest --output json | jq -r '\"\\(.count):\\(.rolling_hash)\"' > noted
+  kaigi store check --against $(cat noted)
+  kaigi store check --against audit.json            a checkpoint of `kaigi follow`";
 
 const REPAIR_HELP: &str = "\
 --store names the damaged store. What is damaged among its events is looked for in its index, too,
@@ -812,9 +877,15 @@ r(n-1) and the hash of event n. `kaigi follow` and GET /v1/proof have the same o
 --at takes the count of a read model or of a feed, so that its proof can be checked. A damaged event
 counts as one, by the stream it is in and its number there.
 
+A chain of hashes alone does not show that somebody who can write the store has made another one.
+--against compares the first events with a count and a rolling hash that were noted elsewhere, of any
+store, a cluster's and a service's too. A difference ends it with exit code 6, and so does a count
+beyond the store.
+
 Examples:
   kaigi --store sled:./calls store digest
-  kaigi store digest --at 52495";
+  kaigi store digest --at 52495
+  kaigi store digest --against audit.json           a checkpoint of `kaigi follow`";
 
 const DAMAGED_HELP: &str = "\
 Reading goes on after a damaged event, so all of them are listed: call, stream, number, position and

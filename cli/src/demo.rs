@@ -6,6 +6,7 @@ use crate::import;
 use crate::output::Console;
 use crate::run::{Tally, run};
 use crate::show;
+use crate::simulate::placed::{Placed, moved, place};
 use crate::simulate::{Day, simulate};
 use crate::store::StoreUrl;
 use anyhow::{Context, bail};
@@ -22,8 +23,8 @@ const CAPTURE: (&str, &[u8]) = (
     include_bytes!("../../tests/fixtures/asterisk-ami/xfer_attended/xfer_abbcac.json"),
 );
 
-/// How much of the day is over when the demo looks at it: the busiest hour, so that calls are live and wrap-ups owed.
-const UNTIL_MS: u64 = 10 * 3_600_000 + 30 * 60_000;
+/// How long before now the captured call begins in the demo.
+const CAPTURE_BEGAN_MS_AGO: u64 = 20 * 60_000;
 
 /// Fills a fresh store and shows what came of it.
 pub async fn demo(
@@ -33,10 +34,11 @@ pub async fn demo(
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let handler = Arc::new(Handler::new(Arc::clone(&store)));
-    let captured = captured()?;
+    let now = Timestamp::now();
+    let captured = captured(now)?;
     let transferred = captured.first().map(|request| request.call.clone());
     console.print(&format!(
-        "A real capture, {}: {} commands\n",
+        "A real capture of 2018, {}, its times moved to the last minutes: {} commands\n",
         CAPTURE.0,
         captured.len()
     ))?;
@@ -45,36 +47,32 @@ pub async fn demo(
         calls: args.calls,
         seed: args.seed,
     };
-    let day = until_busiest(simulate(&day));
+    let day: Vec<_> = place(simulate(&day), Placed::UpTo(now)).collect();
     console.print(&format!(
-        "\nA made-up day of {} calls, until half past ten: {} commands\n",
+        "\nA made-up day of {} calls, half past ten of it moved to now: {} commands\n",
         args.calls,
         day.len()
     ))?;
     exit = exit.and(apply(&handler, &day, console).await?);
-    let now = day.last().and_then(|request| request.at);
-    show::all_four(store, now.unwrap_or_else(Timestamp::now), console).await?;
+    show::all_four(store, now, console).await?;
     console.print(&next_steps(url, transferred.as_ref()))?;
     Ok(exit)
 }
 
-fn captured() -> anyhow::Result<Vec<Request>> {
+/// The captured call, as if it had begun a while ago.
+fn captured(now: Timestamp) -> anyhow::Result<Vec<Request>> {
     let files = [(PathBuf::from(CAPTURE.0), CAPTURE.1.to_vec())];
-    let import = import::asterisk::import_captures(&files).context("the demo's capture")?;
+    let mut import = import::asterisk::import_captures(&files).context("the demo's capture")?;
+    let began = import
+        .commands
+        .iter()
+        .filter_map(|request| request.at)
+        .min();
+    for request in &mut import.commands {
+        let at = request.at.zip(began);
+        request.at = at.map(|(at, began)| moved(at, began, now.minus_millis(CAPTURE_BEGAN_MS_AGO)));
+    }
     Ok(import.commands)
-}
-
-fn until_busiest(day: impl Iterator<Item = Request>) -> Vec<Request> {
-    let mut until = None;
-    day.take_while(|request| {
-        let at = request.at.unwrap_or_default();
-        at <= *until.get_or_insert_with(|| midnight(at).plus_millis(UNTIL_MS))
-    })
-    .collect()
-}
-
-fn midnight(at: Timestamp) -> Timestamp {
-    at.minus_millis(at.as_millis() % 86_400_000)
 }
 
 /// The same way as `kaigi run`, but for the answers, which nobody would read here.

@@ -1,14 +1,16 @@
 //! `kaigi store check`, `repair` and `archive`: what is done with the files of the embedded store, and no other has.
 
+use crate::against::Against;
 use crate::args::{Archive, Output};
 use crate::exit::{Exit, usage};
 use crate::output::{Console, column, number, plain};
+use crate::private::keep_private;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use crate::store_verbs::{Fact, print};
 use anyhow::Context;
 use copies::line::write_line;
-use domain::StoredEvent;
+use domain::{EventStore as _, StoredEvent};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,24 +21,46 @@ use store_sled::archive::{Archived, Because};
 use store_sled::check::{CheckError, Checked, FirstDamage};
 use store_sled::repair::{Loss, Repaired};
 
+/// `kaigi store create`: makes a store where there is none.
+pub async fn create(url: &StoreUrl, console: &mut Console) -> anyhow::Result<Exit> {
+    let store = url.create()?;
+    let id = store.id().to_string();
+    closing(&store, async { Ok(()) }).await?;
+    let facts = [
+        Fact::new("store", "store", url.to_string()),
+        Fact::new("id", "id", id),
+    ];
+    print("a new store", &facts, console)?;
+    Ok(Exit::Done)
+}
+
 /// `kaigi store check`: reads everything, and says what was found, or what is damaged first.
-pub fn check(url: &StoreUrl, console: &mut Console) -> anyhow::Result<Exit> {
+pub fn check(url: &StoreUrl, against: Option<&str>, console: &mut Console) -> anyhow::Result<Exit> {
     let folder = url.folder()?;
+    let against = against.map(Against::read).transpose()?;
     let mut progress = progress::bytes("checking");
     let report = |read, total| progress.of(read, total);
-    let checked = store_sled::check::check(folder, &Options::default(), report);
+    let count = against.map_or(0, |against| against.count);
+    let checked = store_sled::check::check_to(folder, &Options::default(), count, report);
     progress.done();
-    let facts = match &checked {
-        Ok(checked) => whole(url, checked),
+    let compared = match (&checked, &against) {
+        (Ok((checked, found)), Some(against)) => against
+            .compare(checked.id, checked.events, *found)
+            .map(Some),
+        (Ok(_) | Err(_), _) => Ok(None),
+    };
+    let mut facts = match &checked {
+        Ok((checked, _)) => whole(url, checked),
         Err(CheckError::Damaged(damage)) => damaged(url, damage, false),
         Err(CheckError::Index(damage)) => damaged(url, damage, true),
         Err(_) => Vec::new(),
     };
+    facts.extend(compared.as_ref().ok().cloned().flatten());
     if !facts.is_empty() {
         print("a check", &facts, console)?;
     }
     checked.with_context(|| url.to_string())?;
-    Ok(Exit::Done)
+    compared.map(|_| Exit::Done)
 }
 
 fn whole(url: &StoreUrl, checked: &Checked) -> Vec<Fact> {
@@ -303,6 +327,7 @@ pub async fn archive(
         moved.with_context(|| format!("archiving {url} did not finish"))
     });
     let archived = archived.await?;
+    keep_private(&args.to);
     if let Some(why) = &archived.rows_stay {
         eprintln!(
             "kaigi: the calls are archived, but the index did not shrink: {why}; archive again"

@@ -1,7 +1,7 @@
 //! `kaigi events`: the events as they are kept, one JSON object a line.
 
-use crate::args::Events;
-use crate::exit::{Exit, not_found};
+use crate::args::{Events, Output};
+use crate::exit::{Exit, not_found, usage};
 use crate::output::{Console, json_line};
 use crate::progress;
 use domain::json::{DamagedJson, EventJson};
@@ -44,6 +44,11 @@ pub async fn events(
     args: &Events,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
+    if console.output() == Output::Csv {
+        return Err(usage(
+            "events have no CSV, because each type has fields of its own; use --output ndjson",
+        ));
+    }
     if let (Some(call), false) = (&args.call, args.follow) {
         let events = store.read_call(call, Revision(0)).await?;
         if events.is_empty() {

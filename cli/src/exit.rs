@@ -100,6 +100,7 @@ impl Exit {
             OpenError::Busy { .. } | OpenError::DiskFull { .. } | OpenError::Away { .. } => {
                 Exit::TryAgain
             }
+            OpenError::Altered { .. } => Exit::Altered,
             _ => Exit::Failed,
         }
     }

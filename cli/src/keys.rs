@@ -148,7 +148,7 @@ fn create(file: &KeyFile, args: Create, console: &mut Console) -> anyhow::Result
 fn list_keys(file: &KeyFile, console: &mut Console) -> anyhow::Result<()> {
     let keys = file.keys().map_err(ended)?;
     match console.output() {
-        Output::Table => console.table(&keys, &columns(), "There are no keys."),
+        Output::Table => console.table(&keys, &columns(Timestamp::now()), "There are no keys."),
         Output::Ndjson => {
             let mut keys = keys.iter();
             keys.try_for_each(|key| console.print(&json_line(&key.row())))
@@ -172,7 +172,7 @@ fn revoke(file: &KeyFile, id: &str, console: &mut Console) -> anyhow::Result<()>
     ))
 }
 
-fn columns() -> [Column<Key>; 7] {
+fn columns(now: Timestamp) -> [Column<Key>; 6] {
     [
         column("ID", |key: &Key| key.id.clone()),
         column("NAME", |key: &Key| key.name.clone()),
@@ -181,10 +181,24 @@ fn columns() -> [Column<Key>; 7] {
             vec![roles.collect::<Vec<_>>().join(", ")]
         }),
         list("BOUND TO", bound_to),
-        column("CREATED", |key: &Key| time(Some(key.created_at))),
-        column("EXPIRES", |key: &Key| time(key.expires_at)),
-        column("REVOKED", |key: &Key| time(key.revoked_at)),
+        column("CREATED", |key: &Key| date(key.created_at)),
+        list("STATE", move |key: &Key| vec![state(key, now)]),
     ]
+}
+
+/// Whether the service admits the key, and from or until when.
+fn state(key: &Key, now: Timestamp) -> String {
+    match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("revoked {}", date(at)),
+        (None, Some(at)) if at <= now => format!("expired {}", date(at)),
+        (None, Some(at)) => format!("valid until {}", date(at)),
+        (None, None) => "valid".to_owned(),
+    }
+}
+
+/// The date of a time, UTC; the other outputs have all of it.
+fn date(at: Timestamp) -> String {
+    at.to_string()[..10].to_owned()
 }
 
 fn bound_to(key: &Key) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! The program `kaigi`: chooses the store, and nothing else does.
 
+pub mod against;
 pub mod args;
 pub mod copy;
 pub mod damaged;
@@ -15,6 +16,7 @@ pub mod lines;
 pub mod one_call;
 pub mod output;
 pub mod place;
+pub mod private;
 pub mod progress;
 pub mod read_models;
 pub mod remote;

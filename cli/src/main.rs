@@ -10,12 +10,12 @@ use kaigi::remote::ServiceUrl;
 use kaigi::run::{News, Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
-    copy, demo, embedded, events, find, follow, import, keys, one_call, place, progress, remote,
-    replay, run, serve, show, simulate, store_verbs,
+    copy, demo, embedded, events, find, follow, import, keys, one_call, place, private, progress,
+    remote, replay, run, serve, show, simulate, store_verbs,
 };
 
 use domain::json::write_command;
-use domain::{EventStore, Handler};
+use domain::{EventStore, Handler, Request};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn main() -> ExitCode {
+    private::keep_new_files_private();
     let matches = Cli::parsed_by().get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let place = match place::named(&mut cli, &matches) {
@@ -88,6 +89,17 @@ fn is_passing(error: &anyhow::Error) -> bool {
     Exit::of(error) == Exit::TryAgain && !error.is::<Unanswered>()
 }
 
+fn print_commands(
+    mut commands: impl Iterator<Item = Request>,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    commands.try_for_each(|request| {
+        console.print(&write_command(&request))?;
+        console.print("\n")
+    })?;
+    console.flush()
+}
+
 async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
     let mut console = Console::new(cli.output);
     match cli.command {
@@ -96,11 +108,11 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
                 calls: args.calls,
                 seed: args.seed,
             };
-            for request in simulate::simulate(&day) {
-                console.print(&write_command(&request))?;
-                console.print("\n")?;
+            let day = simulate::simulate(&day);
+            match args.placed() {
+                Some(placed) => print_commands(simulate::placed::place(day, placed), &mut console)?,
+                None => print_commands(day, &mut console)?,
             }
-            console.flush()?;
             Ok(Exit::Done)
         }
         Verb::Import {
@@ -123,11 +135,14 @@ async fn carry_out(cli: Cli, place: Option<StoreUrl>) -> anyhow::Result<Exit> {
             what: StoreVerb::Verify { from },
         } => store_verbs::verify(&from, &mut console),
         Verb::Store {
+            what: StoreVerb::Create,
+        } => embedded::create(&named(place)?, &mut console).await,
+        Verb::Store {
             what: StoreVerb::Restore { from },
         } => store_verbs::restore(&named(place)?, &from, &mut console).await,
         Verb::Store {
-            what: StoreVerb::Check,
-        } => embedded::check(&named(place)?, &mut console),
+            what: StoreVerb::Check { against },
+        } => embedded::check(&named(place)?, against.as_deref(), &mut console),
         Verb::Store {
             what: StoreVerb::Repair { into, stranded },
         } => embedded::repair(&named(place)?, &into, stranded, &mut console).await,

@@ -24,7 +24,7 @@ pub async fn call(handler: &Handler, args: OneCall, console: &mut Console) -> an
 fn accepted(answer: &Answer, console: &mut Console) -> anyhow::Result<()> {
     match console.output() {
         Output::Table => {
-            console.print(&story::told(&answer.events, answer.events.len()))?;
+            console.prose(&story::told(&answer.events, answer.events.len()))?;
             console.print(&format!(
                 "\ncall {} is at revision {} now\n",
                 answer.call,

@@ -12,6 +12,8 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 pub struct Console {
     out: BufWriter<Stdout>,
     output: Output,
+    /// What is printed while a screenful is drawn.
+    screenful: Option<String>,
 }
 
 /// The lines of a cell.
@@ -93,6 +95,7 @@ impl Console {
         Self {
             out: BufWriter::with_capacity(64 * 1024, stdout),
             output: choice.unwrap_or(fallback),
+            screenful: None,
         }
     }
 
@@ -103,7 +106,41 @@ impl Console {
 
     /// Prints a text as it is.
     pub fn print(&mut self, text: &str) -> anyhow::Result<()> {
-        written(self.out.write_all(text.as_bytes()))
+        match &mut self.screenful {
+            Some(screenful) => {
+                screenful.push_str(text);
+                Ok(())
+            }
+            None => written(self.out.write_all(text.as_bytes())),
+        }
+    }
+
+    /// Prints a text for people; on a terminal, lines that are too long break between words.
+    pub fn prose(&mut self, text: &str) -> anyhow::Result<()> {
+        match terminal() {
+            Some(terminal) => self.print(&wrapped(text, terminal.columns)),
+            None => self.print(text),
+        }
+    }
+
+    /// Draws again on a terminal: clears it, then prints as many lines of `draw` as fit above the last line.
+    pub fn screenful(
+        &mut self,
+        draw: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+        last_line: &str,
+    ) -> anyhow::Result<()> {
+        self.screenful = Some(String::new());
+        let drawn = draw(self);
+        let text = self.screenful.take().unwrap_or_default();
+        drawn?;
+        if let Some(terminal) = terminal() {
+            self.print(CLEAR)?;
+            self.print(&fitting(&text, terminal.lines.saturating_sub(BELOW)))?;
+        } else {
+            self.print(&text)?;
+        }
+        self.print(&format!("\n{last_line}\n"))?;
+        self.flush()
     }
 
     /// Hands everything on.
@@ -148,7 +185,11 @@ impl Console {
         if rows.is_empty() {
             return self.print(&format!("{none}\n"));
         }
-        self.print(&drawn(&rows, columns, None))
+        self.print(&drawn(
+            &rows,
+            columns,
+            terminal().map(|terminal| terminal.columns),
+        ))
     }
 
     /// One value on one line, never whole in memory: what explains a day's figures is long.
@@ -172,7 +213,75 @@ pub fn json_line(value: &impl Serialize) -> String {
     line
 }
 
-/// Within that width, if it can be without breaking a word; a terminal tells its own.
+/// How big a terminal is.
+#[derive(Debug, Clone, Copy)]
+struct Terminal {
+    columns: u16,
+    lines: u16,
+}
+
+/// The terminal that standard output goes to, if it does.
+fn terminal() -> Option<Terminal> {
+    let (columns, lines) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(Terminal {
+        columns: columns.0,
+        lines: lines.0,
+    })
+}
+
+/// Moves the cursor to the corner and clears the screen and what was scrolled off it.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+
+/// The lines below a screenful: an empty one, the last line, and the one where the cursor stays.
+const BELOW: u16 = 3;
+
+/// As many lines of a text as that, the last of them saying how many are left out.
+fn fitting(text: &str, lines: u16) -> String {
+    let (room, count) = (usize::from(lines).max(2), text.lines().count());
+    if count <= room {
+        return text.to_owned();
+    }
+    let shown = text.lines().take(room - 1).collect::<Vec<_>>().join("\n");
+    let left_out = count - (room - 1);
+    format!("{shown}\n... {left_out} more lines: filter the rows, or make the window taller\n")
+}
+
+/// The text with its long lines broken between words. The rest of a line stands below its last column, which begins after
+/// two spaces in the left half.
+fn wrapped(text: &str, width: u16) -> String {
+    let width = usize::from(width);
+    let lines = text.lines().map(|line| wrapped_line(line, width) + "\n");
+    lines.collect()
+}
+
+fn wrapped_line(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let half = line
+        .char_indices()
+        .nth(width / 2)
+        .map_or(0, |(half, _)| half);
+    let columns = line[..half].rfind("  ").map_or("", |gap| &line[..gap + 2]);
+    let indent = columns.chars().count();
+    let (mut wrapped, mut used) = (columns.to_owned(), indent);
+    for (index, word) in line[columns.len()..].split(' ').enumerate() {
+        let letters = word.chars().count();
+        if index > 0 && used + 1 + letters > width {
+            wrapped.push('\n');
+            wrapped.extend(std::iter::repeat_n(' ', indent));
+            used = indent;
+        } else if index > 0 {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += letters;
+    }
+    wrapped
+}
+
+/// A table within that width without breaking a word; where there is no room for it, a block of lines for each row.
 fn drawn<R>(rows: &[Vec<Lines>], columns: &[Column<R>], width: Option<u16>) -> String {
     let said = |index: usize| rows.iter().any(|cells| !cells[index].is_empty());
     let shown: Vec<_> = columns
@@ -180,6 +289,13 @@ fn drawn<R>(rows: &[Vec<Lines>], columns: &[Column<R>], width: Option<u16>) -> S
         .enumerate()
         .filter(|(index, column)| column.kind != Kind::List || said(*index))
         .collect();
+    let widths = shown
+        .iter()
+        .map(|(index, column)| column.least_width(rows.iter().map(|cells| &cells[*index])));
+    let least = widths.sum::<usize>() + usize::from(GAP) * shown.len().saturating_sub(1);
+    if width.is_some_and(|width| least > usize::from(width)) {
+        return blocks(rows, &shown);
+    }
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -205,18 +321,46 @@ fn drawn<R>(rows: &[Vec<Lines>], columns: &[Column<R>], width: Option<u16>) -> S
     format!("{}\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
+/// Each row as a block of lines, one or more for each column that is shown.
+fn blocks<R>(rows: &[Vec<Lines>], shown: &[(usize, &Column<R>)]) -> String {
+    let label = |column: &Column<R>| column.heading.replace('\n', " ");
+    let labels = shown
+        .iter()
+        .map(|(_, column)| label(column).chars().count());
+    let indent = labels.max().unwrap_or(0) + usize::from(GAP);
+    let block = |cells: &Vec<Lines>| {
+        let lines = shown.iter().map(|(index, column)| {
+            let value = text(&cells[*index]).replace('\n', &format!("\n{:indent$}", ""));
+            format!("{:<indent$}{value}\n", label(column))
+        });
+        lines.collect::<String>()
+    };
+    rows.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
 impl<R> Column<R> {
     fn constraint<'c>(&self, cells: impl Iterator<Item = &'c Lines>, gap: u16) -> ColumnConstraint {
         if self.kind != Kind::List {
             return ColumnConstraint::ContentWidth;
         }
-        let words = self
-            .heading
-            .split(' ')
-            .chain(cells.flatten().flat_map(|line| line.split(' ')));
-        let longest = words.map(|word| word.chars().count()).max().unwrap_or(0);
-        let least = u16::try_from(longest.min(LONGEST_WORD)).unwrap_or(u16::MAX);
+        let least = u16::try_from(self.least_width(cells)).unwrap_or(u16::MAX);
         ColumnConstraint::LowerBoundary(Width::Fixed(least + gap))
+    }
+
+    /// The width that the column cannot do without: of its longest word if it is a list, otherwise of its longest line.
+    fn least_width<'c>(&self, cells: impl Iterator<Item = &'c Lines>) -> usize {
+        let lines = self
+            .heading
+            .lines()
+            .chain(cells.flatten().map(String::as_str));
+        let width = |text: &str| text.chars().count();
+        match self.kind {
+            Kind::List => {
+                let words = lines.flat_map(|line| line.split(' '));
+                words.map(width).max().unwrap_or(0).min(LONGEST_WORD)
+            }
+            Kind::Text | Kind::Number => lines.map(width).max().unwrap_or(0),
+        }
     }
 }
 
@@ -262,7 +406,64 @@ fn values<R: Serialize>(rows: &[R]) -> anyhow::Result<Vec<Value>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{column, drawn, list, number, plain};
+    use super::{column, drawn, fitting, list, number, plain, wrapped};
+
+    #[test]
+    fn long_lines_of_prose_break_between_words_below_their_last_column() {
+        let told = "09:00:00.000      +0:00  agent:ana\n                         agent:ana answers the customer  [R1]\n";
+        assert_eq!(wrapped(told, 80), told);
+        assert_eq!(
+            wrapped(
+                "party    agent:ana since 09:00, held by agent:ben  [R1]\n",
+                26
+            ),
+            "\
+party    agent:ana since
+         09:00, held by
+         agent:ben  [R1]
+"
+        );
+        assert_eq!(
+            wrapped("no-column-and-a-word-beyond-the-width it\n", 9),
+            "no-column-and-a-word-beyond-the-width\nit\n"
+        );
+    }
+
+    #[test]
+    fn a_screenful_keeps_the_first_lines_and_counts_the_rest() {
+        assert_eq!(fitting("CALL\nc1\nc2\n", 3), "CALL\nc1\nc2\n");
+        assert_eq!(
+            fitting("CALL\nc1\nc2\nc3\n", 3),
+            "CALL\nc1\n... 2 more lines: filter the rows, or make the window taller\n"
+        );
+    }
+
+    #[test]
+    fn a_table_wider_than_the_terminal_becomes_a_block_for_each_row() {
+        let columns = [
+            column("CALL\nQUEUE", |(): &()| String::new()),
+            number("HANDLE", |(): &()| String::new()),
+            list("NOBODY", |(): &()| Vec::new()),
+        ];
+        let line = |text: &str| vec![text.to_owned()];
+        let both = vec!["sim-19-000312".to_owned(), "billing".to_owned()];
+        let rows = [
+            vec![both, line("9.8s"), Vec::new()],
+            vec![line("c2"), line("13m50s"), Vec::new()],
+        ];
+        assert_eq!(
+            drawn(&rows, &columns, Some(20)),
+            "\
+CALL QUEUE  sim-19-000312
+            billing
+HANDLE      9.8s
+
+CALL QUEUE  c2
+HANDLE      13m50s
+"
+        );
+        assert!(drawn(&rows, &columns, Some(21)).contains("sim-19-000312    9.8s\n"));
+    }
 
     #[test]
     fn nothing_in_a_text_steers_the_terminal() {
@@ -290,7 +491,7 @@ mod tests {
             vec![line("c2"), line("13m50s"), Vec::new(), Vec::new()],
         ];
         assert_eq!(
-            drawn(&rows, &columns, Some(10)),
+            drawn(&rows, &columns, Some(32)),
             "\
 CALL           HANDLE  PARTIES
 sim-19-000312    9.8s  customer,

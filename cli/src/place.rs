@@ -134,7 +134,10 @@ fn of_store_verb(verb: &StoreVerb) -> Needs {
         | StoreVerb::Digest { .. }
         | StoreVerb::Damaged => Needs::Either,
         StoreVerb::Verify { .. } => Needs::Nothing,
-        StoreVerb::Check => Needs::Store(
+        StoreVerb::Create => Needs::Store(
+            "a store is made where its files are to be: name it with --store, without --server",
+        ),
+        StoreVerb::Check { .. } => Needs::Store(
             "a store's files are checked where they are, while no service has them: stop it and name the store with \
              --store; `kaigi store digest` verifies every hash through the running service",
         ),

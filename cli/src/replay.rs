@@ -33,10 +33,10 @@ pub async fn replay(
     match console.output() {
         Output::Table => {
             console.print(&heading(&args.call, &events, shown.len()))?;
-            console.print(&story::told(&events, count))?;
-            console.print(&format!("\n{}", story::state(&call)))?;
+            console.prose(&story::told(&events, count))?;
+            console.prose(&format!("\n{}", story::state(&call)))?;
             console.print(&format!(
-                "\nverified: all {} events, head {}\n",
+                "\nchain verified: all {} events, head\n{}\n",
                 events.len(),
                 head.hash
             ))?;
@@ -75,7 +75,7 @@ pub async fn show_call(
     match console.output() {
         Output::Table => {
             console.print(&heading(call, &events, events.len()))?;
-            console.print(&story::state(&state))?;
+            console.prose(&story::state(&state))?;
         }
         Output::Json | Output::Ndjson => console.print(&json_line(&CallJson::new(call, &state)))?,
         Output::Csv => return Err(usage("one call has no CSV; use --output table or json")),
@@ -122,11 +122,18 @@ fn shown(events: &[StoredEvent], args: &Replay) -> anyhow::Result<usize> {
 fn heading(call: &CallId, events: &[StoredEvent], shown: usize) -> String {
     let date = events[0].recorded.cause.at.to_string();
     let part = if shown < events.len() {
-        format!("the first {shown} of {} events", events.len())
+        format!("the first {shown} of {}", counted(events.len()))
     } else {
-        format!("{shown} events")
+        counted(shown)
     };
     format!("call {call}, {} (UTC), {part}\n\n", &date[..10])
+}
+
+fn counted(events: usize) -> String {
+    match events {
+        1 => "1 event".to_owned(),
+        events => format!("{events} events"),
+    }
 }
 
 fn steps(events: &[StoredEvent]) -> impl Iterator<Item = Step<'_>> {

@@ -1,6 +1,7 @@
 //! Which store: the one place where the program chooses.
 
 use crate::exit::usage;
+use crate::private::keep_private;
 use crate::remote::{Access, ServiceUrl};
 use crate::serve::forget_address;
 use crate::waiting::Waiting;
@@ -92,6 +93,7 @@ impl StoreUrl {
     fn open_sled(&self, path: &Path) -> anyhow::Result<SledStore> {
         let store = SledStore::open(path).with_context(|| format!("cannot open {self}"))?;
         forget_address(path);
+        keep_private(path);
         Ok(store)
     }
 
@@ -115,7 +117,7 @@ impl StoreUrl {
             StoreUrl::Cluster(_) => {
                 return Err(usage(format!(
                     "{self} has its files in the cluster, whose own tools look after them; `kaigi store digest` \
-                     verifies every hash, `kaigi store backup` keeps a copy, and this works on --store sled:PATH only"
+                     verifies every hash and takes --against, `kaigi store backup` keeps a copy, and this works on --store sled:PATH only"
                 )));
             }
             StoreUrl::Service(_) => {
@@ -199,12 +201,44 @@ impl StoreUrl {
         }
     }
 
+    /// Refuses to serve an embedded store that is not there: a volume that is not mounted must not become an empty store.
+    pub fn must_exist_to_serve(&self) -> anyhow::Result<()> {
+        match self {
+            StoreUrl::Sled(path) if !may_be_there(path) => {
+                let path = path.display();
+                Err(crate::exit::not_found(format!(
+                    "there is no store at {path}. If there should be one, look whether its disk is mounted; to make a new \
+                     one, `kaigi store create`, or `kaigi serve --create`"
+                )))
+            }
+            StoreUrl::Sled(_) | StoreUrl::Memory | StoreUrl::Cluster(_) | StoreUrl::Service(_) => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes a new embedded store, and refuses if there is one.
+    pub fn create(&self) -> anyhow::Result<SledStore> {
+        let StoreUrl::Sled(path) = self else {
+            return Err(usage(format!(
+                "{self} needs no creating; name an embedded store with --store sled:PATH"
+            )));
+        };
+        if may_be_there(path) {
+            return Err(usage(format!(
+                "there is a store at {} already",
+                path.display()
+            )));
+        }
+        self.open_sled(path)
+    }
+
     /// Refuses to open what is not there, so that a mistyped path is not a new and empty store.
     pub fn must_exist(&self) -> anyhow::Result<()> {
         match self {
             StoreUrl::Sled(path) if !SledStore::is_at(path) && !path.is_file() => {
                 Err(crate::exit::not_found(format!(
-                    "there is no store at {}; `kaigi run` makes one, and --store or KAIGI_STORE names another",
+                    "there is no store at {}; `kaigi store create` and `kaigi run` make one, and --store or KAIGI_STORE names another",
                     path.display()
                 )))
             }
@@ -213,6 +247,11 @@ impl StoreUrl {
             }
         }
     }
+}
+
+/// Whether opening that folder would find more than nothing: a whole store, or what is left of one.
+fn may_be_there(path: &Path) -> bool {
+    SledStore::is_at(path) || path.is_file() || path.join("log").is_dir()
 }
 
 /// Whether no node of a cluster could be reached.

@@ -1,10 +1,12 @@
 //! `kaigi store`: what a store is and holds, its digest, dumps and backups of it, and the way back.
 
+use crate::against::Against;
 use crate::args::{Output, StoreVerb};
 use crate::damaged;
 use crate::events::read_on;
 use crate::exit::{Exit, not_found, usage};
 use crate::output::{Console, NobodyReads, json_line};
+use crate::private::keep_private;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use anyhow::Context;
@@ -102,12 +104,17 @@ pub async fn store_verb(
         StoreVerb::Info => info(url, store, console).await,
         StoreVerb::Backup { folder } => backup(&*store, &folder, console).await,
         StoreVerb::Dump { after } => dump(&*store, after, console).await,
-        StoreVerb::Digest { at: None } => digest(url, &*store, console).await,
-        StoreVerb::Digest { at: Some(count) } => prefix(url, &*store, count, console).await,
+        StoreVerb::Digest {
+            at: Some(count), ..
+        } => prefix(url, &*store, count, console).await,
+        StoreVerb::Digest { at: None, against } => {
+            digest(url, &*store, against.as_deref(), console).await
+        }
         StoreVerb::Damaged => damaged::damaged(url, &*store, console).await,
         StoreVerb::Restore { .. }
         | StoreVerb::Verify { .. }
-        | StoreVerb::Check
+        | StoreVerb::Create
+        | StoreVerb::Check { .. }
         | StoreVerb::Repair { .. }
         | StoreVerb::Archive(_) => unreachable!("carried out before a store is open"),
     }
@@ -166,8 +173,10 @@ async fn counted(store: Arc<dyn EventStore>) -> Result<(u64, u64), StoreError> {
 async fn digest(
     url: &StoreUrl,
     store: &dyn EventStore,
+    against: Option<&str>,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
+    let against = against.map(Against::read).transpose()?;
     let mut progress = progress::copies();
     let survey = copies::survey(store, &mut |step| progress.step(step), &mut |_| {}).await;
     progress.done();
@@ -185,8 +194,20 @@ async fn digest(
     facts.extend(told_of(&digest));
     facts.push(Fact::new("count", "count", prefix.count).for_programs());
     facts.push(rolling_hash(&prefix));
+    let compared = match &against {
+        Some(against) => compared(store, against, &prefix).await.map(Some),
+        None => Ok(None),
+    };
+    facts.extend(compared.as_ref().ok().cloned().flatten());
     print("a digest", &facts, console)?;
-    Ok(Exit::Done)
+    compared.map(|_| Exit::Done)
+}
+
+/// Every hash in the store is verified by now, so the rolling hash of the first events proves what they hold.
+async fn compared(store: &dyn EventStore, against: &Against, all: &Prefix) -> anyhow::Result<Fact> {
+    let first = copies::prefix(store, against.count, &mut |_| {}).await?;
+    let found = (first.count == against.count).then_some(first.rolling_hash);
+    against.compare(store.id(), all.count, found)
 }
 
 fn rolling_hash(prefix: &Prefix) -> Fact {
@@ -248,6 +269,7 @@ async fn backup(
     let backed = copies::backup(store, folder, &mut |step| progress.step(step)).await;
     progress.done();
     let Backed { manifest, added } = backed?;
+    keep_private(folder);
     let shown = match &added {
         Some(piece) => format!("{}, {} events", piece.file, piece.events),
         None => "nothing: no event came since the last time".to_owned(),

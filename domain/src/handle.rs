@@ -97,7 +97,9 @@ pub enum HandleError {
         actual: Revision,
     },
     /// Another command of this call had that id; nothing changed.
-    #[error("command {0} was accepted before with other content; a new command needs a new id")]
+    #[error(
+        "this call accepted command {0} before with other content; give a new command a new id"
+    )]
     CommandIdReused(CommandId),
     /// Others kept writing to the call; nothing changed.
     #[error("others keep writing to call {call}; send the command again")]

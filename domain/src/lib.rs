@@ -36,7 +36,7 @@ pub use prefix::{INTERVAL, Prefix, leads};
 pub use rejection::{Rejection, RejectionCode, Rule};
 pub use store::{
     AppendError, CommitFigures, DamagedEvent, Entry, EventStore, Pages, Spread, StoreError,
-    StoreInfo,
+    StoreInfo, WriteHealth,
 };
 pub use time::{InvalidTime, Timestamp};
 pub use time_span::{InvalidTimeSpan, TimeSpan};

@@ -52,6 +52,16 @@ pub trait EventStore: Send + Sync {
         None
     }
 
+    /// Whether it takes events now; `None` from a store that cannot tell before it is asked to append.
+    fn write_health(&self) -> Option<WriteHealth> {
+        None
+    }
+
+    /// Waits until [`EventStore::write_health`] differs from `seen`, and returns it. A store that cannot tell never does.
+    async fn write_health_changed(&self, _seen: &WriteHealth) -> WriteHealth {
+        std::future::pending().await
+    }
+
     /// Finishes what is under way and lets go of the store; nothing acknowledged depends on it.
     async fn close(&self) -> Result<(), StoreError>;
 }
@@ -83,6 +93,15 @@ pub struct StoreInfo {
     pub last: Position,
     /// What else a store of its kind has to say, by a word each.
     pub remarks: Vec<(&'static str, String)>,
+}
+
+/// Whether a store takes events.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WriteHealth {
+    /// How often writing has failed since the store was opened. A failed attempt to resume is not counted.
+    pub failures: u64,
+    /// Why the store takes no events now; `None` while it does. It resumes by itself once the cause is gone.
+    pub trouble: Option<String>,
 }
 
 /// How a store's commits went.

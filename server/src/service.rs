@@ -107,6 +107,12 @@ impl Service {
         feed.max(views)
     }
 
+    /// Whether the store takes events, as far as it can tell.
+    pub(crate) fn takes_events(&self) -> bool {
+        let health = self.store.write_health();
+        health.is_none_or(|health| health.trouble.is_none())
+    }
+
     /// Every route, guarded, as one service.
     pub fn router(self: &Arc<Self>) -> Router {
         route::router(self)

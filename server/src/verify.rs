@@ -2,8 +2,9 @@
 //! of their events. It measures how far each lags behind the store, and looks whether a damaged event is whole again.
 
 use crate::Service;
+use crate::log::Log;
 use crate::read_models::WhyRebuilt;
-use domain::{EventStore, Position, Prefix, StoreError, leads};
+use domain::{EventStore, Position, Prefix, StoreError, WriteHealth, leads};
 use projections::SetAside;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub(crate) fn start(service: &Arc<Service>) {
     let store = Arc::clone(&service.store);
     tokio::spawn(follow_the_end(Arc::downgrade(service), store));
     tokio::spawn(follow_the_feed(Arc::downgrade(service)));
+    let store = Arc::clone(&service.store);
+    tokio::spawn(follow_the_writing(Arc::downgrade(service), store));
     let verifier = Verifier {
         service: Arc::downgrade(service),
         differed: None,
@@ -84,6 +87,33 @@ async fn follow_the_feed(service: Weak<Service>) {
             service.handler.refuse_damaged(of_calls.collect());
         }
     }
+}
+
+/// Logs when the store stops taking events, and when it takes them again.
+async fn follow_the_writing(service: Weak<Service>, store: Arc<dyn EventStore>) {
+    let mut seen = WriteHealth::default();
+    loop {
+        // The pause bounds how long this task outlives the service.
+        let changed = timeout(BETWEEN_COMPARISONS, store.write_health_changed(&seen)).await;
+        let Some(service) = running(&service) else {
+            return;
+        };
+        if let Ok(health) = changed {
+            log_change(&service.log, &seen, &health);
+            seen = health;
+        }
+    }
+}
+
+fn log_change(log: &Log, seen: &WriteHealth, health: &WriteHealth) {
+    if let Some(why) = &health.trouble {
+        return log.error("store_not_writable", why);
+    }
+    if seen.trouble.is_none() {
+        // It failed and resumed since it was looked at.
+        log.error("store_not_writable", "writing failed for a moment");
+    }
+    log.notice("store_writable", "the store takes events again");
 }
 
 fn each_second() -> Interval {

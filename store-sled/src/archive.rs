@@ -14,8 +14,8 @@ use crate::log::{Log, LogError, Segment, SegmentHeader, segments_in};
 use crate::notes::{Acknowledged, Archives, Marker, Purpose, read_marker, write_marker};
 use crate::read::Shared;
 use crate::rows::Row;
+use crate::tail;
 use crate::{OpenError, SledStore};
-use domain::envelope::Hash;
 use domain::{CallId, Position, StoreError, StoreId, Timestamp};
 use smol_str::SmolStr;
 use std::collections::HashSet;
@@ -326,10 +326,7 @@ impl Moving<'_> {
             return Err(ArchiveError::NotTheSame(to.display().to_string()));
         };
         let copy = Log::new(vec![copy]);
-        let rolled = |log: &Log| {
-            let before = (header.first - 1, header.start, Hash([0; 32]));
-            crate::indexer::roll_over(log, before, until)
-        };
+        let rolled = |log: &Log| tail::roll_between(log, (header.first - 1, header.start), until);
         if found != *header || rolled(&copy)? != rolled(self.log())? {
             return Err(ArchiveError::NotTheSame(to.display().to_string()));
         }

@@ -128,8 +128,18 @@ impl From<Damage> for CheckError {
 pub fn check(
     path: &Path,
     options: &Options,
-    mut progress: impl FnMut(u64, u64),
+    progress: impl FnMut(u64, u64),
 ) -> Result<Checked, CheckError> {
+    check_to(path, options, 0, progress).map(|(checked, _)| checked)
+}
+
+/// The same, and the digest of the first `count` events; `None` if there are fewer.
+pub fn check_to(
+    path: &Path,
+    options: &Options,
+    count: u64,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(Checked, Option<Hash>), CheckError> {
     let corrupt = |error: OpenError| match error {
         OpenError::Corrupt { what, .. } => CheckError::from(Damage::new(what)),
         other => CheckError::Open(other),
@@ -145,20 +155,21 @@ pub fn check(
     let head = folder.head().read().map_err(corrupt)?;
     let promised = acknowledged
         .unwrap_or(0)
-        .max(head.map_or(0, |(position, _)| position));
+        .max(head.map_or(0, |head| head.position));
     let log = folder.read_log(id).map_err(corrupt)?;
     if let Some(away) = log.lacks(0) {
         return Err(away.into());
     }
     let written = open::written_end(&log)?;
-    let mut reading = Reading::new(&log, head);
+    let noted = head.map(|head| (head.position, head.digest));
+    let mut reading = Reading::new(&log, noted, count);
     let torn = reading.read_all(promised, written, &mut progress)?;
     if reading.end.position < promised {
         let what = format!("its events end before position {promised}, which was acknowledged");
         return Err(Damage::new(what).at(reading.end.position + 1).into());
     }
     let index_rows = index_against(&folder, &log, id, &reading, options)?;
-    Ok(Checked {
+    let checked = Checked {
         id,
         events: reading.end.position,
         calls: reading.heads.len() as u64,
@@ -166,7 +177,8 @@ pub fn check(
         certain_to: promised,
         torn_bytes: torn,
         index_rows,
-    })
+    };
+    Ok((checked, reading.digest_at))
 }
 
 const GONE: &str = "its file kaigi-store is gone";
@@ -195,17 +207,22 @@ struct Reading<'a> {
     head: Option<(u64, Hash)>,
     heads: Heads,
     digest: Hash,
+    /// The position whose digest is asked for, and the digest once it is reached.
+    asked_for: u64,
+    digest_at: Option<Hash>,
     end: End,
     told: u64,
 }
 
 impl<'a> Reading<'a> {
-    fn new(log: &'a Log, head: Option<(u64, Hash)>) -> Self {
+    fn new(log: &'a Log, head: Option<(u64, Hash)>, asked_for: u64) -> Self {
         Self {
             log,
             head,
             heads: Heads::default(),
             digest: Head::NONE.hash,
+            asked_for,
+            digest_at: (asked_for == 0).then_some(Head::NONE.hash),
             end: End {
                 position: 0,
                 address: log.start(),
@@ -280,6 +297,9 @@ impl<'a> Reading<'a> {
         }
         self.digest = roll(self.digest, recorded.hash);
         self.end.position = position;
+        if position == self.asked_for {
+            self.digest_at = Some(self.digest);
+        }
         match self.head {
             Some((at, digest)) if at == position && digest != self.digest => {
                 let what = "the digest of the events up to there is not the one that was noted";

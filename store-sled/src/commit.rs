@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes whatever waits, checks it against the index, commits it at once, and answers
 //! once all of it is on the disk.
 
+use crate::Options;
 use crate::block::{Blocks, GroupBytes, MAX_EVENT_BYTES, Sealed, longest};
 use crate::error::failed_write;
 use crate::folder::Folder;
@@ -10,15 +11,16 @@ use crate::live::{Grown, Live, Stage, stage_of};
 use crate::log::Writer;
 use crate::notes::{Acknowledged, Purpose};
 use crate::read::Shared;
+use crate::resume::{BETWEEN_LOOKS, Cause, Stopped};
 use domain::memory::head_differs;
-use domain::{AppendError, Batch, CallId, Head, Position, StoreError, StoredEvent};
+use domain::{AppendError, Batch, CallId, Head, Position, StoreError, StoreId, StoredEvent};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many batches one commit takes: enough for every writer there is, few enough to keep each one's wait short.
@@ -43,6 +45,8 @@ pub(crate) enum Job {
     BeginSegment(oneshot::Sender<Result<(), StoreError>>),
     /// Something for the indexer.
     Index(Told),
+    /// Verify that the store's files are there, and resume after a failure.
+    Look,
     /// Everything that was asked before is done first; answered once the files are let go.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -113,7 +117,8 @@ pub(crate) struct Committer {
     pub(crate) indexer: SyncSender<Told>,
     /// Calls that are completed, of which the indexer was not told yet.
     pub(crate) completed: Vec<CallId>,
-    pub(crate) thread: JoinHandle<()>,
+    /// The thread that writes the index; `None` after it could not be started again.
+    pub(crate) thread: Option<JoinHandle<()>>,
     /// After how many events the index's mark is to move.
     pub(crate) checkpoint_every: u64,
     /// Where it last was told to.
@@ -121,9 +126,15 @@ pub(crate) struct Committer {
     pub(crate) last: u64,
     /// How many the last commit answered.
     pub(crate) answered: usize,
-    /// Why nothing is written any more.
-    pub(crate) stopped: Option<String>,
+    /// Why nothing is written now.
+    pub(crate) stopped: Option<Stopped>,
+    /// When it last looked whether the store's files are there.
+    pub(crate) looked: Instant,
     pub(crate) purpose: Purpose,
+    pub(crate) id: StoreId,
+    pub(crate) options: Options,
+    /// The ticking thread ends once this is dropped.
+    pub(crate) ticking: Sender<()>,
 }
 
 /// What one commit is made of.
@@ -162,6 +173,7 @@ enum Gathered {
     Appends,
     BeginSegment(oneshot::Sender<Result<(), StoreError>>),
     Index(Told),
+    Look,
     Close(oneshot::Sender<Result<(), StoreError>>),
     /// Everybody dropped the store without closing it.
     Dropped,
@@ -174,8 +186,11 @@ impl Committer {
         loop {
             let gathered = self.gather(&mut waiting);
             waiting = self.round(waiting);
+            if self.looked.elapsed() >= BETWEEN_LOOKS {
+                self.look();
+            }
             match gathered {
-                Gathered::Appends => {}
+                Gathered::Appends | Gathered::Look => {}
                 Gathered::BeginSegment(answer) => {
                     self.settle(std::mem::take(&mut waiting));
                     let _ = answer.send(self.begin_segment());
@@ -214,6 +229,7 @@ impl Committer {
                 Some(Job::Append(append)) => waiting.push(append),
                 Some(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
                 Some(Job::Index(told)) => return Gathered::Index(told),
+                Some(Job::Look) => return Gathered::Look,
                 Some(Job::Close(answer)) => return Gathered::Close(answer),
                 None => return Gathered::Dropped,
             }
@@ -224,6 +240,7 @@ impl Committer {
                 Ok(Job::Append(append)) => waiting.push(append),
                 Ok(Job::BeginSegment(answer)) => return Gathered::BeginSegment(answer),
                 Ok(Job::Index(told)) => return Gathered::Index(told),
+                Ok(Job::Look) => return Gathered::Look,
                 Ok(Job::Close(answer)) => return Gathered::Close(answer),
                 // Those who were just answered are about to ask again, and a commit costs the same for all of them.
                 Err(_) if patience > 0 && waiting.len() < self.answered / 2 => {
@@ -238,8 +255,8 @@ impl Committer {
 
     /// One commit of what waits; answers what has to wait on.
     fn round(&mut self, waiting: Vec<Append>) -> Vec<Append> {
-        if let Some(why) = &self.stopped {
-            refuse(waiting, why);
+        if let Some(stopped) = &self.stopped {
+            refuse(waiting, &stopped.why);
             return Vec::new();
         }
         if self.purpose == Purpose::Archive {
@@ -267,9 +284,10 @@ impl Committer {
         let Sealed { bytes, last } = blocks.finish();
         let synced = match self.make_durable(&bytes, last) {
             Ok(synced) => synced,
-            Err(why) => {
+            Err(Stopped { cause, why }) => {
+                // Before its senders know: what they ask next sees it.
+                self.stop(cause, why.clone());
                 refuse(accepted.into_iter().map(|accepted| accepted.append), &why);
-                self.stopped = Some(why);
                 return;
             }
         };
@@ -286,10 +304,15 @@ impl Committer {
         self.tell_indexer();
     }
 
-    /// One write, one sync, and a note of how far that was. Answers how long the sync took.
-    fn make_durable(&mut self, frames: &[u8], last: u64) -> Result<Duration, String> {
+    /// One write, one sync, and a note of how far that was. Answers how long the sync took. The log's file must still be
+    /// there afterwards: a deleted file can be written and synced, too.
+    fn make_durable(&mut self, frames: &[u8], last: u64) -> Result<Duration, Stopped> {
         if let Some(why) = self.shared.index_failed() {
-            return Err(why);
+            return Err(Stopped::by_write(why));
+        }
+        let begins_a_file = self.log.is_file_full();
+        if begins_a_file {
+            self.verify_files()?;
         }
         self.shared.counts.syncs.fetch_add(1, Relaxed);
         let written = self.log.append(self.last + 1, frames);
@@ -297,7 +320,12 @@ impl Committer {
             self.acknowledged.write(last)?;
             Ok(synced)
         });
-        noted.map_err(|error| failed_write(&error))
+        if begins_a_file || noted.is_err() {
+            self.verify_files()?;
+        }
+        let synced = noted.map_err(|error| Stopped::by_write(failed_write(&error)))?;
+        self.log.verify().map_err(Stopped::by_loss)?;
+        Ok(synced)
     }
 
     /// Shows the events. The position is raised before the calls are let go, so that nobody can see an event of a call
@@ -344,7 +372,12 @@ impl Committer {
     fn let_index_catch_up(&self) {
         let most = MAX_BEHIND * self.checkpoint_every.max(LEAST_EVENTS);
         let behind = || self.last - self.shared.mark.load(Relaxed);
-        while behind() > most && !self.thread.is_finished() {
+        let is_alive = || {
+            self.thread
+                .as_ref()
+                .is_some_and(|thread| !thread.is_finished())
+        };
+        while behind() > most && is_alive() {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -353,21 +386,24 @@ impl Committer {
         if self.purpose == Purpose::Archive {
             return Err(StoreError::Unavailable(ARCHIVE.to_owned()));
         }
-        if let Some(why) = &self.stopped {
-            return Err(StoreError::Unavailable(why.clone()));
-        }
+        self.must_write()?;
         self.log.begin_segment(self.last + 1).map_err(|error| {
             let why = failed_write(&error);
-            self.stopped = Some(why.clone());
+            self.stop(Cause::Write, why.clone());
             StoreError::Unavailable(why)
         })
     }
 
+    fn must_write(&self) -> Result<(), StoreError> {
+        match &self.stopped {
+            None => Ok(()),
+            Some(stopped) => Err(StoreError::Unavailable(stopped.why.clone())),
+        }
+    }
+
     /// Brings the whole index to the disk, so that the next opening replays nothing.
     fn finish_index(&mut self) -> Result<(), StoreError> {
-        if let Some(why) = &self.stopped {
-            return Err(StoreError::Unavailable(why.clone()));
-        }
+        self.must_write()?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let told = self.indexer.send(Told::Finish(answer));
         let finished = told.ok().and_then(|()| answered.recv().ok());
@@ -385,10 +421,12 @@ impl Committer {
             shared,
             indexer,
             thread,
+            ticking,
             ..
         } = self;
+        drop(ticking);
         drop(indexer);
-        let _ = thread.join();
+        let _ = thread.map(JoinHandle::join);
         shared.release();
         folder.await_release();
     }

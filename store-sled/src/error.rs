@@ -59,6 +59,16 @@ pub enum OpenError {
         /// What, and where as far as it is known.
         what: String,
     },
+    /// What the store holds does not lead to the digest that was noted of it.
+    #[error("the store {} does not verify: {what}; keep a copy of it. A backup that was made before has the events as they \
+         were (`kaigi store restore`), and `kaigi store check --against` compares them with a hash noted elsewhere. If \
+         only `head` was altered, the store opens without that file", path.display())]
+    Altered {
+        /// The store.
+        path: PathBuf,
+        /// What, and where.
+        what: String,
+    },
     /// A part of it is in an archive that is not there.
     #[error("the store {} cannot do without its archive: {what}", path.display())]
     Away {
@@ -138,7 +148,8 @@ pub(crate) fn failed_read(error: sled::Error) -> StoreError {
     }
 }
 
-/// What a failed write means: the store stops, because what is on the disk behind it is not known.
+/// What a failed write means: the store takes no events until it can write again, because what is on the disk is not
+/// known.
 pub(crate) fn failed_write(error: &io::Error) -> String {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full; make room",
@@ -151,7 +162,7 @@ pub(crate) fn failed_write(error: &io::Error) -> String {
         None => error.kind().to_string(),
     };
     format!(
-        "writing failed ({what}), so it stopped; nothing acknowledged is lost; {advice}, then open the store again"
+        "writing failed ({what}); nothing acknowledged is lost; {advice}: it is tried again each second"
     )
 }
 

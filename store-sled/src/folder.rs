@@ -18,10 +18,10 @@ use crate::notes::{
     read_marker, write_marker,
 };
 use crate::rows::Rows;
-use crate::{OpenError, archive, log};
+use crate::{OpenError, archive, log, presence};
 use domain::StoreId;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ const LOCK: &str = "lock";
 const LOG: &str = "log";
 const INDEX: &str = "index";
 const COPY: &str = "index.copy";
+
+/// Is there for a moment, to find out whether the disk has room.
+const ROOM: &str = "room.new";
 
 /// What may stand in the folder of a store that is not finished being made: a process that died left it, or the keys of
 /// a service were made before its store.
@@ -146,6 +149,25 @@ impl Folder {
         sync_above(&self.path)
     }
 
+    /// Verifies that the lock is on the file that is there: another process would lock that one.
+    pub(crate) fn verify_lock(&self) -> Result<(), String> {
+        match &self.lock {
+            Some(lock) => presence::verify(lock, &self.path.join(LOCK)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes so many bytes, syncs them, and removes them: fails if the disk cannot take them.
+    pub(crate) fn must_have_room(&self, bytes: usize) -> io::Result<()> {
+        let path = self.path.join(ROOM);
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![0; bytes])?;
+            file.sync_all()
+        });
+        let removed = fs::remove_file(&path);
+        written.and(removed)
+    }
+
     pub(crate) fn head(&self) -> HeadFile {
         HeadFile::of(&self.path)
     }
@@ -219,6 +241,13 @@ impl Folder {
         Acknowledged::open(&self.path)
     }
 
+    pub(crate) fn altered(&self, what: impl Into<String>) -> OpenError {
+        OpenError::Altered {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
     pub(crate) fn corrupt(&self, what: impl Into<String>) -> OpenError {
         OpenError::Corrupt {
             path: self.path.clone(),
@@ -242,7 +271,7 @@ impl Folder {
     }
 
     /// A process that died while sled wrote a snapshot leaves a half one, which sled would take for a damaged one.
-    fn remove_unfinished_snapshots(&self) -> Result<(), OpenError> {
+    pub(crate) fn remove_unfinished_snapshots(&self) -> Result<(), OpenError> {
         let events = self.index();
         if !events.exists() {
             return Ok(());

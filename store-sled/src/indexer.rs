@@ -6,10 +6,10 @@ use crate::archive;
 use crate::history::History;
 use crate::live::Stage;
 use crate::log::LogError;
-use crate::notes::HeadFile;
+use crate::notes::{HeadFile, NotedHead};
 use crate::read::Shared;
 use crate::rows::{Mark, Row, RowBatch, Rows, WasLive};
-use domain::envelope::{Hash, roll};
+use crate::tail::{self, Rolled};
 use domain::{CallId, Head, StoreError};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -291,8 +291,8 @@ impl Indexer {
         if checkpoint.position == self.mark.position {
             return Ok(());
         }
-        let digest = self
-            .digest(checkpoint)
+        let Rolled { digest, before } = self
+            .rolled(checkpoint)
             .map_err(|error| StoreError::from(error).to_string())?;
         let mark = Mark {
             position: checkpoint.position,
@@ -314,25 +314,20 @@ impl Indexer {
             .with_rows(sync)
             .map_err(|error| error.to_string())?;
         self.head
-            .write(mark.position, mark.digest)
+            .write(&NotedHead {
+                position: mark.position,
+                digest,
+                before,
+            })
             .map_err(|error| crate::error::failed_write(&error))?;
         self.shared.mark.store(mark.position, Relaxed);
         self.mark = mark;
         Ok(())
     }
 
-    fn digest(&self, checkpoint: &Checkpoint) -> Result<Hash, LogError> {
-        let Mark {
-            position,
-            address,
-            digest,
-            ..
-        } = self.mark;
-        roll_over(
-            &self.shared.log,
-            (position, address, digest),
-            checkpoint.address,
-        )
+    fn rolled(&self, checkpoint: &Checkpoint) -> Result<Rolled, LogError> {
+        let to = (checkpoint.position, checkpoint.address);
+        tail::roll_over(&self.shared.log, &self.mark, to)
     }
 
     /// Looks at the next rows of those that may shrink.
@@ -360,22 +355,4 @@ impl Indexer {
         }
         Ok(())
     }
-}
-
-/// The digest of all events up to an address, from what it was at an earlier one.
-pub(crate) fn roll_over(
-    log: &crate::log::Log,
-    (position, address, digest): (u64, u64, Hash),
-    until: u64,
-) -> Result<Hash, LogError> {
-    let (mut next, mut digest) = (position + 1, digest);
-    let mut frames = log.frames(address, until);
-    while let Some(read) = frames.next(next)? {
-        let mut groups = crate::block::Groups::new(next, read.block)?;
-        while let Some(group) = groups.next()? {
-            group.raw()?.hashes(|hash| digest = roll(digest, hash))?;
-        }
-        next = read.header.next();
-    }
-    Ok(digest)
 }

@@ -30,10 +30,13 @@ mod log;
 mod new_log;
 mod notes;
 mod open;
+mod presence;
 mod reach;
 mod read;
 pub mod repair;
+mod resume;
 mod rows;
+mod tail;
 #[cfg(test)]
 mod testing;
 mod upgrade;
@@ -44,20 +47,21 @@ use async_trait::async_trait;
 use commit::{Append, Committer, Job, Kept, Work};
 use domain::{
     AppendError, Batch, CallId, CommitFigures, EventStore, Position, Revision, StoreError, StoreId,
-    StoreInfo, StoredEvent,
+    StoreInfo, StoredEvent, WriteHealth,
 };
 use error::closed;
 use folder::Folder;
 use indexer::Indexer;
-use live::Stage;
 use log::Writer;
 use open::{Found, Recovered};
 use read::Shared;
+use resume::{spawn_indexer, tick};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many batches may wait for the committing thread; who comes after them waits to be let in.
@@ -147,10 +151,6 @@ impl SledStore {
             acknowledged,
         } = found.recovered;
         let (id, path) = (found.id, found.folder.path().to_owned());
-        let completed = live
-            .calls()
-            .filter(|(_, entry)| entry.stage == Stage::Completed);
-        let completed: Vec<_> = completed.map(|(call, _)| call.clone()).collect();
         let (log, reaches) = (Arc::clone(&found.log), mark.position);
         let shared = Shared::new(log, rows, live, reaches, end.position, end.address);
         let shared = Arc::new(shared);
@@ -160,15 +160,13 @@ impl SledStore {
             .store(end.position - mark.position, Relaxed);
         let (indexer, told) = std::sync::mpsc::sync_channel(indexer::MAX_WAITING);
         let head = found.folder.head();
+        let completed = shared.completed();
         let index = Indexer::new(Arc::clone(&shared), told, head, mark, completed);
-        let failed = Arc::clone(&shared);
-        let index = spawn("kaigi-index", &path, move || {
-            // A panic was reported where it happened; without an index nothing may be written for long.
-            if panic::catch_unwind(AssertUnwindSafe(|| index.run())).is_err() {
-                failed.fail_index("its index failed; open the store again".to_owned());
-            }
-        })?;
+        let index = spawn_indexer(index, &path, &shared)?;
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
+        let (ticking, ended) = std::sync::mpsc::channel();
+        let ticked = jobs.downgrade();
+        spawn("kaigi-tick", &path, move || tick(&ticked, &ended))?;
         let bytes = options.log_file_bytes;
         let committer = Committer {
             log: Writer::new(found.log, tail, found.folder.log(), id, end.address, bytes),
@@ -178,13 +176,17 @@ impl SledStore {
             jobs: waiting,
             indexer,
             completed: Vec::new(),
-            thread: index,
+            thread: Some(index),
             checkpoint_every: options.checkpoint_every.max(1),
             due_at: mark.position,
             last: end.position,
             answered: 0,
             stopped: None,
+            looked: Instant::now(),
             purpose: found.purpose,
+            id,
+            options: options.clone(),
+            ticking,
         };
         let readers = Arc::clone(&shared);
         let thread = spawn("kaigi-commit", &path, move || {
@@ -310,6 +312,14 @@ impl EventStore for SledStore {
         Some(self.shared.counts.figures())
     }
 
+    fn write_health(&self) -> Option<WriteHealth> {
+        Some(self.shared.write_health())
+    }
+
+    async fn write_health_changed(&self, seen: &WriteHealth) -> WriteHealth {
+        self.shared.write_health_changed(seen).await
+    }
+
     /// Commits what waits, brings the index into the store, and lets go of the folder: it can be opened again when this
     /// returns. Closing a closed store does nothing.
     async fn close(&self) -> Result<(), StoreError> {
@@ -329,7 +339,7 @@ mod tests {
     use crate::testing::{a_call, block_on};
     use std::fs::File;
 
-    /// Syncing a device fails, so this is a store whose disk fails from now on.
+    /// Syncing a device fails, so this is a store whose disk fails until its file is opened again.
     fn store_that_cannot_sync(path: &Path) -> SledStore {
         let mut found = open::open(path, &Options::default()).expect("a store");
         let device = File::options().write(true).open("/dev/null");
@@ -338,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_sync_stops_the_store_and_nothing_acknowledged_is_lost() {
+    fn a_store_resumes_by_itself_after_a_failed_sync_and_nothing_acknowledged_is_lost() {
         let folder = tempfile::tempdir().expect("a folder");
         block_on(async {
             let call = a_call("c1").await;
@@ -347,21 +357,25 @@ mod tests {
             store.close().await.expect("closed");
 
             let store = store_that_cannot_sync(folder.path());
-            for batch in [&call[1], &a_call("c2").await[0], &call[0]] {
-                let Err(AppendError::Store(StoreError::Unavailable(why))) =
-                    store.append(batch.clone()).await
-                else {
-                    panic!("acknowledged what is not on the disk");
-                };
-                assert!(why.contains("nothing acknowledged is lost"), "{why}");
-                assert!(why.contains("open the store again"), "{why}");
-            }
+            let healthy = store.write_health().expect("it can tell");
+            let Err(AppendError::Store(StoreError::Unavailable(why))) =
+                store.append(call[1].clone()).await
+            else {
+                panic!("acknowledged what is not on the disk");
+            };
+            assert!(why.contains("nothing acknowledged is lost"), "{why}");
             let all = store.read_all(Position::START, 10).await;
             assert_eq!(all.as_ref(), Ok(&kept), "what is not durable is not shown");
-            assert!(store.close().await.is_err(), "it says so once more");
+
+            let mut health = store.write_health_changed(&healthy).await;
+            while health.trouble.is_some() {
+                health = store.write_health_changed(&health).await;
+            }
+            assert_eq!(health.failures, 1);
+            let again = store.append(call[1].clone()).await.expect("kept once");
+            store.close().await.expect("closed");
 
             let store = SledStore::open(folder.path()).expect("it opens again");
-            let again = store.append(call[1].clone()).await.expect("kept once");
             let all = store.read_all(Position::START, 10).await.expect("readable");
             assert_eq!(all, [kept, again].concat());
         });

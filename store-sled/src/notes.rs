@@ -2,7 +2,7 @@
 //! of the log are. Each is text with a checksum or has one of its own, and all but one are replaced whole.
 
 use crate::folder::sync_folder;
-use crate::{OpenError, at};
+use crate::{OpenError, at, presence};
 use domain::StoreId;
 use domain::envelope::Hash;
 use std::fmt::Write as _;
@@ -172,6 +172,16 @@ fn read_text(path: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
+/// What was noted of the events up to a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotedHead {
+    pub(crate) position: u64,
+    /// The digest of all events up to the position.
+    pub(crate) digest: Hash,
+    /// A position shortly before, and the digest of all events up to that; `None` in a file of an earlier version.
+    pub(crate) before: Option<(u64, Hash)>,
+}
+
 /// A position and the digest of all events up to it, replaced whole and durably: damage before it is found for certain.
 pub(crate) struct HeadFile(PathBuf);
 
@@ -180,13 +190,21 @@ impl HeadFile {
         Self(store.join(HEAD))
     }
 
-    pub(crate) fn write(&self, position: u64, digest: Hash) -> io::Result<()> {
-        let text = format!("{HEAD_FIRST_WORDS}{position}\ndigest {digest}\n");
+    pub(crate) fn write(&self, head: &NotedHead) -> io::Result<()> {
+        let NotedHead {
+            position,
+            digest,
+            before,
+        } = head;
+        let mut text = format!("{HEAD_FIRST_WORDS}{position}\ndigest {digest}\n");
+        if let Some((position, digest)) = before {
+            let _ = writeln!(text, "{BEFORE}{position} {digest}");
+        }
         replace(&self.0.with_extension("new"), &self.0, &with_check(text))
     }
 
     /// What was written last; nothing before the first checkpoint.
-    pub(crate) fn read(&self) -> Result<Option<(u64, Hash)>, OpenError> {
+    pub(crate) fn read(&self) -> Result<Option<NotedHead>, OpenError> {
         let Some(text) = read_text(&self.0)? else {
             return Ok(None);
         };
@@ -201,9 +219,23 @@ impl HeadFile {
 
 const HEAD_FIRST_WORDS: &str = "kaigi head 1\nposition ";
 
-fn read_head(text: &str) -> Option<(u64, Hash)> {
+/// The line of the earlier digest, which a program before it passes over.
+const BEFORE: &str = "before ";
+
+fn read_head(text: &str) -> Option<NotedHead> {
     let (position, rest) = text.strip_prefix(HEAD_FIRST_WORDS)?.split_once('\n')?;
-    let digest = rest.strip_prefix("digest ")?.lines().next()?;
+    let mut lines = rest.strip_prefix("digest ")?.lines();
+    let digest = Hash::from_hex(lines.next()?)?;
+    let before = lines.next().and_then(|line| line.strip_prefix(BEFORE));
+    Some(NotedHead {
+        position: position.parse().ok()?,
+        digest,
+        before: before.and_then(read_before),
+    })
+}
+
+fn read_before(text: &str) -> Option<(u64, Hash)> {
+    let (position, digest) = text.split_once(' ')?;
     Some((position.parse().ok()?, Hash::from_hex(digest)?))
 }
 
@@ -236,6 +268,11 @@ impl Acknowledged {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(OpenError::from_io(&path, error)),
         }
+    }
+
+    /// Verifies that the open file is the one in that store.
+    pub(crate) fn verify(&self, store: &Path) -> Result<(), String> {
+        presence::verify(&self.0, &store.join(ACKNOWLEDGED))
     }
 
     pub(crate) fn write(&self, last: u64) -> io::Result<()> {
@@ -285,6 +322,6 @@ pub(crate) fn promised(store: &Path) -> u64 {
     let acknowledged = fs::read(store.join(ACKNOWLEDGED)).unwrap_or_default();
     let acknowledged = read_acknowledged(&acknowledged).ok().flatten();
     let head = HeadFile::of(store).read().ok().flatten();
-    let head = head.map_or(0, |(position, _)| position);
+    let head = head.map_or(0, |head| head.position);
     acknowledged.unwrap_or(0).max(head)
 }

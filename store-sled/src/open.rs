@@ -11,10 +11,11 @@ use crate::history::{History, gather};
 use crate::live::{Grown, Known, Live, Stage, stage_after};
 use crate::log::frame::HEADER_BYTES;
 use crate::log::{Log, LogError, Segment};
-use crate::notes::{Acknowledged, Marker, Purpose};
+use crate::notes::{Acknowledged, Marker, NotedHead, Purpose};
 use crate::reach::{beyond, reach_of};
 use crate::read::REBUILD;
 use crate::rows::{Mark, Row, RowBatch, Rows};
+use crate::tail::{self, Tail};
 use crate::upgrade::upgrade;
 use crate::{OpenError, Options, at};
 use domain::{CallId, Head, Revision, StoreError, StoreId};
@@ -66,6 +67,7 @@ struct Store<'a> {
     purpose: Purpose,
     /// The last position that must be there.
     promised: u64,
+    head: Option<NotedHead>,
 }
 
 /// Why a store cannot be opened, and whether it can with another index.
@@ -172,12 +174,14 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     }
     let (log, id) = folder.open_log(known)?;
     let last = Acknowledged::read(folder.path())?;
-    let head = folder.head().read()?.map_or(0, |(position, _)| position);
+    let head = folder.head().read()?;
+    let noted = head.map_or(0, |head| head.position);
     let io = |error| OpenError::from_io(folder.path(), error);
     let store = Store {
         acknowledged: last.unwrap_or(0),
         purpose,
-        promised: last.unwrap_or(0).max(head),
+        promised: last.unwrap_or(0).max(noted),
+        head,
         folder: &folder,
         id,
         log: &log,
@@ -194,6 +198,30 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
         purpose,
         recovered,
     })
+}
+
+/// What is read of a store that this process has, for another index in the place of one that failed. The log ends at that
+/// position, which is durable.
+pub(crate) fn recover_again(
+    folder: &Folder,
+    log: &Log,
+    id: StoreId,
+    last: u64,
+    options: &Options,
+) -> Result<Recovered, OpenError> {
+    folder.remove_unfinished_snapshots()?;
+    let head = folder.head().read()?;
+    let noted = head.map_or(0, |head| head.position);
+    let store = Store {
+        folder,
+        id,
+        log,
+        acknowledged: last,
+        purpose: Purpose::Calls,
+        promised: last.max(noted),
+        head,
+    };
+    recover_with_any_index(&store, options).map_err(Unusable::why)
 }
 
 /// An index that cannot be used is made anew, unless it has events that the log lost.
@@ -265,6 +293,7 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
     // Before the end of the log is cut off or noted.
+    verify_tail(store, &mark, end)?;
     compare(store, &index, end)?;
     let tail = settle(store.log, end, store.acknowledged);
     let tail = tail.map_err(|error| store.failed(error))?;
@@ -285,6 +314,28 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
     })
 }
 
+/// Compares the end of the log with `head`, and `head` with the index's mark.
+fn verify_tail(store: &Store<'_>, mark: &Mark, end: End) -> Result<(), Unusable> {
+    let Some(head) = &store.head else {
+        return Ok(());
+    };
+    let compared = tail::compare(store.log, head, end.address);
+    let compared = compared.map_err(|error| store.failed(error))?;
+    let agrees = head.position != mark.position || head.digest == mark.digest;
+    match compared {
+        Tail::Differs => Err(Unusable::Store(store.folder.altered(tail::differs(head)))),
+        Tail::Verified if !agrees => {
+            let what = "the digest in its index is not the one of its log";
+            Err(Unusable::Index(store.folder.corrupt(what)))
+        }
+        Tail::Unknown if !agrees => {
+            let what = "its file head and its index have different digests for the same position";
+            Err(Unusable::Store(store.folder.altered(what)))
+        }
+        Tail::Verified | Tail::Unknown => Ok(()),
+    }
+}
+
 /// The index of a log that ends there, as opening the store would have it, from those rows.
 pub(crate) fn index_of(
     folder: &Folder,
@@ -300,6 +351,7 @@ pub(crate) fn index_of(
         acknowledged: 0,
         purpose: Purpose::Calls,
         promised: 0,
+        head: None,
     };
     let indexed = read_index(rows).map_err(|error| store.index(error.into()));
     let indexed = indexed.and_then(|index| replay(&store, index, end));

@@ -6,15 +6,19 @@ use crate::damage::Damage;
 use crate::error::closed;
 use crate::gap::Gap;
 use crate::history::{History, gather};
-use crate::live::Live;
+use crate::live::{Live, Stage};
 use crate::log::{Frames, Log, LogError};
-use crate::open::End;
-use crate::rows::{Row, Rows};
-use domain::{CallId, DamagedEvent, Head, Position, Revision, StoreError, StoredEvent};
+use crate::notes::Acknowledged;
+use crate::open::{End, Recovered};
+use crate::rows::{Mark, Row, Rows};
+use domain::{
+    CallId, DamagedEvent, Head, Position, Revision, StoreError, StoredEvent, WriteHealth,
+};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
@@ -29,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) mark: AtomicU64,
     /// Why the index cannot be written any more.
     index_failed: Mutex<Option<String>>,
+    health: watch::Sender<WriteHealth>,
     /// The last damaged stretch of the log that was read, since readers go through it event by event.
     gap: Mutex<Option<Arc<Gap>>>,
     pub(crate) counts: Counts,
@@ -61,6 +66,7 @@ impl Shared {
             progress: watch::Sender::new(Progress { last, end, closed }),
             mark: AtomicU64::new(mark),
             index_failed: Mutex::new(None),
+            health: watch::Sender::default(),
             gap: Mutex::new(None),
             counts: Counts::default(),
         }
@@ -111,6 +117,67 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         failed.get_or_insert(why);
+    }
+
+    /// The completed calls whose rows are not written yet.
+    pub(crate) fn completed(&self) -> Vec<CallId> {
+        let live = self.live();
+        let completed = live
+            .calls()
+            .filter(|(_, entry)| entry.stage == Stage::Completed);
+        completed.map(|(call, _)| call.clone()).collect()
+    }
+
+    pub(crate) fn write_health(&self) -> WriteHealth {
+        self.health.borrow().clone()
+    }
+
+    pub(crate) async fn write_health_changed(&self, seen: &WriteHealth) -> WriteHealth {
+        let mut health = self.health.subscribe();
+        match health.wait_for(|health| health != seen).await {
+            Ok(health) => health.clone(),
+            // The sender is dropped with this.
+            Err(_) => self.write_health(),
+        }
+    }
+
+    pub(crate) fn cannot_write(&self, why: String) {
+        self.health.send_modify(|health| {
+            health.failures += u64::from(health.trouble.is_none());
+            health.trouble = Some(why);
+        });
+    }
+
+    pub(crate) fn writes_again(&self) {
+        self.health.send_modify(|health| health.trouble = None);
+    }
+
+    /// Verifies that the index is where it was opened.
+    pub(crate) fn verify_index(&self) -> Result<(), String> {
+        let verified = self.with_rows(|rows| rows.verify().map_err(StoreError::Unavailable));
+        verified.map_err(|error| error.to_string())
+    }
+
+    /// Puts another index in the place of one that failed; returns its mark, and the note of what is acknowledged. Readers
+    /// wait meanwhile. If there is no other, they get an error until the next attempt.
+    pub(crate) fn replace_index(
+        &self,
+        recover: impl FnOnce() -> Result<Recovered, String>,
+    ) -> Result<(Mark, Acknowledged), String> {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let failed = rows.take();
+        // Sled may not be able to write what it still has; all of it follows from the log.
+        let _ = crate::guard::guarded(|| drop(failed));
+        let recovered = recover()?;
+        *self.live_mut() = recovered.live;
+        *rows = Some(recovered.rows);
+        self.mark.store(recovered.mark.position, Relaxed);
+        let mut failed = self
+            .index_failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *failed = None;
+        Ok((recovered.mark, recovered.acknowledged))
     }
 
     /// Lets go of the files once nobody reads any more; whoever waits is told.
@@ -274,7 +341,17 @@ impl Shared {
         work: impl FnOnce(&Rows) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        work(rows.as_ref().ok_or_else(closed)?)
+        work(rows.as_ref().ok_or_else(|| self.without_rows())?)
+    }
+}
+
+impl Shared {
+    /// Why there is no index: the store was closed, or its index failed and cannot be opened again yet.
+    fn without_rows(&self) -> StoreError {
+        match self.health.borrow().trouble.clone() {
+            Some(why) if !self.progress.borrow().closed => StoreError::Unavailable(why),
+            Some(_) | None => closed(),
+        }
     }
 }
 

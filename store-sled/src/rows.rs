@@ -11,6 +11,7 @@ use crate::damage::Damage;
 use crate::error::{failed_read, failed_sled_write};
 use crate::guard::guarded;
 use crate::history::History;
+use crate::presence;
 use domain::envelope::Hash;
 use domain::{CallId, Head, Revision, StoreError, StoreId};
 use smol_str::SmolStr;
@@ -182,6 +183,11 @@ impl Rows {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Verifies that sled's open file is the one in the folder.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        presence::verify(&self.file, &self.path.join("db"))
     }
 
     /// The row of a call that is not in memory.

@@ -5,6 +5,7 @@ pub mod arbitrary;
 #[cfg(unix)]
 pub mod attack;
 pub mod clients;
+pub mod closed_port;
 pub mod contract;
 pub mod disk;
 pub mod files;

@@ -166,9 +166,11 @@ pub async fn connect(store: Arc<dyn EventStore>, load: &Load) -> Outcome {
     let handler = &Handler::new(store);
     let mut outcome = Outcome::default();
     let connecting = stream::iter(0..load.calls).map(|number| async move {
-        let request = request(&call(load, number), connect_call(ANA));
+        let call = call(load, number);
+        let request = request(&call, connect_call(ANA));
         let taken = handler.handle(&request, handler.random_id(), handler.now());
-        taken.await.expect("nobody has connected it")
+        let taken = taken.await;
+        taken.unwrap_or_else(|error| panic!("call {call}: {error}"))
     });
     let mut connected = connecting.buffered(AT_ONCE);
     while let Some(answer) = connected.next().await {

@@ -9,12 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The built program. Cargo builds it once if this test runs alone; within the whole suite it is there already.
+/// The built program. Cargo builds it if this test runs alone; within the whole suite it is there already, because these
+/// are the packages and libraries of `cargo test --workspace`. With the program's package alone, many dependencies would
+/// have other features or other debug information and be compiled a second time.
 pub fn kaigi() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--package", "kaigi", "--bin", "kaigi", "--quiet"]);
+        cargo.args(["build", "--workspace", "--lib", "--bin", "kaigi", "--quiet"]);
         cargo.arg("--message-format=json");
         // What cargo says of this test to whoever runs in it; a build script that looks at it would run again, and all
         // that depends on it be built anew, with every change from the one cargo to the other.

@@ -73,6 +73,12 @@ impl Default for Setup {
     }
 }
 
+/// The secret part of a key's text. It may contain `_`, which also stands before it and before the key's id.
+pub fn random_part(key: &str) -> &str {
+    let part = key.splitn(3, '_').nth(2);
+    part.expect("a key is kaigi_ID_SECRET")
+}
+
 /// One key of each role, and their texts.
 pub fn one_of_each() -> (Vec<Key>, Held) {
     let mut keys = Vec::new();

@@ -41,9 +41,9 @@ impl Serving {
         Self::start(on(folder, serve.into_iter().chain(args)))
     }
 
-    /// Any run that serves. Fails the test if it ends instead of listening.
+    /// Any run that serves, on a new store if there is none. Fails the test if it ends instead of listening.
     pub fn start(run: Run) -> Self {
-        Self::of(run.start())
+        Self::of(run.env("KAIGI_CREATE", "true").start())
     }
 
     /// The same of a process that was started otherwise, with both outputs piped.

@@ -76,6 +76,26 @@ fn the_program_brings_them_together() {
     assert_eq!(arrows("cli"), all.collect());
 }
 
+/// Cargo runs documentation tests after all others, so they would push the closing table up out of sight.
+#[test]
+fn nothing_runs_after_the_closing_table() {
+    for (folder, _) in CRATES {
+        let manifest = read(&format!("{folder}/Cargo.toml"));
+        let library = manifest.split("[lib]").nth(1).unwrap_or_default();
+        let library = library.split("\n[").next().unwrap_or_default();
+        assert!(
+            library.contains("\ndoctest = false\n"),
+            "{folder}/Cargo.toml"
+        );
+    }
+    // Cargo goes by name: first through the packages, then through the tests of each.
+    let last = CRATES.iter().map(|(_, name)| *name).max();
+    assert_eq!(last, Some("tests"));
+    let tests = fs::read_dir(root().join("tests/tests")).expect("the folder is there");
+    let names = tests.map(|entry| entry.expect("an entry is read").file_name());
+    assert_eq!(names.max().expect("there are tests"), "zz_skipped.rs");
+}
+
 #[test]
 fn every_member_of_the_workspace_is_in_this_test() {
     let manifest = read("Cargo.toml");

@@ -767,7 +767,54 @@ fn the_demo_shows_all_four_read_models_and_keeps_its_store() {
         .run()
         .ended_with(0);
     assert!(told.out.contains("transferred"), "{}", told.out);
+    // The capture is of 2018; moved to now, nothing in it is days old.
+    let queue = on(
+        Path::new(url),
+        ["show", "wrap-up-queue", "--output", "table"],
+    );
+    let queue = queue.run().ended_with(0).out;
+    let owed = queue
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next());
+    let owed: Vec<_> = owed.collect();
+    assert!(
+        !owed.is_empty() && owed.iter().all(|age| !age.contains('d')),
+        "{queue}"
+    );
     fs::remove_dir_all(url).unwrap();
+}
+
+#[test]
+fn simulate_refuses_a_date_that_is_none() {
+    let wrong = bare(["simulate", "--date", "2026-02-30"])
+        .run()
+        .ended_with(2);
+    assert!(
+        wrong.err.contains("must be a date like 2026-11-29"),
+        "{}",
+        wrong.err
+    );
+    let both = bare(["simulate", "--date", "2026-02-03", "--now"]).run();
+    let _ = both.ended_with(2);
+}
+
+#[test]
+fn what_has_no_csv_says_so() {
+    let folder = tempdir().unwrap();
+    told(folder.path());
+    for args in [
+        &["events"][..],
+        &["events", "--call", "c1"],
+        &["replay", "c1"],
+    ] {
+        let refused = on(folder.path(), args.iter().chain(&["--output", "csv"])).run();
+        let refused = refused.ended_with(2);
+        assert!(
+            refused.err.contains("no CSV") && refused.out.is_empty(),
+            "{refused:#?}"
+        );
+    }
 }
 
 #[test]

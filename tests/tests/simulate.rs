@@ -5,8 +5,9 @@ use domain::event::EventType;
 use domain::json::write_command;
 use domain::{
     Actor, AgentId, Call, CallId, Command, CommandId, CustomerNumber, Party, Rejection,
-    RejectionCode, Request, SupervisorId, Target, decide, evolve,
+    RejectionCode, Request, SupervisorId, Target, Timestamp, decide, evolve,
 };
+use kaigi::simulate::placed::{Placed, place};
 use kaigi::simulate::{Day, simulate};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
@@ -126,6 +127,51 @@ fn another_seed_makes_another_day() {
     assert_ne!(hash(&one), hash(&other));
     let ids: HashSet<Option<CommandId>> = one.iter().map(|request| request.id).collect();
     assert!(other.iter().all(|request| !ids.contains(&request.id)));
+}
+
+#[test]
+fn a_day_on_another_date_is_the_same_with_its_times_moved_and_names_of_its_own() {
+    let friday: Timestamp = "2026-11-27T00:00:00Z".parse().unwrap();
+    let (monday, friday) = (
+        day(200, 1),
+        place(day(200, 1).into_iter(), Placed::On(friday)),
+    );
+    let friday: Vec<_> = friday.collect();
+    assert_eq!(friday.len(), monday.len());
+    let ms_between = 270 * 86_400_000;
+    for (before, after) in monday.iter().zip(&friday) {
+        assert_eq!(after.at, before.at.map(|at| at.plus_millis(ms_between)));
+        assert_eq!(after.command, before.command);
+        assert_eq!(
+            after.call.as_str(),
+            before.call.as_str().replace("sim-1-", "sim-1-20261127-")
+        );
+        assert_ne!(after.id, before.id);
+    }
+    let ids: HashSet<_> = friday.iter().map(|request| request.id).collect();
+    assert_eq!(ids.len(), friday.len());
+    assert_eq!(
+        friday[0].correlation.as_ref().unwrap().as_str(),
+        "synthetic-day-1-20261127"
+    );
+}
+
+#[test]
+fn a_day_that_is_placed_up_to_now_ends_there_with_calls_going_on() {
+    let now: Timestamp = "2026-11-29T03:00:00Z".parse().unwrap();
+    let played = Played::of(place(day(1_200, 19).into_iter(), Placed::UpTo(now)).collect());
+    let last = played
+        .requests
+        .last()
+        .and_then(|request| request.at)
+        .unwrap();
+    assert!(last <= now && now.millis_since(last) < 60_000, "{last}");
+    assert!(played.requests.len() < day(1_200, 19).len());
+    let going_on = played
+        .calls
+        .values()
+        .filter(|call| !call.seats().is_empty());
+    assert!(going_on.count() > 5);
 }
 
 #[test]

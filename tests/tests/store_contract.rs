@@ -1,11 +1,11 @@
 //! The program that puts any store to the contract: it says yes to those that hold it, and no to those that do not.
 
 use serde_json::Value;
-use std::net::TcpListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use tests::closed_port::ClosedPort;
 use tests::contract::checks;
 use tests::program::Ran;
 use tests::standin::{Config, Recorded, Right, StandIn, User};
@@ -190,9 +190,8 @@ fn an_embedded_store_is_tried_in_a_new_folder_only() {
 
 #[test]
 fn what_cannot_be_tried_is_told_before_anything_is() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("bound").port();
-    drop(free);
+    let closed = ClosedPort::reserve();
+    let port = closed.number();
     let away = format!("esdb://ops:{PASSWORD}@127.0.0.1:{port}?tls=false");
     let ran = store_contract(&away, &[]).ended_with(75);
     assert!(

@@ -56,7 +56,7 @@ fn accepted(answer: &str, console: &mut Console) -> anyhow::Result<()> {
     match console.output() {
         Output::Table => {
             let answer: Value = serde_json::from_str(answer)?;
-            console.print(&told(&answer))
+            console.prose(&told(&answer))
         }
         Output::Json | Output::Ndjson | Output::Csv => {
             console.print(answer.trim_end())?;

@@ -8,7 +8,6 @@ use crate::output::{Console, json_line};
 use crate::show::Asked;
 use client::{Client, ClientError};
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -17,9 +16,6 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(500);
 
 /// How often a table is drawn at least: it tells how long ago things were.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
-
-/// What a terminal does before a table is drawn in the place of the one before: back to the corner, all wiped away.
-const WIPE: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
 
 /// Goes on until interrupted.
 pub async fn watch(client: &Client, what: &Show, console: &mut Console) -> anyhow::Result<Exit> {
@@ -138,13 +134,9 @@ fn draw(
     listing: &projections::Listing<Value>,
     console: &mut Console,
 ) -> anyhow::Result<()> {
-    if io::stdout().is_terminal() {
-        console.print(WIPE)?;
-    }
-    print(what, listing, console)?;
-    let (as_of, position) = (listing.as_of.0, listing.position);
-    console.print(&format!("\nas of {as_of}, position {position}\n"))?;
-    console.flush()
+    let (as_of, position, rows) = (listing.as_of.0, listing.position, listing.rows.len());
+    let last_line = format!("as of {as_of}, position {position}, rows {rows}");
+    console.screenful(|console| print(what, listing, console), &last_line)
 }
 
 fn position(data: &str) -> Option<u64> {

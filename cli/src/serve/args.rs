@@ -72,9 +72,10 @@ ends it at once. An embedded store can be used by one process, so the other comm
 the service then: kaigi --server URL.
 
 Examples:
+  kaigi store create                                once, for a new embedded store
   kaigi keys create --name pbx --role telephony     a key for the telephone system
   kaigi serve                                       on the loopback, port 7400
-  kaigi serve --without-keys                        to try it: everybody on this machine may do all
+  kaigi serve --create --without-keys               to try it: everybody on this machine may do all
   kaigi serve --listen 0.0.0.0:7400 --tls-certificate chain.pem --tls-key key.pem
   kaigi serve --print-config > kaigi.toml           then edit it, and: kaigi serve --config kaigi.toml";
 

@@ -73,6 +73,12 @@ impl Configuration {
         self.values.get(name)?.0.as_str()
     }
 
+    /// A switch.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        let value = self.values.get(name).and_then(|(value, _)| value.as_bool());
+        value.unwrap_or(false)
+    }
+
     /// A path.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from)
@@ -140,6 +146,7 @@ fn defaults(store: &StoreUrl) -> BTreeMap<&'static str, (Value, Source)> {
     let mut table = of_service();
     table.insert("listen".to_owned(), LISTEN.into());
     table.insert("log".to_owned(), "json".into());
+    table.insert("create".to_owned(), false.into());
     if let StoreUrl::Sled(folder) = store {
         let keys = folder.join("keys.json").display().to_string();
         table.insert("keys".to_owned(), keys.into());

@@ -49,11 +49,13 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 32] = [
+pub static FIELDS: [Field; 33] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
         "the store: sled:PATH, memory: or esdb://HOST:PORT"),
+    field(["create", "create", "KAIGI_CREATE"], Kind::Switch,
+        "make a new embedded store if there is none, instead of refusing to start"),
     field(["keys", "keys", "KAIGI_KEYS"], Kind::Text("FILE"),
         "the keys that are admitted, as `kaigi keys` keeps them; by default keys.json in the embedded store's folder"),
     field(["tls_certificate", "tls-certificate", "KAIGI_TLS_CERTIFICATE"], Kind::Text("FILE"),
@@ -122,9 +124,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// What is chosen beside the service's own settings.
-    const OF_THE_PROGRAM: [&str; 6] = [
+    const OF_THE_PROGRAM: [&str; 7] = [
         "listen",
         "store",
+        "create",
         "keys",
         "tls_certificate",
         "tls_key",

@@ -8,6 +8,9 @@ const DATE: &str = "2026-03-02T00:00:00.000Z";
 
 pub(super) const HALF_HOUR_MS: u64 = 30 * 60 * 1000;
 
+/// The busiest moment, half past ten: the peak of [`CURVE`].
+pub(super) const BUSIEST_MS: u64 = 21 * HALF_HOUR_MS;
+
 /// How many of the day's calls each half hour brings, relative to the others: few at night, a peak in the morning, a
 /// dip at lunch, a lower peak in the afternoon.
 const CURVE: [u64; 48] = [

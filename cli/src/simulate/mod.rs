@@ -9,10 +9,12 @@
 //! (`staff`), and each call goes on from the state the rules of `domain` have brought it to (`story`). So all that
 //! is meant to be accepted is, while about one command in seventy is a mistake that a rule refuses.
 //!
-//! The same seed makes the same day on every machine: chance and durations are whole numbers (`random`).
+//! The same seed makes the same day on every machine: chance and durations are whole numbers (`random`). It is a Monday in
+//! March 2026, unless it is placed on another date (`placed`).
 
 mod agenda;
 mod day;
+pub mod placed;
 mod queues;
 mod random;
 mod staff;

@@ -39,6 +39,8 @@ pub(crate) struct Gauges {
     pub(crate) feed_position: Option<u64>,
     /// How many follow the feed or a read model's changes.
     pub(crate) subscribers: Option<u64>,
+    /// Whether the store takes events: 1 or 0.
+    pub(crate) store_writable: Option<u64>,
     /// The store's commits.
     pub(crate) commits: Option<CommitFigures>,
     /// Lines that were not written to the log because it took no more.
@@ -77,6 +79,10 @@ pub(crate) async fn observe(service: &Service) -> Gauges {
             .into(),
         feed_position: Some(feed.prefix.position.0),
         subscribers: Some(subscribers as u64),
+        store_writable: service
+            .store
+            .write_health()
+            .map(|health| u64::from(health.trouble.is_none())),
         commits: service.store.commits(),
         log_lines_dropped: service.log.dropped(),
         failed_key_reads: service.guards.keys().map(Keys::failed_reads),
@@ -204,6 +210,12 @@ impl Gauges {
     }
 
     fn register_commits(&self, registry: &mut Registry) {
+        gauge(
+            registry,
+            "store_writable",
+            "Whether the store takes events (1) or writing to it fails (0)",
+            self.store_writable,
+        );
         let Some(CommitFigures { events, sync_us }) = self.commits.clone() else {
             return;
         };

@@ -20,6 +20,8 @@ enum Hindrance {
     Ended,
     /// The store cannot be read.
     Store,
+    /// The store takes no events.
+    Unwritable,
     /// It has not come to the end of the store since it was started.
     CatchingUp,
     /// It came there, but not lately.
@@ -29,7 +31,8 @@ enum Hindrance {
 /// What tells whether it can be, as long as it is not told to stop.
 struct Seen {
     following: bool,
-    readable: bool,
+    /// What the store hinders.
+    store: Option<Hindrance>,
     caught_up: bool,
     lag: Duration,
     max_lag: Duration,
@@ -56,8 +59,9 @@ pub(super) fn routes() -> Vec<Handled> {
                 id: "ready",
                 summary: "Whether the read models and the feed have caught up with the store",
                 about: "503 before that, while the store is away, while the read models have not reached what the feed \
-                    had, or the feed what the store had, a few seconds ago (the setting `max_lag_ms`), and once the service was told to stop; `why` is one of `stopping`, `ended`, `store_unavailable`, \
-                    `catching_up` and `behind`. Commands are taken before the read models have caught up. `trouble` \
+                    had, or the feed what the store had, a few seconds ago (the setting `max_lag_ms`), while the store takes no \
+                    events, and once the service was told to stop; `why` is one of `stopping`, `ended`, `store_unavailable`, \
+                    `store_not_writable`, `catching_up` and `behind`. Commands are taken before the read models have caught up. `trouble` \
                     names what could not be read or kept lately: the file of `keys`, a `checkpoint` of the read \
                     models, the `proof` of the feed; what was there before holds, and nothing is refused. `clock` says that the clock shows a time that cannot be right. `set_aside` is \
                     how many damaged events keep their calls out of the read models. What exactly is wrong, `GET /v1/read-models` tells those who may ask it.",
@@ -81,7 +85,7 @@ fn stands(service: &Service) -> Result<Value, Problem> {
     let (position, count) = (views.events.position.0, feed.prefix.count);
     let seen = Seen {
         following: views.following && service.feed.is_following(),
-        readable: feed.error.is_none(),
+        store: of_store(feed.error.is_none(), service.takes_events()),
         caught_up: feed.caught_up && views.caught_up,
         lag: service.lag(),
         max_lag: Duration::from_millis(service.settings.max_lag_ms),
@@ -109,12 +113,20 @@ fn stands(service: &Service) -> Result<Value, Problem> {
     }))
 }
 
+fn of_store(readable: bool, writable: bool) -> Option<Hindrance> {
+    match (readable, writable) {
+        (false, _) => Some(Hindrance::Store),
+        (true, false) => Some(Hindrance::Unwritable),
+        (true, true) => None,
+    }
+}
+
 impl Seen {
     fn hindrance(&self) -> Option<Hindrance> {
         if !self.following {
             Some(Hindrance::Ended)
-        } else if !self.readable {
-            Some(Hindrance::Store)
+        } else if self.store.is_some() {
+            self.store
         } else if !self.caught_up {
             Some(Hindrance::CatchingUp)
         } else if self.lag > self.max_lag {
@@ -132,6 +144,7 @@ impl Hindrance {
             Hindrance::Stopping => "stopping",
             Hindrance::Ended => "ended",
             Hindrance::Store => "store_unavailable",
+            Hindrance::Unwritable => "store_not_writable",
             Hindrance::CatchingUp => "catching_up",
             Hindrance::Behind => "behind",
         }
@@ -144,6 +157,9 @@ impl Hindrance {
                 "nothing follows the store any more; the service must be started anew"
             }
             Hindrance::Store => "the store cannot be read; it is tried again and again",
+            Hindrance::Unwritable => {
+                "the store takes no events; it is tried again each second, and the log says why"
+            }
             Hindrance::CatchingUp => {
                 "the read models or the feed have not come to the end of the store yet"
             }
@@ -158,7 +174,7 @@ mod tests {
 
     const READY: Seen = Seen {
         following: true,
-        readable: true,
+        store: None,
         caught_up: true,
         lag: Duration::ZERO,
         max_lag: Duration::from_secs(5),
@@ -176,7 +192,7 @@ mod tests {
     fn what_no_time_mends_is_said_before_what_it_may() {
         let seen = Seen {
             following: false,
-            readable: false,
+            store: Some(Hindrance::Store),
             caught_up: false,
             ..READY
         };

@@ -214,7 +214,7 @@ fn command_field(field: &str) -> Value {
         }),
         "id" => json!({
             "type": ["string", "null"], "format": "uuid",
-            "description": "Makes the command idempotent; a random one unless given.",
+            "description": "Makes the command idempotent within its call; a random one unless given.",
         }),
         "at" => json!({
             "type": ["string", "null"], "format": "date-time", "description": "When it happened, if not now.",

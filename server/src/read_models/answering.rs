@@ -117,6 +117,7 @@ struct Upkeep {
     checkpoint_position: Option<u64>,
     trouble: Option<String>,
     checkpoint_trouble: Option<String>,
+    store_trouble: Option<String>,
     feed_trouble: Option<String>,
     proof_trouble: Option<String>,
     keys_trouble: Option<String>,
@@ -173,6 +174,10 @@ impl Upkeep {
             checkpoint_position: standing.checkpoint.map(|position| position.0),
             trouble: standing.trouble,
             checkpoint_trouble: standing.not_kept,
+            store_trouble: service
+                .store
+                .write_health()
+                .and_then(|health| health.trouble),
             feed_trouble: feed.error,
             proof_trouble: feed.not_kept,
             keys_trouble: service.guards.keys().and_then(Keys::trouble),

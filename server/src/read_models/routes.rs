@@ -97,6 +97,7 @@ fn upkeep_routes() -> Vec<Handled> {
                 summary: "How the read models are doing",
                 about: "How far they are, how far behind the store, and how far new ones are that will take their place. \
                         Beside it what is wrong, if anything is: `trouble` and `feed_trouble` with reading the store, \
+                        `store_trouble` with writing to it, \
                         `checkpoint_trouble` and `proof_trouble` with what is kept for the next start, and \
                         `keys_trouble` with the file of keys. `following` is false if what follows the store came to \
                         a bad end; only a new start helps then.",
@@ -131,7 +132,8 @@ fn upkeep_schema() -> Value {
         "type": "object",
         "required": [
             "position", "count", "proof", "set_aside", "caught_up", "following", "store_position", "behind_ms", "rebuilding", "checkpoint_position",
-            "trouble", "checkpoint_trouble", "feed_trouble", "proof_trouble", "keys_trouble",
+            "trouble", "checkpoint_trouble", "store_trouble", "feed_trouble", "proof_trouble",
+            "keys_trouble",
         ],
         "properties": {
             "position": position, "count": position, "proof": schema("Sha256"),
@@ -144,7 +146,8 @@ fn upkeep_schema() -> Value {
             }},
             "caught_up": {"type": "boolean"}, "following": {"type": "boolean"},
             "store_position": position, "behind_ms": position, "checkpoint_position": maybe_position,
-            "trouble": maybe_text, "checkpoint_trouble": maybe_text, "feed_trouble": maybe_text,
+            "trouble": maybe_text, "checkpoint_trouble": maybe_text, "store_trouble": maybe_text,
+            "feed_trouble": maybe_text,
             "proof_trouble": maybe_text, "keys_trouble": maybe_text,
             "rebuilding": {
                 "type": ["object", "null"], "required": ["position"], "properties": {"position": position},

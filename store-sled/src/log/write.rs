@@ -1,13 +1,16 @@
 //! Writing at the end of the log. One thread does.
 
 use super::{Log, Segment, SegmentHeader};
-use crate::at;
+use crate::{at, presence};
 use domain::StoreId;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The unit in which the end of the log is written again after a failure: no system has larger pages.
+const WRITTEN_AGAIN: u64 = 64 * 1024;
 
 /// The end of the log.
 pub(crate) struct Writer {
@@ -49,9 +52,14 @@ impl Writer {
         self.address
     }
 
+    /// Whether the next commit goes to another file.
+    pub(crate) fn is_file_full(&self) -> bool {
+        self.address - self.segment.start >= self.segment_bytes
+    }
+
     /// Writes a commit and makes the disk keep it. Answers how long the disk took for the latter.
     pub(crate) fn append(&mut self, first: u64, frames: &[u8]) -> io::Result<Duration> {
-        if self.address - self.segment.start >= self.segment_bytes {
+        if self.is_file_full() {
             self.begin_segment(first)?;
         }
         at::write_all(&self.file, frames, self.segment.offset(self.address))?;
@@ -59,6 +67,30 @@ impl Writer {
         self.file.sync_data()?;
         self.address += frames.len() as u64;
         Ok(begun.elapsed())
+    }
+
+    /// Verifies that the open file is still where it was.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        presence::verify(&self.segment.file, &self.segment.path)
+    }
+
+    /// Cuts off what is after that address, and makes the disk keep what is before it. After a failed sync the system may
+    /// take pages for written that the disk never got. Only the last ones can hold events that were synced before, so
+    /// those are written again.
+    pub(crate) fn cut_back(&mut self, address: u64) -> io::Result<()> {
+        let file = self.segment.to_write()?;
+        let end = self.segment.offset(address);
+        file.set_len(end)?;
+        let from = end.saturating_sub(1) / WRITTEN_AGAIN * WRITTEN_AGAIN;
+        let mut bytes = vec![0; usize::try_from(end - from).unwrap_or(0)];
+        if at::read_full(&self.segment.file, &mut bytes, from)? < bytes.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        at::write_all(&file, &bytes, from)?;
+        file.sync_all()?;
+        self.file = file;
+        self.address = address;
+        Ok(())
     }
 
     /// What is written from now on goes to a file of its own.

@@ -3,7 +3,11 @@
 //! Each attack starts a program of its own on a store of its own, does what the attacker did, measures, and compares
 //! with its goal. The tests of the workspace hold each defence by itself; an attack holds them together, at full size.
 
+pub mod check;
+pub mod commanding;
 pub mod connections;
+pub mod deleted;
+pub mod full_disk;
 pub mod revoked;
 
 use std::fmt;
@@ -28,7 +32,13 @@ pub struct Outcome {
 }
 
 /// All attacks, in the order in which they run.
-pub const ATTACKS: &[Attack] = &[connections::ATTACK, revoked::ATTACK];
+pub const ATTACKS: &[Attack] = &[
+    check::ATTACK,
+    deleted::ATTACK,
+    full_disk::ATTACK,
+    connections::ATTACK,
+    revoked::ATTACK,
+];
 
 /// One row of the closing table.
 pub struct Row<'a> {

@@ -10,6 +10,7 @@
    POWERCUT_NOTES      the file of notes
    POWERCUT_GONE       a folder beside it, where files that lose their last name get another
    POWERCUT_FAIL_SYNC  once this file exists, one sync of a file fails with EIO, and nothing else ever does
+   POWERCUT_FULL       while this file exists, every write that would make a file longer fails with ENOSPC
    POWERCUT_SYNC_US    a sync takes so many microseconds longer, as on a slower disk
    POWERCUT_CLOCK      after so many looks the clock goes back an hour, after as many more it is right again, and so on */
 
@@ -53,7 +54,7 @@ struct note {
 };
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-static const char *root, *gone, *fail_sync;
+static const char *root, *gone, *fail_sync, *full;
 static size_t root_length;
 static int notes = -1;
 static uint64_t sequence;
@@ -85,6 +86,7 @@ __attribute__((constructor)) static void begin(void) {
     root = getenv("POWERCUT_ROOT");
     gone = getenv("POWERCUT_GONE");
     fail_sync = getenv("POWERCUT_FAIL_SYNC");
+    full = getenv("POWERCUT_FULL");
     if (!root || !gone || !path) return;
     root_length = strlen(root);
     notes = syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
@@ -180,6 +182,8 @@ static void note_resize(int file, const struct stat *is, uint64_t to) {
     free(bytes);
 }
 
+static int disk_is_full(void) { return full && syscall(SYS_faccessat, AT_FDCWD, full, F_OK) == 0; }
+
 /* A write at the file's own place, or where it is told. A write that syncs by itself is not modelled. */
 static long written(int file, int64_t offset, uint64_t length, int call, const void *what, long count) {
     struct stat is;
@@ -192,6 +196,11 @@ static long written(int file, int64_t offset, uint64_t length, int call, const v
         syscall(SYS_fstat, file, &is);
         int64_t at = offset;
         if (at < 0 || (flags & O_APPEND)) at = flags & O_APPEND ? is.st_size : syscall(SYS_lseek, file, 0L, SEEK_CUR);
+        if (at + (int64_t)length > is.st_size && disk_is_full()) {
+            pthread_mutex_unlock(&one_at_a_time);
+            errno = ENOSPC;
+            return -1;
+        }
         note_write(file, &is, at, length);
     }
     long done = offset < 0 ? syscall(call, file, what, count) : syscall(call, file, what, count, offset, 0L);

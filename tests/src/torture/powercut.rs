@@ -48,6 +48,7 @@ pub struct Disk {
     notes: PathBuf,
     gone: PathBuf,
     fail_sync: PathBuf,
+    full: PathBuf,
 }
 
 /// The shared object to preload, made of `powercut.c`; why not, where that cannot be.
@@ -91,6 +92,7 @@ impl Disk {
             notes: folder.join("notes"),
             gone: folder.join("gone"),
             fail_sync: folder.join("fail-sync"),
+            full: folder.join("full"),
             folder,
         };
         fs::create_dir(&disk.root)?;
@@ -116,12 +118,18 @@ impl Disk {
             ("POWERCUT_NOTES", self.notes.clone()),
             ("POWERCUT_GONE", self.gone.clone()),
             ("POWERCUT_FAIL_SYNC", self.fail_sync.clone()),
+            ("POWERCUT_FULL", self.full.clone()),
         ]
     }
 
     /// Once this file is there, one sync of a file fails in each program that is running or started.
     pub fn fail_sync(&self) -> PathBuf {
         self.fail_sync.clone()
+    }
+
+    /// While this file is there, the disk is full for each program that is running or started.
+    pub fn full(&self) -> PathBuf {
+        self.full.clone()
     }
 
     /// Whether a sync has failed since the last cut.

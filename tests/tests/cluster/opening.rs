@@ -3,8 +3,8 @@
 use super::{call, nodes, open, opened};
 use domain::EventStore;
 use serde_json::json;
-use std::net::TcpListener;
 use store_eventstoredb::{ClusterStore, OpenError};
+use tests::closed_port::ClosedPort;
 use tests::contract::{batches, chatter};
 use tests::standin::{Config, Expected, Proposed, Right, StandIn, User};
 
@@ -45,9 +45,8 @@ async fn a_bad_connection_string_is_told_before_anything_is_tried() {
 
 #[tokio::test]
 async fn a_host_that_cannot_be_reached_is_told_with_the_reason() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("bound").port();
-    drop(free);
+    let closed = ClosedPort::reserve();
+    let port = closed.number();
     let url = format!("esdb://127.0.0.1:{port},nowhere.invalid:2113?tls=false");
     let OpenError::Unreachable(why) = refused(&url).await else {
         panic!("something else");

@@ -3,8 +3,8 @@
 
 use super::{Desk, PASSWORD, WRITTEN, said_no_password};
 use serde_json::json;
-use std::net::TcpListener;
 use tempfile::tempdir;
+use tests::closed_port::ClosedPort;
 use tests::program::{Ran, bare};
 use tests::standin::{Config, Expected, Proposed, Right, StandIn};
 
@@ -63,9 +63,8 @@ fn a_misnamed_cluster_is_a_wrong_command_line() {
 
 #[test]
 fn a_host_that_is_not_there_may_be_later() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let closed = ClosedPort::reserve();
+    let port = closed.number();
     let url = format!("esdb://kai:{WRITTEN}@127.0.0.1:{port},nowhere.invalid?tls=false");
     let place = format!("127.0.0.1:{port}: ");
     says(

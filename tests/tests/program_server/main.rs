@@ -4,6 +4,7 @@ mod client;
 mod cluster;
 mod faults;
 mod follow;
+mod full_disk;
 mod keys;
 mod patience;
 mod routes;

@@ -170,6 +170,41 @@ fn a_port_that_is_taken_is_told_before_the_store_is_touched() {
 }
 
 #[test]
+fn a_store_that_is_not_there_is_neither_served_nor_made() {
+    let folder = folder();
+    let empty = folder.path().join("mount-point");
+    fs::create_dir(&empty).unwrap();
+    let missing = folder.path().join("missing");
+    for store in [&missing, &empty] {
+        let serve = ["serve", "--without-keys", "--listen", "127.0.0.1:0"];
+        let refused = on(store, serve).run().ended_with(4);
+        for told in ["is mounted", "kaigi store create", "serve --create"] {
+            assert!(refused.err.contains(told), "{refused:#?}");
+        }
+    }
+    assert!(!missing.exists());
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_is_created_once_and_served_then() {
+    let folder = folder();
+    let store = folder.path().join("store");
+    let created = on(&store, ["store", "create"]).run().ended_with(0).json();
+    let again = on(&store, ["store", "create"]).run().ended_with(2);
+    assert!(again.err.contains("there is a store"), "{again:#?}");
+    let info = on(&store, ["store", "info"]).run().ended_with(0).json();
+    assert_eq!((&info["id"], &info["events"]), (&created["id"], &0.into()));
+    let serve = ["serve", "--without-keys", "--listen", "127.0.0.1:0"];
+    // As started by hand, without what the tests say for new stores.
+    let serving = Serving::of(on(&store, serve).start());
+    assert!(is_healthy(serving.address()));
+    let _ = serving.stop().ended_with(0);
+    let memory = bare(["--store", "memory:", "store", "create"]);
+    let _ = memory.run().ended_with(2);
+}
+
+#[test]
 fn a_command_line_that_cannot_be_carried_out_says_what_to_do() {
     let folder = folder();
     let file = |name: &str| folder.path().join(name).display().to_string();
@@ -584,7 +619,7 @@ fn a_lack_of_descriptors_is_waited_out() {
     let mut limited = Command::new("sh");
     limited.args([
         "-c",
-        "ulimit -n 64; exec \"$0\" serve --listen 127.0.0.1:0 --without-keys --log none",
+        "ulimit -n 64; exec \"$0\" serve --create --listen 127.0.0.1:0 --without-keys --log none",
     ]);
     limited
         .arg(kaigi())

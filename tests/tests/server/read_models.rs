@@ -959,7 +959,7 @@ async fn how_the_read_models_do_is_told_to_operators_and_dashboards() {
             "position": last.0, "count": events.count, "proof": events.rolling_hash.to_string(),
             "set_aside": [], "caught_up": true, "following": true, "store_position": last.0, "behind_ms": 0,
             "rebuilding": null, "checkpoint_position": null, "trouble": null, "checkpoint_trouble": null,
-            "feed_trouble": null, "proof_trouble": null, "keys_trouble": null,
+            "store_trouble": null, "feed_trouble": null, "proof_trouble": null, "keys_trouble": null,
         })
     );
     assert_eq!(answered(&service, "/v1/read-models").await, told);

@@ -30,6 +30,7 @@ impl Side for Kaigi {
             "serve",
             "--listen",
             "127.0.0.1:0",
+            "--create",
             "--without-keys",
             "--log",
             "none",
