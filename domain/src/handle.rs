@@ -435,6 +435,42 @@ fn random() -> [u8; 32] {
     bytes
 }
 
+/// A call that is rebuilt from its events part by part, each part verified.
+#[derive(Debug, Clone, Default)]
+pub struct Rebuilding {
+    /// The call so far.
+    pub call: Call,
+    /// The head of its chain so far.
+    pub head: Option<Head>,
+}
+
+impl Rebuilding {
+    /// Takes the next events in, if their hashes continue the chain.
+    pub fn take_in(&mut self, events: &[StoredEvent]) -> Result<(), Altered> {
+        self.verify(events)?;
+        for stored in events {
+            evolve_in_place(
+                &mut self.call,
+                &stored.recorded.event,
+                stored.recorded.cause.at,
+            );
+        }
+        Ok(())
+    }
+
+    /// Follows the chain through the next events, and leaves the call as it is.
+    pub fn verify(&mut self, events: &[StoredEvent]) -> Result<(), Altered> {
+        let recorded = events.iter().map(|stored| &stored.recorded);
+        self.head = Some(crate::envelope::verify(self.head(), recorded)?);
+        Ok(())
+    }
+
+    /// The head of its chain so far.
+    pub fn head(&self) -> Head {
+        self.head.unwrap_or(Head::NONE)
+    }
+}
+
 /// The call after the events, and the head of its chain, verified; for whoever explains a call rather than runs it.
 pub fn rebuild(events: &[StoredEvent]) -> Result<(Call, Head), Altered> {
     let recorded = events.iter().map(|stored| &stored.recorded);

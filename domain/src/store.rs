@@ -28,6 +28,17 @@ pub trait EventStore: Send + Sync {
         after: Revision,
     ) -> Result<Vec<StoredEvent>, StoreError>;
 
+    /// The next events of the call after that revision, in order: `max` of them, or more where a store reads calls only
+    /// whole. None after the last one.
+    async fn read_call_page(
+        &self,
+        call: &CallId,
+        after: Revision,
+        _max: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read_call(call, after).await
+    }
+
     /// At most `max` events of all calls after that position, in order: the start, or one where this store has an event.
     /// Nothing ever appears at or below a position that a reader has seen.
     ///

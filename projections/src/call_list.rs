@@ -135,11 +135,16 @@ impl CallList {
         self.calls.len()
     }
 
-    /// The calls that fit, by when they were answered, then by call.
-    pub fn rows(&self) -> Vec<ListedCall<'_>> {
+    /// The calls that fit, in no order and one by one, for a few of very many.
+    pub fn each_row(&self) -> impl Iterator<Item = ListedCall<'_>> {
         let calls = self.calls.iter();
         let fitting = calls.filter(|(_, seen)| seen.fits(&self.filter));
-        let mut rows: Vec<_> = fitting.map(|(id, seen)| seen.row(id)).collect();
+        fitting.map(|(id, seen)| seen.row(id))
+    }
+
+    /// The calls that fit, by when they were answered, then by call.
+    pub fn rows(&self) -> Vec<ListedCall<'_>> {
+        let mut rows: Vec<_> = self.each_row().collect();
         rows.sort_unstable_by_key(|row| (row.answered_at.0, row.call.0));
         rows
     }

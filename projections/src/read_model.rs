@@ -74,6 +74,36 @@ pub(crate) struct Kept<T> {
 pub(crate) type ByCall<T> = HashMap<CallId, T, foldhash::fast::RandomState>;
 
 impl<P: Projection> ReadModel<P> {
+    /// One of those calls, and what is kept of the others.
+    pub(crate) fn of(calls: ByCall<Kept<P::OfCall>>, own: P) -> Self {
+        Self {
+            calls,
+            own,
+            ..Self::default()
+        }
+    }
+
+    /// How many calls are kept because they are not over.
+    pub fn kept_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// At most `max` calls that go on, after that one: by when they were answered, then by call.
+    pub fn live_after(&self, after: Option<(Timestamp, &CallId)>, max: usize) -> Vec<&CallId> {
+        let calls = self.calls.iter();
+        let live = calls.filter(|(_, kept)| kept.call.is_live());
+        let places = live.map(|(id, kept)| (kept.call.answered_at(), id));
+        let mut places: Vec<_> = places
+            .filter(|place| after.is_none_or(|after| *place > after))
+            .collect();
+        if places.len() > max {
+            places.select_nth_unstable(max);
+            places.truncate(max);
+        }
+        places.sort_unstable();
+        places.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Takes in further events, in the order of the store.
     pub(crate) fn fold(&mut self, events: &[StoredEvent]) {
         for (id, run) in runs(events) {

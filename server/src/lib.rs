@@ -7,6 +7,7 @@
 
 pub mod access;
 mod body;
+mod budget;
 pub mod calls;
 pub mod checkpoints;
 mod clock;
@@ -23,7 +24,10 @@ mod request;
 pub mod route;
 pub mod service;
 mod settings;
+mod shares;
 mod sse;
+mod streamed;
+mod turns;
 mod values;
 mod verify;
 

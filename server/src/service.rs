@@ -1,12 +1,14 @@
 //! What all routes share.
 
 use crate::access::Guards;
+use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::feed::Feed;
 use crate::lag::Milestones;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::read_models::Views;
+use crate::turns::Turns;
 use crate::{Settings, route, verify};
 use axum::Router;
 use domain::{EventStore, Handler, Position, StoreError};
@@ -36,6 +38,10 @@ pub struct Service {
     /// The clock that keys expire by, and whether it can be right.
     pub(crate) clock: Clock,
     pub(crate) lags: Lags,
+    /// Where reads compute.
+    pub(crate) turns: Arc<Turns>,
+    /// What waits to be sent.
+    pub(crate) budget: Budget,
     stopping: watch::Sender<bool>,
 }
 
@@ -77,8 +83,12 @@ impl Service {
         let clock = Clock::of(&handler, &*store, settings.max_ahead_ms).await?;
         let guards = guards.within(&settings, clock.clone());
         let metrics = Metrics::new();
-        let feed = Feed::start(Arc::clone(&store), folder.as_deref(), &settings);
-        let views = Views::start(Arc::clone(&store), folder, &settings).await?;
+        let turns = Arc::new(Turns::new());
+        let budget = Budget::within(&settings);
+        let feed_turns = Arc::clone(&turns);
+        let feed = Feed::taking_turns(Arc::clone(&store), folder.as_deref(), &settings, feed_turns);
+        let views_turns = Arc::clone(&turns);
+        let views = Views::taking_turns(Arc::clone(&store), folder, &settings, views_turns).await?;
         let service = Arc::new(Self {
             store,
             handler,
@@ -90,6 +100,8 @@ impl Service {
             log,
             clock,
             lags: Lags::default(),
+            turns,
+            budget,
             stopping: watch::Sender::new(false),
         });
         if let Some(why) = service.views.refused_checkpoint() {

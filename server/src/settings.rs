@@ -46,6 +46,10 @@ pub struct Settings {
     pub rate_burst_ms: u64,
     /// How many streams, of server-sent events or of commands, a key may have open at once.
     pub max_streams_per_key: usize,
+    /// How many bytes of answers may be made and wait to be sent, for one key. More answers of the key wait.
+    pub max_unsent_bytes_per_key: usize,
+    /// The same for all keys together.
+    pub max_unsent_bytes: usize,
     /// How long what is under way may take once the service was told to stop, in milliseconds.
     pub grace_ms: u64,
     /// How long a stream may be silent before it says that it is still there, in milliseconds.
@@ -89,6 +93,8 @@ impl Default for Settings {
             rate_operator: 1_000,
             rate_burst_ms: 5_000,
             max_streams_per_key: 256,
+            max_unsent_bytes_per_key: 32 * 1024 * 1024,
+            max_unsent_bytes: 128 * 1024 * 1024,
             grace_ms: 20_000,
             heartbeat_ms: 15_000,
             max_waiting_events: 8192,

@@ -275,6 +275,15 @@ impl EventStore for SledStore {
         self.shared.read_call(call, after, usize::MAX)
     }
 
+    async fn read_call_page(
+        &self,
+        call: &CallId,
+        after: Revision,
+        max: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.shared.read_call(call, after, max)
+    }
+
     async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.shared.read_all(after, max)
     }

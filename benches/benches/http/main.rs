@@ -3,6 +3,7 @@
 //! own; the generator shares the machine with it.
 
 mod feed;
+mod readers;
 mod service;
 mod wire;
 
@@ -47,12 +48,19 @@ fn main() {
     let really = asked("--bench");
     let (rounds, calls) = if really { (ROUNDS, CALLS) } else { (1, 20) };
     let runtime = Runtime::new().expect("threads can be started");
-    // `-- feed` measures that alone.
-    if !asked("feed") {
+    // `-- feed` and `-- readers` measure that alone.
+    let (feed, readers) = (asked("feed"), asked("readers"));
+    if !feed && !readers {
         commands(&runtime, rounds, calls);
     }
-    let (commands_per_s, seconds) = if really { (1_000, 20) } else { (100, 1) };
-    runtime.block_on(feed::latencies(commands_per_s, seconds));
+    if !readers {
+        let (commands_per_s, seconds) = if really { (1_000, 20) } else { (100, 1) };
+        runtime.block_on(feed::latencies(commands_per_s, seconds));
+    }
+    if !feed {
+        let (events, commands) = if really { (50_000, 2_000) } else { (200, 20) };
+        runtime.block_on(readers::latencies(events, commands));
+    }
 }
 
 fn commands(runtime: &Runtime, rounds: usize, calls: u64) {

@@ -54,6 +54,40 @@ impl Connection {
         self.stream.read_exact(&mut body).await?;
         Ok((status, body))
     }
+
+    /// Asks, and reads the whole answer; its status.
+    pub(crate) async fn get(&mut self, path: &str) -> io::Result<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", self.head);
+        self.stream.get_mut().write_all(request.as_bytes()).await?;
+        let (status, length) = head(&mut self.stream).await?;
+        if let Some(length) = length {
+            self.discard(length).await?;
+            return Ok(status);
+        }
+        loop {
+            let mut size = String::new();
+            self.stream.read_line(&mut size).await?;
+            let size = usize::from_str_radix(size.trim(), 16);
+            let size = size.map_err(|_| io::Error::other("the body is not chunked"))?;
+            self.discard(size + 2).await?;
+            if size == 0 {
+                return Ok(status);
+            }
+        }
+    }
+
+    async fn discard(&mut self, bytes: usize) -> io::Result<()> {
+        let mut left = bytes;
+        while left > 0 {
+            let available = self.stream.fill_buf().await?.len().min(left);
+            if available == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.stream.consume(available);
+            left -= available;
+        }
+        Ok(())
+    }
 }
 
 impl Duplex {

@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::output::{Console, Sheet};
 use crate::sheets::{self, Explain, Windows};
 use crate::show::Asked;
-use client::{Client, ClientError, Question};
+use client::{Answer, Client, ClientError, Question};
 use domain::envelope::Hash;
 use domain::json::Sha256Text;
 use domain::{Position, Prefix, Timestamp};
@@ -105,11 +105,42 @@ fn handle_times(question: Question, args: &HandleTimes) -> Question {
         .with_some("to", args.to)
 }
 
-/// All rows, page by page: they tell of everything up to the position of the first.
+/// All rows, as they are at one position.
 pub(super) async fn listing(
     client: &Client,
     question: &Question,
 ) -> Result<Listing<Value>, ClientError> {
+    let answer = client.ask(&question.clone().by_line()).await?;
+    match of_lines(&answer) {
+        Some(listing) => Ok(listing),
+        // A service of before these lines were complete sends a page.
+        None => by_page(client, question).await,
+    }
+}
+
+/// The rows of an answer that says that it has all of them.
+fn of_lines(answer: &Answer) -> Option<Listing<Value>> {
+    let header = |name: &str| answer.headers.get(name)?.to_str().ok();
+    if header("kaigi-complete") != Some("true") {
+        return None;
+    }
+    let proof: Sha256Text = serde_json::from_value(header("kaigi-proof")?.into()).ok()?;
+    let events = Prefix {
+        count: header("kaigi-count")?.parse().ok()?,
+        position: Position(header("kaigi-position")?.parse().ok()?),
+        rolling_hash: Hash(proof.0),
+    };
+    let rows = answer.text().ok()?.lines().map(serde_json::from_str);
+    let rows = rows.collect::<Result<_, _>>().ok()?;
+    Some(Listing::new(
+        header("kaigi-as-of")?.parse().ok()?,
+        events,
+        rows,
+    ))
+}
+
+/// The rows page by page: they tell of everything up to the position of the first.
+async fn by_page(client: &Client, question: &Question) -> Result<Listing<Value>, ClientError> {
     let question = question.clone().with("limit", &ROWS);
     let Page {
         as_of,

@@ -49,7 +49,7 @@ const fn field([name, flag, env]: [&'static str; 3], kind: Kind, about: &'static
 
 /// All of them, in the order they are shown in.
 #[rustfmt::skip]
-pub static FIELDS: [Field; 33] = [
+pub static FIELDS: [Field; 35] = [
     field(["listen", "listen", "KAIGI_LISTEN"], Kind::Text("HOST:PORT"),
         "where it listens; port 0 is one that is free"),
     field(["store", "store", "KAIGI_STORE"], Kind::Text("URL"),
@@ -100,6 +100,10 @@ pub static FIELDS: [Field; 33] = [
         "for how long a key that does not ask saves up requests that it may then make at once"),
     field(["max_streams_per_key", "max-streams-per-key", "KAIGI_MAX_STREAMS_PER_KEY"], Kind::Number,
         "how many streams, of server-sent events or of commands, a key may have open at once"),
+    field(["max_unsent_bytes_per_key", "max-unsent-bytes-per-key", "KAIGI_MAX_UNSENT_BYTES_PER_KEY"], Kind::Number,
+        "how many bytes of answers may wait to be sent for one key; further answers of the key wait"),
+    field(["max_unsent_bytes", "max-unsent-bytes", "KAIGI_MAX_UNSENT_BYTES"], Kind::Number,
+        "how many bytes of answers may wait to be sent in all"),
     field(["grace_ms", "grace", "KAIGI_GRACE_MS"], Kind::Duration,
         "how long what is under way may take once the service was told to stop"),
     field(["heartbeat_ms", "heartbeat", "KAIGI_HEARTBEAT_MS"], Kind::Duration,

@@ -7,6 +7,7 @@ use domain::{AgentId, Call, CallId, Queue, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A completed call: none of its figures changes any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +22,9 @@ pub(super) struct Completed {
 /// The completed calls that ended within the same 15 minutes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Quarter {
-    pub(super) calls: Vec<Completed>,
+    /// Shared with every snapshot that was taken since the call was completed.
+    #[serde(with = "super::shared::list")]
+    pub(super) calls: Vec<Arc<Completed>>,
     /// In place of the calls of each queue, of which there are many; an agent's are too few for that.
     pub(super) queues: HashMap<Option<Queue>, QueueCell, foldhash::fast::RandomState>,
 }
@@ -42,7 +45,7 @@ impl Completed {
 }
 
 impl Quarter {
-    pub(super) fn count(&mut self, call: Completed) {
+    pub(super) fn count(&mut self, call: Arc<Completed>) {
         let of_queue = self.queues.entry(call.queue.clone()).or_default();
         summary::add(of_queue, &call.parts.call.metrics());
         self.calls.push(call);
@@ -50,12 +53,14 @@ impl Quarter {
 
     /// Counts anew without that call: a summary cannot be subtracted from.
     pub(super) fn forget(&mut self, id: &CallId) {
-        if self.calls.iter().any(|completed| completed.call == *id) {
-            let calls = std::mem::take(self).calls.into_iter();
-            calls
-                .filter(|completed| completed.call != *id)
-                .for_each(|call| self.count(call));
-        }
+        let calls = std::mem::take(self).calls.into_iter();
+        calls
+            .filter(|completed| completed.call != *id)
+            .for_each(|call| self.count(call));
+    }
+
+    pub(super) fn has(&self, id: &CallId) -> bool {
+        self.calls.iter().any(|completed| completed.call == *id)
     }
 }
 

@@ -7,6 +7,8 @@ mod ended;
 mod explained;
 mod parts;
 mod rows;
+mod shared;
+mod snapshot;
 mod summary;
 mod tally;
 mod window;
@@ -23,12 +25,12 @@ use parts::AgentParts;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use tally::Tally;
-use window::QUARTER_MS;
 
 /// The times of completed calls, by when each 15 minutes begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandleTimes(BTreeMap<Timestamp, Quarter>);
+pub struct HandleTimes(#[serde(with = "shared::map")] BTreeMap<Timestamp, Arc<Quarter>>);
 
 impl Projection for HandleTimes {
     const NAME: &'static str = "handle-times";
@@ -48,13 +50,17 @@ impl Projection for HandleTimes {
     fn let_go(&mut self, id: &CallId, call: &Call, parts: Parts) {
         if let Some(completed) = Completed::new(id, call, parts) {
             let quarter = Window::Quarter.start(completed.ended_at);
-            self.0.entry(quarter).or_default().count(completed);
+            let quarter = self.0.entry(quarter).or_default();
+            // A snapshot that shares the quarter keeps it as it was.
+            Arc::make_mut(quarter).count(Arc::new(completed));
         }
     }
 
     fn forget(&mut self, id: &CallId) {
         for quarter in self.0.values_mut() {
-            quarter.forget(id);
+            if quarter.has(id) {
+                Arc::make_mut(quarter).forget(id);
+            }
         }
         self.0.retain(|_, quarter| !quarter.calls.is_empty());
     }
@@ -152,18 +158,19 @@ where
     ) -> impl Iterator<Item = EndedCall<'a>> + use<'a, 'f, P> {
         let quarters = self.quarters(span.clone());
         let completed = quarters.flat_map(|(_, quarter)| &quarter.calls);
-        let ended = completed.map(EndedCall::completed);
+        let ended = completed.map(|completed| EndedCall::completed(completed));
         let ended = ended.chain(self.uncompleted());
         ended.filter(move |ended| ended.fits(filter, &span))
     }
 
     /// The quarters of an hour that have some of the span in them.
-    fn quarters(&self, span: Range<u64>) -> impl Iterator<Item = (&Timestamp, &Quarter)> {
+    fn quarters(&self, span: Range<u64>) -> impl Iterator<Item = (&Timestamp, &Arc<Quarter>)> {
         let HandleTimes(quarters) = self.own().as_ref();
-        quarters.iter().filter(move |(start, _)| {
-            let start = start.as_millis();
-            start < span.end && start + QUARTER_MS > span.start
-        })
+        let first = Timestamp::from_millis(span.start).map(|at| Window::Quarter.start(at));
+        // No call ended at a time that no timestamp can have.
+        let quarters = first.map(|first| quarters.range(first..));
+        let quarters = quarters.into_iter().flatten();
+        quarters.take_while(move |(start, _)| start.as_millis() < span.end)
     }
 
     /// Whoever asks for a single call knows when it ended: all that ever ended are too many to look through.

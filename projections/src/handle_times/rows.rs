@@ -168,7 +168,7 @@ impl<'a> AgentTimes<'a> {
     }
 
     /// Whether it adds to that metric.
-    pub(super) fn has(&self, metric: &str) -> bool {
+    pub fn has(&self, metric: &str) -> bool {
         self.parts.has(metric)
     }
 }

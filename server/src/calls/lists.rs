@@ -2,17 +2,20 @@
 //! question again, takes in only what came since.
 
 use crate::Problem;
+use crate::turns::Turns;
 use domain::{DamagedEvent, EventStore, Followed, Follower, Prefix, StoreError, StoredEvent};
 use projections::{CallFilter, CallList};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedMutexGuard, Semaphore};
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// How many lists are folded at once: each reads all events.
 const AT_ONCE: usize = 2;
+
+/// How many lists are sent whole at once: each holds its calls until the client has read them.
+const SENT_AT_ONCE: usize = 2;
 
 /// How long a question waits for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -23,8 +26,8 @@ const KEPT: usize = 4;
 /// How long they are kept.
 const KEPT_FOR: Duration = Duration::from_mins(1);
 
-/// How many calls a list may have that is kept.
-const LARGE: usize = 200_000;
+/// How many calls the kept lists may have together.
+const KEPT_CALLS: usize = 200_000;
 
 /// How many events are read at once.
 const PAGE: usize = 1024;
@@ -32,13 +35,29 @@ const PAGE: usize = 1024;
 /// Lists of calls, and whose turn it is to fold one.
 pub(crate) struct Lists {
     kept: Mutex<Vec<Kept>>,
-    turns: Semaphore,
+    folding: Semaphore,
+    sending: Arc<Semaphore>,
     stop_at_damage: bool,
+}
+
+/// Whose turns a question takes, and what it is asked of.
+pub(crate) struct Asking<'a> {
+    pub(crate) turns: &'a Turns,
+    pub(crate) key: &'a str,
+    pub(crate) store: &'a Arc<dyn EventStore>,
+}
+
+/// A list that only one answer has, so that it stays as it is.
+pub(crate) struct Own {
+    pub(crate) folded: OwnedMutexGuard<Folded>,
+    _place: OwnedSemaphorePermit,
 }
 
 struct Kept {
     filter: CallFilter,
     list: Arc<tokio::sync::Mutex<Folded>>,
+    /// How many calls it had when it was asked for last.
+    calls: usize,
     used: Instant,
 }
 
@@ -53,33 +72,52 @@ impl Lists {
     pub(crate) fn new(stop_at_damage: bool) -> Self {
         Self {
             kept: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
+            folding: Semaphore::new(AT_ONCE),
+            sending: Arc::new(Semaphore::new(SENT_AT_ONCE)),
             stop_at_damage,
         }
     }
 
-    /// Asks the list as of the store's last event, on a thread that may block.
+    /// Asks the list as of the store's last event, in a turn of the key.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        store: &Arc<dyn EventStore>,
+        asking: &Asking<'_>,
         filter: CallFilter,
         question: impl FnOnce(&Folded) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let list = in_time(self.of(&filter).lock_owned()).await?;
-        let turn = in_time(self.turns.acquire()).await?;
-        let list = match caught_up(list, Arc::clone(store), self.stop_at_damage).await {
-            Ok(list) => list,
-            Err(error) => {
-                self.drop_list(&filter);
-                return Err(Problem::from(&error));
-            }
-        };
-        drop(turn);
-        if list.list.kept_calls() > LARGE {
-            self.drop_list(&filter);
-        }
-        let answered = spawn_blocking(move || question(&list));
-        Ok(answered.await.expect("a question does not panic"))
+        let list = self.folded(asking, &filter).await?;
+        self.has(&filter, list.list.kept_calls());
+        let answer = move || question(&list);
+        Ok(asking.turns.run(asking.key, answer).await)
+    }
+
+    /// The list as of the store's last event, for one answer alone. Later questions fold another.
+    pub(crate) async fn own(
+        &self,
+        asking: &Asking<'_>,
+        filter: &CallFilter,
+    ) -> Result<Own, Problem> {
+        let place = in_time(Arc::clone(&self.sending).acquire_owned()).await?;
+        let folded = self.folded(asking, filter).await?;
+        self.drop_list(filter);
+        Ok(Own {
+            folded,
+            _place: place.expect("places are never closed"),
+        })
+    }
+
+    async fn folded(
+        &self,
+        asking: &Asking<'_>,
+        filter: &CallFilter,
+    ) -> Result<OwnedMutexGuard<Folded>, Problem> {
+        let list = in_time(self.of(filter).lock_owned()).await?;
+        let _folding = in_time(self.folding.acquire()).await?;
+        let caught_up = caught_up(list, asking, self.stop_at_damage).await;
+        caught_up.map_err(|error| {
+            self.drop_list(filter);
+            Problem::from(&error)
+        })
     }
 
     /// Forgets all: they are of another store than the one that is there now.
@@ -100,20 +138,42 @@ impl Lists {
     fn of(&self, filter: &CallFilter) -> Arc<tokio::sync::Mutex<Folded>> {
         let mut all = self.kept();
         let place = all.iter().position(|kept| kept.filter == *filter);
-        let known = place.map(|place| all.remove(place).list);
-        let list = known.unwrap_or_else(|| Arc::new(tokio::sync::Mutex::new(Folded::new(filter))));
-        all.push(Kept {
-            filter: filter.clone(),
-            list: Arc::clone(&list),
-            used: Instant::now(),
-        });
+        let mut asked = match place.map(|place| all.remove(place)) {
+            Some(known) => known,
+            None => Kept::new(filter),
+        };
+        asked.used = Instant::now();
+        let list = Arc::clone(&asked.list);
+        all.push(asked);
         let surplus = all.len().saturating_sub(KEPT);
         all.drain(..surplus);
         list
     }
 
+    /// Notes how many calls a list has. If all together have too many, those that were not asked for longest are forgotten.
+    fn has(&self, filter: &CallFilter, calls: usize) {
+        let mut all = self.kept();
+        if let Some(asked) = all.iter_mut().find(|kept| kept.filter == *filter) {
+            asked.calls = calls;
+        }
+        while all.iter().map(|kept| kept.calls).sum::<usize>() > KEPT_CALLS {
+            all.remove(0);
+        }
+    }
+
     fn drop_list(&self, filter: &CallFilter) {
         self.kept().retain(|kept| kept.filter != *filter);
+    }
+}
+
+impl Kept {
+    fn new(filter: &CallFilter) -> Self {
+        Self {
+            filter: filter.clone(),
+            list: Arc::new(tokio::sync::Mutex::new(Folded::new(filter))),
+            calls: 0,
+            used: Instant::now(),
+        }
     }
 }
 
@@ -141,20 +201,31 @@ impl Folded {
 /// of an earlier event.
 async fn caught_up(
     mut list: OwnedMutexGuard<Folded>,
-    store: Arc<dyn EventStore>,
+    asking: &Asking<'_>,
     stop_at_damage: bool,
 ) -> Result<OwnedMutexGuard<Folded>, StoreError> {
+    let Asking { turns, key, store } = asking;
     let end = store.info().await?.last;
-    let mut follower = Follower::new(store, list.events.position, PAGE);
+    let mut follower = Follower::new(Arc::clone(store), list.events.position, PAGE);
     while list.events.position < end {
-        match follower.next().await? {
-            Followed::Events(events) => list.fold(&events),
+        let reading = async move {
+            let next = follower.next().await;
+            (follower, next)
+        };
+        let next;
+        (follower, next) = turns.begin(key, reading).await;
+        match next? {
+            Followed::Events(events) => {
+                let fold = move || {
+                    list.fold(&events);
+                    list
+                };
+                list = turns.run(key, fold).await;
+            }
             Followed::Damaged(event) if stop_at_damage => return Err(event.into()),
             Followed::Damaged(event) => list.fold_damaged(&event),
             Followed::CaughtUp(_) => break,
         }
-        // A store that has all in memory never makes this wait, and others want their turn, too.
-        yield_now().await;
     }
     Ok(list)
 }

@@ -1,5 +1,6 @@
 //! Calls: finding them, and one call as it stands or stood.
 
+mod history;
 mod lists;
 mod one;
 
@@ -7,14 +8,18 @@ pub(crate) use lists::Lists;
 
 use crate::access::HISTORY;
 use crate::read_models::{
-    Asked, Listed as _, Paging, agent, agent_parameter, list, list_answers, not_modified,
-    paging_parameters, phase, phase_parameter, queue,
+    Asked, Format, Found, Listed as _, MadeOf, Page, Paging, Place, Rendering, agent,
+    agent_parameter, found, list, list_answers, paging_parameters, phase, phase_parameter, queue,
 };
 use crate::route::{Handled, Operation, Parameter};
+use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service, values};
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use domain::Timestamp;
+use lists::{Asking, Folded, Own};
 use projections::{CallFilter, ListedCall};
 use std::sync::Arc;
 
@@ -34,24 +39,127 @@ pub(crate) fn routes() -> Vec<Handled> {
     routes
 }
 
+/// How many bytes a row takes, about.
+const ROW_BYTES: usize = 400;
+
+/// How many rows are made at once of a list that is sent whole: all its calls are gone through each time.
+const AT_ONCE: usize = 4096;
+
 async fn calls(State(service): State<Arc<Service>>, asked: Asked) -> Result<Response, Problem> {
     let format = asked.format()?;
     let paging = Paging::of::<ListedCall<'_>>(&asked.params, format)?;
     let filter = filter(&asked)?;
-    let as_of = service.handler.now();
-    // A rebuild forgets the lists, so a list is of the events that this tag stands for.
-    let tag = service.views.tag();
-    let lists = service.views.lists();
-    lists
-        .ask(&service.store, filter, move |folded| {
-            let etag = asked.etag(format, folded.events.position, tag);
-            if asked.has(&etag) {
-                return not_modified(&etag, folded.events, as_of);
-            }
-            let page = paging.page(folded.list.rows(), as_of, folded.events);
-            asked.answer(page, format, Some(&etag))
+    let key = asked.caller.key().to_owned();
+    let asking = Asking {
+        turns: &service.turns,
+        key: &key,
+        store: &service.store,
+    };
+    if paging.is_whole() {
+        return whole(&service, &asking, &asked, (paging, &filter)).await;
+    }
+    let bytes = paging.page_limit() * ROW_BYTES;
+    let allowance = service.budget.take_in_time(&key, bytes).await?;
+    let (asked, asked_at) = (Arc::new(asked), AskedAt::now(&service));
+    let known = Arc::clone(&asked);
+    let page = service.views.lists().ask(&asking, filter, move |folded| {
+        let made_of = asked_at.made_of(&known, format, folded);
+        found(&known, made_of, |made_of| {
+            paging.page(folded.list.each_row(), made_of.as_of, made_of.events)
         })
-        .await
+    });
+    Ok(match page.await? {
+        Found::Known(response) => response,
+        Found::New(Page { body, next }, made_of) => {
+            let body = Body::from(allowance.cover(body));
+            asked.answer(body, format, &made_of, next.as_deref())
+        }
+    })
+}
+
+/// When a list was asked for, and the tag of the read models then. A rebuild forgets the lists, so a list is of the events that the
+/// tag stands for.
+#[derive(Clone, Copy)]
+struct AskedAt {
+    as_of: Timestamp,
+    tag: u32,
+}
+
+impl AskedAt {
+    fn now(service: &Service) -> Self {
+        Self {
+            as_of: service.handler.now(),
+            tag: service.views.tag(),
+        }
+    }
+
+    fn made_of(self, asked: &Asked, format: Format, folded: &Folded) -> MadeOf {
+        MadeOf {
+            events: folded.events,
+            as_of: self.as_of,
+            etag: Some(asked.etag(format, folded.events.position, self.tag)),
+        }
+    }
+}
+
+/// All calls that fit, made while the client reads.
+async fn whole(
+    service: &Arc<Service>,
+    asking: &Asking<'_>,
+    asked: &Asked,
+    (paging, filter): (Paging, &CallFilter),
+) -> Result<Response, Problem> {
+    let asked_at = AskedAt::now(service);
+    let own = service.views.lists().own(asking, filter).await?;
+    let made_of = asked_at.made_of(asked, paging.format, &own.folded);
+    let format = paging.format;
+    let begin = |made_of: &MadeOf| {
+        Rendering::begin::<ListedCall<'_>>(format, made_of.as_of, made_of.events)
+    };
+    Ok(match found(asked, made_of, begin) {
+        Found::Known(response) => response,
+        Found::New(rendering, made_of) => {
+            let rows = Rows {
+                after: paging.after.clone(),
+                paging: Arc::new(paging),
+                state: Some((rendering, own)),
+            };
+            let body = streamed::body(service, &asked.caller, rows);
+            asked.answer(body, format, &made_of, None)
+        }
+    })
+}
+
+/// The rows of a list that are still to be sent.
+struct Rows {
+    paging: Arc<Paging>,
+    after: Option<Place>,
+    /// None after the last row.
+    state: Option<(Rendering, Own)>,
+}
+
+impl Pieces for Rows {
+    fn next_bytes(&self) -> usize {
+        AT_ONCE * ROW_BYTES
+    }
+
+    async fn next(&mut self, service: &Service, key: &str) -> Result<Option<Vec<u8>>, CutOff> {
+        let Some((mut rendering, own)) = self.state.take() else {
+            return Ok(None);
+        };
+        let (paging, after) = (Arc::clone(&self.paging), self.after.take());
+        let made = service.turns.run(key, move || {
+            let rows = own.folded.list.each_row();
+            let batch = paging.cut(rows, after.as_ref(), AT_ONCE);
+            rendering.rows(&batch.rows);
+            let (last, more) = (batch.last, batch.more);
+            let piece = rendering.take();
+            (piece, last, more.then_some((rendering, own)))
+        });
+        let piece;
+        (piece, self.after, self.state) = made.await;
+        Ok(Some(piece))
+    }
 }
 
 fn filter(asked: &Asked) -> Result<CallFilter, Problem> {

@@ -1,8 +1,9 @@
 //! One call: as it stands, as it stood, and how it came there.
 
+use super::history::{Walk, events, of_type};
 use crate::access::{HISTORY, ONE_CALL};
 use crate::feed::agents;
-use crate::read_models::{Asked, Format, KAIGI_POSITION, has, ndjson, text};
+use crate::read_models::{Asked, Format, KAIGI_POSITION, has, text};
 use crate::request::CallInPath;
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::{Problem, Service, values};
@@ -11,11 +12,14 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain::envelope::Altered;
-use domain::handle::rebuild;
-use domain::json::{CallJson, EventJson, write_line};
-use domain::{CallId, Head, Revision, StoredEvent, Timestamp};
-use serde::Serialize;
+use domain::handle::Rebuilding;
+use domain::json::CallJson;
+use domain::{
+    AgentId, Call, CallId, Position, RecordedEvent, Revision, StoredEvent, Timestamp,
+    evolve_in_place,
+};
 use serde_json::json;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Vec<Handled> {
@@ -42,172 +46,144 @@ async fn call(
     CallInPath(id): CallInPath,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let at = asked.params.get("at")?;
-    let revision = asked.params.get::<u64>("revision")?;
-    let history = history(&service, &id).await?;
-    let named = history.iter().flat_map(|stored| agents(&stored.recorded));
-    asked.caller.may_read_call(&id, named.flatten())?;
-    // The whole chain, not only what is shown: a prefix of an altered history proves nothing.
-    rebuild(&history).map_err(|altered| not_as_recorded(&altered))?;
-    let shown = shown(&id, &history, at, revision.map(Revision))?;
-    let (call, head) = rebuild(shown).map_err(|altered| not_as_recorded(&altered))?;
-    let etag = format!("\"{}\"", head.revision);
-    let mut response = if has(&asked.headers, &etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let mut body = serde_json::to_string(&CallJson::new(&id, &call)).expect("a call is JSON");
-        body.push('\n');
-        of_type(Format::Json, body)
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, text(&etag));
-    headers.insert(KAIGI_POSITION, position(shown));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-cache"),
-    );
-    Ok(response)
-}
-
-/// A call's events, and where its history stands.
-#[derive(Serialize)]
-struct History<'a> {
-    call: &'a str,
-    revision: u64,
-    head: String,
-    events: Vec<EventJson<'a>>,
-}
-
-/// How events are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// As everybody reads them.
-    Plain,
-    /// As in a dump, so that the reader can verify every hash.
-    Whole,
-}
-
-async fn events(
-    State(service): State<Arc<Service>>,
-    CallInPath(id): CallInPath,
-    asked: Asked,
-) -> Result<Response, Problem> {
-    let form = form(&asked)?;
-    let at_hand: &[Format] = match form {
-        Form::Plain => &[Format::Json, Format::Ndjson],
-        Form::Whole => &[Format::Ndjson],
-    };
-    let format = Format::chosen(asked.route.path, &asked.headers, at_hand)?;
-    let after = asked.params.get::<u64>("after")?.unwrap_or_default();
-    let history = history(&service, &id).await?;
-    let known = history.partition_point(|stored| stored.recorded.revision.0 <= after);
-    let further = &history[known..];
-    let body = match form {
-        Form::Plain => {
-            let (_, head) = rebuild(&history).map_err(|altered| not_as_recorded(&altered))?;
-            plain(&id, head, further, format)
+    let point = Point::of(&asked)?;
+    let mut walk = Walk::from(&id, Revision(0), asked.caller.key());
+    let mut shown = Shown::until(point);
+    loop {
+        let events = walk.next(&service).await?;
+        if events.is_empty() {
+            break;
         }
-        // Whoever asks for all of it looks for what was altered, and must be shown it.
-        Form::Whole => further.iter().map(write_line).collect(),
-    };
-    let mut response = of_type(format, body);
-    response
-        .headers_mut()
-        .insert(KAIGI_POSITION, position(&history));
-    Ok(response)
+        let taken = service.turns.run(asked.caller.key(), move || {
+            shown.take_in(&events)?;
+            Ok(shown)
+        });
+        shown = taken.await.map_err(|altered| not_as_recorded(&altered))?;
+    }
+    asked.caller.may_read_call(&id, shown.agents.iter())?;
+    shown.answer(&id, &asked)
 }
 
-fn form(asked: &Asked) -> Result<Form, Problem> {
-    match asked.params.text("form") {
-        Some("plain") | None => Ok(Form::Plain),
-        Some("whole") => Ok(Form::Whole),
-        Some(_) => Err(Problem::bad_value("form", "it is plain or whole")),
+/// Until where a call is shown.
+#[derive(Debug, Clone, Copy)]
+enum Point {
+    End,
+    At(Timestamp),
+    Revision(Revision),
+}
+
+/// A call as it stood at a point. The whole chain is verified, not only what is shown: a prefix of an altered history
+/// proves nothing.
+struct Shown {
+    point: Point,
+    whole: Rebuilding,
+    call: Call,
+    /// Of the last event that is shown.
+    last: Option<(Revision, Position)>,
+    begun_at: Option<Timestamp>,
+    /// All agents that its events name, also those that are not shown.
+    agents: HashSet<AgentId>,
+}
+
+impl Point {
+    fn of(asked: &Asked) -> Result<Self, Problem> {
+        let at = asked.params.get("at")?;
+        let revision = asked.params.get::<u64>("revision")?;
+        match (at, revision) {
+            (None, None) => Ok(Self::End),
+            (Some(at), None) => Ok(Self::At(at)),
+            (None, Some(revision)) => Ok(Self::Revision(Revision(revision))),
+            (Some(_), Some(_)) => Err(Problem::bad_value(
+                "at",
+                "a call is shown at a time or at a revision; give one of them",
+            )),
+        }
+    }
+
+    fn includes(self, event: &RecordedEvent) -> bool {
+        match self {
+            Self::End => true,
+            Self::At(at) => event.cause.at <= at,
+            Self::Revision(revision) => event.revision <= revision,
+        }
     }
 }
 
-fn plain(id: &CallId, head: Head, events: &[StoredEvent], format: Format) -> String {
-    let events: Vec<_> = events.iter().map(EventJson).collect();
-    if format == Format::Ndjson {
-        return ndjson(&events);
+impl Shown {
+    fn until(point: Point) -> Self {
+        Self {
+            point,
+            whole: Rebuilding::default(),
+            call: Call::default(),
+            last: None,
+            begun_at: None,
+            agents: HashSet::new(),
+        }
     }
-    let whole = History {
-        call: id.as_str(),
-        revision: head.revision.0,
-        head: head.hash.to_string(),
-        events,
-    };
-    let mut body = serde_json::to_string(&whole).expect("events are JSON");
-    body.push('\n');
-    body
-}
 
-fn of_type(format: Format, body: String) -> Response {
-    let media_type = HeaderValue::from_static(format.media_type());
-    ([(header::CONTENT_TYPE, media_type)], body).into_response()
-}
-
-/// Of the last of those events.
-fn position(events: &[StoredEvent]) -> HeaderValue {
-    events.last().map_or(0, |stored| stored.position.0).into()
-}
-
-async fn history(service: &Service, call: &CallId) -> Result<Vec<StoredEvent>, Problem> {
-    let events = service.store.read_call(call, Revision(0)).await;
-    let events = events.map_err(|error| Problem::from(&error))?;
-    if events.is_empty() {
-        let detail = format!("there is no call {call}; connect_call opens one");
-        return Err(Problem::not_found("call_not_found", detail).rule("R1"));
+    fn take_in(&mut self, events: &[StoredEvent]) -> Result<(), Altered> {
+        let known = self.whole.head().revision;
+        self.whole.take_in(events)?;
+        let named = events.iter().flat_map(|stored| agents(&stored.recorded));
+        self.agents.extend(named.flatten().cloned());
+        self.begun_at = self
+            .begun_at
+            .or(events.first().map(|first| first.recorded.cause.at));
+        // What follows an event that is not shown is not shown, either.
+        let is_open = self.last.map_or(Revision(0), |(revision, _)| revision) == known;
+        let shown = events.iter().filter(|_| is_open);
+        for stored in shown.take_while(|stored| self.point.includes(&stored.recorded)) {
+            let recorded = &stored.recorded;
+            evolve_in_place(&mut self.call, &recorded.event, recorded.cause.at);
+            self.last = Some((recorded.revision, stored.position));
+        }
+        Ok(())
     }
-    Ok(events)
-}
 
-/// The events up to the point that is asked for.
-fn shown<'a>(
-    call: &CallId,
-    history: &'a [StoredEvent],
-    at: Option<Timestamp>,
-    revision: Option<Revision>,
-) -> Result<&'a [StoredEvent], Problem> {
-    match (at, revision) {
-        (None, None) => Ok(history),
-        (Some(at), None) => begun_by(call, history, at),
-        (None, Some(revision)) => at_revision(call, history, revision),
-        (Some(_), Some(_)) => Err(Problem::bad_value(
-            "at",
-            "a call is shown at a time or at a revision; give one of them",
-        )),
+    fn answer(&self, id: &CallId, asked: &Asked) -> Result<Response, Problem> {
+        let end = self.whole.head().revision;
+        let Some((revision, position)) = self.last else {
+            return Err(self.nothing_shown(id, end));
+        };
+        if let Point::Revision(wanted) = self.point
+            && wanted != revision
+        {
+            return Err(no_such_revision(id, end));
+        }
+        let etag = format!("\"{revision}\"");
+        let mut response = if has(&asked.headers, &etag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            let call = CallJson::new(id, &self.call);
+            let mut body = serde_json::to_string(&call).expect("a call is JSON");
+            body.push('\n');
+            of_type(Format::Json, body.into())
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::ETAG, text(&etag));
+        headers.insert(KAIGI_POSITION, position.0.into());
+        let cache_control = HeaderValue::from_static("private, no-cache");
+        headers.insert(header::CACHE_CONTROL, cache_control);
+        Ok(response)
+    }
+
+    fn nothing_shown(&self, id: &CallId, end: Revision) -> Problem {
+        match (self.point, self.begun_at) {
+            (Point::At(at), Some(begun)) => {
+                let detail = format!("call {id} had not begun by {at}; it was answered at {begun}");
+                Problem::not_found("not_yet_begun", detail)
+            }
+            _ => no_such_revision(id, end),
+        }
     }
 }
 
-fn begun_by<'a>(
-    call: &CallId,
-    history: &'a [StoredEvent],
-    at: Timestamp,
-) -> Result<&'a [StoredEvent], Problem> {
-    let count = history.partition_point(|stored| stored.recorded.cause.at <= at);
-    if count > 0 {
-        return Ok(&history[..count]);
-    }
-    let begun = history[0].recorded.cause.at;
-    let detail = format!("call {call} had not begun by {at}; it was answered at {begun}");
-    Err(Problem::not_found("not_yet_begun", detail))
-}
-
-fn at_revision<'a>(
-    call: &CallId,
-    history: &'a [StoredEvent],
-    revision: Revision,
-) -> Result<&'a [StoredEvent], Problem> {
-    let count = usize::try_from(revision.0).unwrap_or(usize::MAX);
-    if (1..=history.len()).contains(&count) {
-        return Ok(&history[..count]);
-    }
-    let last = Revision(history.len() as u64);
+fn no_such_revision(call: &CallId, last: Revision) -> Problem {
     let detail = format!("call {call} has the revisions 1 to {last}");
-    Err(Problem::not_found("no_such_revision", detail).revision(last))
+    Problem::not_found("no_such_revision", detail).revision(last)
 }
 
-fn not_as_recorded(altered: &Altered) -> Problem {
+pub(super) fn not_as_recorded(altered: &Altered) -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "history_altered",
@@ -282,7 +258,7 @@ fn events_operation() -> Operation {
         body: None,
         answers: vec![Answer {
             status: 200,
-            about: "Its events, in order",
+            about: "All its events, in order, so `Kaigi-Complete` is always `true`",
             content: vec![
                 (
                     "application/json",

@@ -9,10 +9,14 @@ use domain::{Entry, EventStore, Followed, Follower, StoreError, leads};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 /// How many events are read at once.
 const PAGE: usize = 512;
+
+/// How many of them are published before other tasks have their turn.
+const PUBLISHED_AT_ONCE: usize = 32;
 
 /// How often a silent store is asked whether it still has what was read.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -122,13 +126,13 @@ impl Following {
         };
         match came {
             Ok(Followed::Events(events)) => {
-                self.publish(events.into_iter().map(Entry::Event));
+                self.publish(events.into_iter().map(Entry::Event)).await;
             }
             Ok(Followed::CaughtUp(_)) => self.live.caught_up(),
             Ok(Followed::Damaged(event)) if self.stop_at_damage => {
                 return Step::Failed(event.into());
             }
-            Ok(Followed::Damaged(event)) => self.publish([Entry::Damaged(event)]),
+            Ok(Followed::Damaged(event)) => self.publish([Entry::Damaged(event)]).await,
             Err(error) => return Step::Failed(error),
         }
         Step::Went
@@ -164,17 +168,23 @@ impl Following {
         }
     }
 
-    fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
+    /// A few at a time: each is put into the mailbox of every subscriber that it concerns, and other tasks of the thread
+    /// wait meanwhile.
+    async fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut reached = self.live.end().reached;
-        let mut told = Vec::new();
-        for entry in entries {
-            reached = reached.plus_entry(&entry);
-            if reached.is_mark() {
-                self.keeper.keep(reached);
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let mut told = Vec::new();
+            for entry in entries.by_ref().take(PUBLISHED_AT_ONCE) {
+                reached = reached.plus_entry(&entry);
+                if reached.is_mark() {
+                    self.keeper.keep(reached);
+                }
+                told.push(Told::new(entry, reached));
             }
-            told.push(Told::new(entry, reached));
+            self.live.publish(told);
+            yield_now().await;
         }
-        self.live.publish(told);
     }
 }
 

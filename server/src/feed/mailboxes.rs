@@ -1,17 +1,16 @@
 //! A bounded mailbox for each subscriber, found by what it asks for, so that nobody is woken for what is not theirs. A
-//! subscriber whose mailbox is full is cut off, and nobody waits for it.
+//! subscriber whose mailbox is full is cut off, and nobody waits for it. The mailbox is emptied then: the subscriber may
+//! not read for long, and would keep events in memory that the service needs no more.
 
 use super::filter::{Filter, agents};
 use super::form::Told;
 use super::live::Live;
 use super::prefix::Prefix;
+use super::queue::{Receiver, Sender, queue};
 use domain::{AgentId, CallId, Entry, RecordedEvent};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 /// Why a subscriber is told nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub(super) struct Mailboxes {
 
 struct Mailbox {
     filter: Filter,
-    sender: mpsc::Sender<Arc<Told>>,
+    sender: Sender<Arc<Told>>,
     why: Arc<OnceLock<Reason>>,
 }
 
@@ -49,7 +48,7 @@ struct Mailbox {
 pub(super) struct Registration {
     live: Arc<Live>,
     number: u64,
-    waiting: mpsc::Receiver<Arc<Told>>,
+    waiting: Receiver<Arc<Told>>,
     why: Arc<OnceLock<Reason>>,
 }
 
@@ -72,10 +71,10 @@ impl Mailboxes {
         &mut self,
         filter: Filter,
         capacity: usize,
-    ) -> (u64, mpsc::Receiver<Arc<Told>>, Arc<OnceLock<Reason>>) {
+    ) -> (u64, Receiver<Arc<Told>>, Arc<OnceLock<Reason>>) {
         let number = self.next_number;
         self.next_number += 1;
-        let (sender, waiting) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
+        let (sender, waiting) = queue(capacity.max(1));
         let why = Arc::new(OnceLock::new());
         self.listed_under(&filter).push(number);
         let mailbox = Mailbox {
@@ -149,14 +148,11 @@ impl Mailboxes {
         if !mailbox.filter.lets_through(&told.entry) {
             return true;
         }
-        match mailbox.sender.try_send(Arc::clone(told)) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                let _ = mailbox.why.set(Reason::TooSlow);
-                false
-            }
-            Err(TrySendError::Closed(_)) => false,
+        let sent = mailbox.sender.send(Arc::clone(told));
+        if sent.is_err() {
+            let _ = mailbox.why.set(Reason::TooSlow);
         }
+        sent.is_ok()
     }
 
     /// Each mailbox stands in one list, whatever it asks for.
@@ -183,7 +179,7 @@ impl Registration {
     pub(super) fn new(
         live: Arc<Live>,
         number: u64,
-        waiting: mpsc::Receiver<Arc<Told>>,
+        waiting: Receiver<Arc<Told>>,
         why: Arc<OnceLock<Reason>>,
     ) -> Self {
         Self {
@@ -196,12 +192,12 @@ impl Registration {
 
     /// Waits for the next event; none once everything was taken out of a mailbox that was closed.
     pub(super) async fn next(&mut self) -> Option<Arc<Told>> {
-        self.waiting.recv().await
+        self.waiting.next().await
     }
 
     /// The next event, if it is there.
     pub(super) fn next_now(&mut self) -> Option<Arc<Told>> {
-        self.waiting.try_recv().ok()
+        self.waiting.next_now()
     }
 
     /// Why the mailbox was closed.

@@ -13,6 +13,7 @@ mod live;
 mod mailboxes;
 mod page;
 mod prefix;
+mod queue;
 mod reading;
 mod routes;
 mod stream;
@@ -23,6 +24,7 @@ pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;
 
 use crate::Settings;
+use crate::turns::{OWN, Turns};
 use domain::EventStore;
 use file::Keeper;
 use filter::Filter;
@@ -68,6 +70,16 @@ impl Feed {
     /// Begins to follow the store, from where the proof that is kept in that folder ends; must be called within a
     /// runtime.
     pub fn start(store: Arc<dyn EventStore>, folder: Option<&Path>, settings: &Settings) -> Self {
+        Self::taking_turns(store, folder, settings, Arc::new(Turns::new()))
+    }
+
+    /// The same, where all readers of the service take turns.
+    pub(crate) fn taking_turns(
+        store: Arc<dyn EventStore>,
+        folder: Option<&Path>,
+        settings: &Settings,
+        turns: Arc<Turns>,
+    ) -> Self {
         let live = Arc::new(Live::default());
         let (found, keeper) = file::open(folder, store.id(), Arc::clone(&live));
         // The kept proof may have passed damage that the setting says to stop at.
@@ -85,12 +97,22 @@ impl Feed {
             live: Arc::clone(&live),
             max_wait: Duration::from_millis(settings.max_wait_ms),
             stop_at_damage: settings.stop_at_damage,
+            turns,
+            key: OWN.into(),
         };
         Self {
             live,
             reading,
             counts: Arc::default(),
             following: Mutex::new(Some((task, keeper))),
+        }
+    }
+
+    /// Reads the store in the turns of that key.
+    fn reading_for(&self, key: &str) -> Reading {
+        Reading {
+            key: key.into(),
+            ..self.reading.clone()
         }
     }
 

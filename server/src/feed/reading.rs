@@ -5,18 +5,22 @@ use super::live::{Known, Live, Place};
 use super::mailboxes::Reason;
 use super::prefix::{INTERVAL, Prefix};
 use crate::Problem;
+use crate::turns::Turns;
 use axum::http::StatusCode;
 use domain::{Entry, EventStore, Position, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What all who read share.
+/// What all who read share, and whose turns they take.
+#[derive(Clone)]
 pub(super) struct Reading {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) live: Arc<Live>,
     pub(super) max_wait: Duration,
     pub(super) stop_at_damage: bool,
+    pub(super) turns: Arc<Turns>,
+    pub(super) key: Arc<str>,
 }
 
 /// Why there is nothing to be read from a place.
@@ -66,19 +70,13 @@ impl Reading {
     ) -> Result<Vec<(Entry, Prefix)>, Broken> {
         let Place { reached, .. } = place;
         let most = most.min(INTERVAL - reached.count % INTERVAL);
-        let entries = match self.store.read_all(reached.position, usize_of(most)).await {
-            Ok(events) => events.into_iter().map(Entry::Event).collect(),
-            Err(StoreError::DamagedEvent(event)) if !self.stop_at_damage => {
-                vec![Entry::Damaged(*event)]
-            }
+        let store = Arc::clone(&self.store);
+        let read = counted_from(store, reached, usize_of(most), self.stop_at_damage);
+        let counted = match self.turns.begin(&self.key, read).await {
+            Ok(counted) => counted,
             Err(error) => return Err(self.failed(place, error).await),
         };
-        let mut end = reached;
-        let counted = entries.into_iter().map(|entry| {
-            end = end.plus_entry(&entry);
-            (entry, end)
-        });
-        let counted: Vec<_> = counted.collect();
+        let end = counted.last().map_or(reached, |(_, end)| *end);
         if self.live.agrees(Place {
             reached: end,
             ..place
@@ -232,6 +230,26 @@ impl Reading {
             _ => Ok(()),
         }
     }
+}
+
+/// At most `most` events after that prefix, each with the prefix it ends.
+async fn counted_from(
+    store: Arc<dyn EventStore>,
+    reached: Prefix,
+    most: usize,
+    stop_at_damage: bool,
+) -> Result<Vec<(Entry, Prefix)>, StoreError> {
+    let entries = match store.read_all(reached.position, most).await {
+        Ok(events) => events.into_iter().map(Entry::Event).collect(),
+        Err(StoreError::DamagedEvent(event)) if !stop_at_damage => vec![Entry::Damaged(*event)],
+        Err(error) => return Err(error),
+    };
+    let mut end = reached;
+    let counted = entries.into_iter().map(|entry| {
+        end = end.plus_entry(&entry);
+        (entry, end)
+    });
+    Ok(counted.collect())
 }
 
 fn behind() -> Problem {

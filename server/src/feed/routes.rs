@@ -3,9 +3,9 @@
 use super::filter::Filter;
 use super::form::Form;
 use super::live::Place;
-use super::page::{Asked, LIMIT, Layout, MOST, comes_past};
+use super::page::{Asked, Layout, MOST, comes_past};
 use super::prefix::Prefix;
-use super::reading::no_such_prefix;
+use super::reading::{Reading, no_such_prefix};
 use super::stream::Subscription;
 use crate::access::{Caller, HISTORY};
 use crate::operations::schemas;
@@ -40,8 +40,10 @@ fn events() -> Route {
         operation: Operation {
             id: "readEvents",
             summary: "Read all events in order, or follow them",
-            about: "Answers a page of events: as one JSON object, or as lines (`application/x-ndjson`) with the facts \
-                    about it in headers. `position`, `count` and `rolling_hash` are those of the last event that was \
+            about: "Returns a page of events as one JSON object, or events as lines (`application/x-ndjson`) with the \
+                    facts about them in headers. Lines without `limit` are all events up to the one that is the last \
+                    when the response begins; with `limit` they are a page. `Kaigi-Complete` is `false` where there is \
+                    more. `position`, `count` and `rolling_hash` are those of the last event that was \
                     looked at, whether it fits or not; the next page begins after it. A filtered page may be empty \
                     although there is more: `caught_up` says whether there was.\n\n\
                     As `text/event-stream` (or with `stream=true`) it answers with server-sent events that go on for \
@@ -82,8 +84,8 @@ fn events_parameters() -> Vec<Parameter> {
         ),
         Parameter::query(
             "limit",
-            json!({"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}),
-            "How many events a page has at most",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST}),
+            "How many events a page has at most. Without it a JSON page has 1000, and NDJSON has all events",
         ),
         Parameter::query(
             "call",
@@ -197,10 +199,10 @@ async fn answer_events(
     let filter = filter(&params)?;
     let form = params.get("form")?.unwrap_or(Form::Plain);
     if let Answering::Page(layout) = Answering::chosen(&params, &headers)? {
-        let asked = asked_page(&params, &service, filter, (form, layout))?;
+        let asked = asked_page(&params, &service, caller, filter, (form, layout))?;
         return asked.answer(&service).await;
     }
-    let from = beginning(&params, &headers, &service).await?;
+    let from = beginning(&params, &headers, &service, caller.key()).await?;
     let subscription = Subscription {
         service,
         caller,
@@ -214,10 +216,12 @@ async fn answer_events(
 fn asked_page(
     params: &Params,
     service: &Service,
+    caller: Caller,
     filter: Filter,
     (form, layout): (Form, Layout),
 ) -> Result<Asked, Problem> {
     Ok(Asked {
+        caller,
         after: after(params)?.unwrap_or(Position::START),
         limit: limit(params)?,
         filter,
@@ -232,6 +236,7 @@ async fn beginning(
     params: &Params,
     headers: &HeaderMap,
     service: &Service,
+    key: &str,
 ) -> Result<Place, Problem> {
     for name in ["limit", "wait"] {
         if params.text(name).is_some() {
@@ -240,7 +245,7 @@ async fn beginning(
         }
     }
     let last_event = sse::last_event_id(headers)?.map(Position);
-    let reading = &service.feed.reading;
+    let reading = service.feed.reading_for(key);
     match last_event.or(after(params)?) {
         Some(position) => unless_stopping(service, reading.at(position)).await,
         None => unless_stopping(service, reading.all()).await,
@@ -274,9 +279,9 @@ fn after(params: &Params) -> Result<Option<Position>, Problem> {
     Ok(params.get("after")?.map(Position))
 }
 
-fn limit(params: &Params) -> Result<u64, Problem> {
-    let limit = params.get("limit")?.unwrap_or(LIMIT);
-    if (1..=MOST).contains(&limit) {
+fn limit(params: &Params) -> Result<Option<u64>, Problem> {
+    let limit = params.get("limit")?;
+    if limit.is_none_or(|limit| (1..=MOST).contains(&limit)) {
         Ok(limit)
     } else {
         Err(Problem::bad_value(
@@ -311,14 +316,15 @@ impl Answering {
 
 async fn answer_proof(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     params: Params,
 ) -> Result<Response, Problem> {
-    let reading = &service.feed.reading;
+    let reading = service.feed.reading_for(caller.key());
     let place = match (params.get("count")?, params.get("position")?) {
         (None, None) => unless_stopping(&service, reading.all()).await?,
         (Some(count), None) => unless_stopping(&service, reading.first(count)).await?,
         (None, Some(position)) => {
-            unless_stopping(&service, up_to(&service, Position(position))).await?
+            unless_stopping(&service, up_to(&service, &reading, Position(position))).await?
         }
         (Some(_), Some(_)) => {
             return Err(Problem::bad_value(
@@ -342,8 +348,8 @@ async fn answer_proof(
 }
 
 /// A position past the end has no proof yet.
-async fn up_to(service: &Service, position: Position) -> Result<Place, Problem> {
-    let at = service.feed.reading.at(position).await;
+async fn up_to(service: &Service, reading: &Reading, position: Position) -> Result<Place, Problem> {
+    let at = reading.at(position).await;
     at.map_err(|problem| match problem.code() {
         "ahead_of_store" => no_such_prefix(service.feed.live.end().reached),
         _ => problem,

@@ -7,11 +7,12 @@ use super::live::{Onwards, PAGE, Place};
 use super::mailboxes::{Reason, Registration};
 use super::prefix::Prefix;
 use crate::access::Caller;
+use crate::streamed::PIECE;
 use crate::{Service, sse};
 use bytes::Bytes;
-use domain::StoreId;
 use domain::envelope::Hash;
 use domain::json::Text;
+use domain::{Entry, StoreId};
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
@@ -20,6 +21,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
+
+/// How many events are read from the store for one piece.
+const AT_ONCE: u64 = 128;
 
 /// What somebody subscribes to.
 pub(super) struct Subscription {
@@ -144,19 +148,21 @@ impl Streaming {
 
     async fn read_on(&mut self, ahead: u64) {
         let service = Arc::clone(&self.service);
-        let reading = &service.feed.reading;
-        match reading.read_on(self.place, ahead.min(PAGE as u64)).await {
+        let key = self.caller.key().to_owned();
+        let allowance = service.budget.take(&key, PIECE).await;
+        let reading = service.feed.reading_for(&key);
+        match reading.read_on(self.place, ahead.min(AT_ONCE)).await {
             Ok(events) if events.is_empty() => self.end(reading.contradicted(self.place).reason()),
             Ok(events) => {
-                for (entry, up_to) in events {
-                    if self.filter.lets_through(&entry) {
-                        let frame = self.form.frame(&entry, up_to, service.store.id());
-                        self.ready.push_back(frame);
-                    }
-                    self.place.reached = up_to;
+                let reached = events.last().map(|(_, up_to)| *up_to);
+                let (filter, form) = (self.filter.clone(), self.form);
+                let store = service.store.id();
+                let write = move || frames(&events, &filter, form, store);
+                let frames = service.turns.run(&key, write).await;
+                if !frames.is_empty() {
+                    self.ready.push_back(allowance.cover(frames));
                 }
-                // A store in memory is always ready, and others want to get on, too.
-                tokio::task::yield_now().await;
+                self.place.reached = reached.unwrap_or(self.place.reached);
             }
             Err(broken) => self.end(broken.reason()),
         }
@@ -273,6 +279,15 @@ impl Streaming {
     fn silence(&self) -> Duration {
         Duration::from_millis(self.service.settings.heartbeat_ms.max(1))
     }
+}
+
+/// The events that fit, one after the other.
+fn frames(events: &[(Entry, Prefix)], filter: &Filter, form: Form, store: StoreId) -> Vec<u8> {
+    let fitting = events
+        .iter()
+        .filter(|(entry, _)| filter.lets_through(entry));
+    let frames = fitting.map(|(entry, up_to)| form.frame(entry, *up_to, store));
+    frames.collect::<Vec<_>>().concat()
 }
 
 async fn stopped(service: Arc<Service>) {

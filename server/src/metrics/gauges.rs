@@ -4,6 +4,7 @@ use super::labels::{ByPhase, ByWhy};
 use crate::Service;
 use crate::access::Keys;
 use crate::clock::ClockError;
+use crate::turns::OWN;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
 use projections::{ActiveCall, OwedWrapUp};
@@ -57,7 +58,7 @@ pub(crate) async fn observe(service: &Service) -> Gauges {
     let lag = service.lag().max(views.behind().since);
     let streams = service.feed.subscribers();
     let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
-    let stands = views.ask(|model, _| {
+    let stands = views.ask(OWN, |model, _| {
         let four = model.state();
         (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
     });

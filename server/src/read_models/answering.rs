@@ -1,9 +1,10 @@
 //! What the routes of the read models answer.
 
-use super::asked::{Asked, not_modified};
+use super::asked::Asked;
 use super::changes::Kind;
 use super::follow::WhyRebuilt;
 use super::format::Format;
+use super::listed::listed;
 use super::questions::Question;
 use super::stream;
 use crate::access::{Caller, Keys};
@@ -49,26 +50,6 @@ pub(super) async fn monitoring(
 ) -> Result<Response, Problem> {
     let question = Question::monitoring(&asked.params)?;
     listed(&service, asked, question).await
-}
-
-async fn listed(service: &Service, asked: Asked, question: Question) -> Result<Response, Problem> {
-    let format = asked.format()?;
-    let paging = question.paging(&asked.params, format)?;
-    asked.waited(service).await?;
-    let as_of = service.handler.now();
-    let answered = service.views.ask_in_time(move |model, tag| {
-        let events = model.events();
-        let etag = question.is_timeless();
-        let etag = etag.then(|| asked.etag(format, events.position, tag));
-        match etag {
-            Some(etag) if asked.has(&etag) => not_modified(&etag, events, as_of),
-            etag => {
-                let page = question.answer(model, &paging, as_of);
-                asked.answer(page, format, etag.as_deref())
-            }
-        }
-    });
-    answered.await
 }
 
 macro_rules! changes {

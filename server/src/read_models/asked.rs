@@ -1,11 +1,11 @@
 //! What is common to all questions: their form, how long they may wait, and what tells an answer from an older one.
 
 use super::format::Format;
-use super::page::Page;
 use crate::access::Caller;
 use crate::request::Params;
 use crate::route::Route;
 use crate::{Problem, Service};
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -25,6 +25,9 @@ const KAIGI_COUNT: HeaderName = HeaderName::from_static("kaigi-count");
 /// The rolling hash of those events.
 const KAIGI_PROOF: HeaderName = HeaderName::from_static("kaigi-proof");
 
+/// Whether the answer has all rows that were asked for; `false` says that there are more.
+pub(crate) const KAIGI_COMPLETE: HeaderName = HeaderName::from_static("kaigi-complete");
+
 /// When it was given.
 pub(crate) const KAIGI_AS_OF: HeaderName = HeaderName::from_static("kaigi-as-of");
 
@@ -40,6 +43,15 @@ pub(crate) struct Asked {
     pub(crate) caller: Caller,
     path: String,
     query: String,
+}
+
+/// What an answer was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct MadeOf {
+    pub(crate) events: Prefix,
+    pub(crate) as_of: Timestamp,
+    /// None if another answer may differ though nothing has happened.
+    pub(crate) etag: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
@@ -73,7 +85,9 @@ impl Asked {
         let Some(position) = self.params.get("min_position")? else {
             return Ok(());
         };
-        let wait = wait(&self.params, service)?.unwrap_or(USUAL_WAIT);
+        let most = Duration::from_millis(service.settings.max_wait_ms);
+        let usual = USUAL_WAIT.min(most);
+        let wait = wait(&self.params, service)?.unwrap_or(usual);
         let waited = service.views.wait_for(Position(position), wait);
         unless_stopping(service, async {
             waited.await.map_err(|behind| {
@@ -109,19 +123,27 @@ impl Asked {
         has(&self.headers, etag)
     }
 
-    /// The answer.
-    pub(crate) fn answer(&self, page: Page, format: Format, etag: Option<&str>) -> Response {
-        let mut response = page.body.into_response();
+    /// The answer with that body, made as of `at`; `next` leads on, if there is more.
+    pub(crate) fn answer(
+        &self,
+        body: Body,
+        format: Format,
+        at: &MadeOf,
+        next: Option<&str>,
+    ) -> Response {
+        let mut response = body.into_response();
         let headers = response.headers_mut();
         let media_type = HeaderValue::from_static(format.media_type());
         headers.insert(header::CONTENT_TYPE, media_type);
-        say_events(headers, page.events);
-        headers.insert(KAIGI_AS_OF, text(&page.as_of.to_string()));
+        say_events(headers, at.events);
+        headers.insert(KAIGI_AS_OF, text(&at.as_of.to_string()));
         keep_privately(headers);
-        if let Some(etag) = etag {
+        if let Some(etag) = &at.etag {
             headers.insert(header::ETAG, text(etag));
         }
-        if let Some(next) = &page.next {
+        let complete = if next.is_none() { "true" } else { "false" };
+        headers.insert(KAIGI_COMPLETE, HeaderValue::from_static(complete));
+        if let Some(next) = next {
             headers.insert(header::LINK, text(&self.link(next)));
         }
         response

@@ -5,8 +5,11 @@
 //! keeps the row before it, so that one who filters is told of what stops to fit, wherever they go on from.
 
 use super::rows::{Facets, Followed};
+use super::snapshot::{Key, OfQuarter};
 use domain::{CallId, Event, Position, StoredEvent, Timestamp};
-use projections::{AllFour, ReadModel};
+use projections::{
+    ActiveCall, AllFour, HandleTimes, MonitoredCall, OwedWrapUp, ReadModel, TimesFilter,
+};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -16,6 +19,12 @@ use std::time::{Duration, Instant};
 
 /// How many changes of a read model are kept for those who come back.
 const KEPT: usize = 16_384;
+
+/// How many bytes the kept changes of a read model take at most, about.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a row takes beside its texts.
+const ROW_BYTES: usize = 256;
 
 /// How long they are kept once nobody follows any more.
 const KEPT_FOR: Duration = Duration::from_mins(5);
@@ -100,6 +109,8 @@ struct Log {
     /// How far the model was when something was noted last.
     end: Place,
     changes: VecDeque<Arc<Change>>,
+    /// How many bytes these take, about.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,13 +146,59 @@ impl Kind {
         Kind::AgentTimes,
     ];
 
-    /// All rows, where there are only so many as calls go on.
-    pub(super) fn rows_that_go_on(self, model: &ReadModel<AllFour>) -> Vec<Rendered> {
+    /// About `max` rows of calls that go on after that one, in the order of the list.
+    pub(super) fn rows_after<'a>(
+        self,
+        model: &'a ReadModel<AllFour>,
+        after: Option<&Key>,
+        max: usize,
+    ) -> Box<dyn ExactSizeIterator<Item = (Key, Rendered)> + 'a> {
+        let live = || {
+            let after = after.map(|(at, call, _)| (*at, call));
+            model.live_after(after, max).into_iter()
+        };
         match self {
-            Kind::ActiveCalls => rendered(model.active_calls()),
-            Kind::WrapUpQueue => rendered(model.wrap_up_queue()),
-            Kind::Monitoring => rendered(model.monitoring()),
-            Kind::CallTimes | Kind::AgentTimes => Vec::new(),
+            Kind::ActiveCalls => {
+                let rows: Vec<_> = live().filter_map(|call| model.active_call(call)).collect();
+                let keyed = |row: ActiveCall<'_>| {
+                    (key(row.answered_at.0, row.call.0, ""), Rendered::new(&row))
+                };
+                Box::new(rows.into_iter().map(keyed))
+            }
+            Kind::Monitoring => {
+                let rows: Vec<_> = live().filter_map(|call| model.monitored(call)).collect();
+                let keyed = |row: MonitoredCall<'_>| {
+                    (key(row.answered_at, row.call.0, ""), Rendered::new(&row))
+                };
+                Box::new(rows.into_iter().map(keyed))
+            }
+            Kind::WrapUpQueue => {
+                let place =
+                    |row: &OwedWrapUp<'_>| key(row.since.0, row.call.0, row.agent.0.as_str());
+                let rows = model.wrap_up_queue().into_iter();
+                let rows = rows.filter(|row| after.is_none_or(|after| place(row) > *after));
+                let rows: Vec<_> = rows.take(max).collect();
+                Box::new(
+                    rows.into_iter()
+                        .map(move |row| (place(&row), Rendered::new(&row))),
+                )
+            }
+            Kind::CallTimes | Kind::AgentTimes => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Rows of ended calls after the first `sent`.
+    pub(super) fn ended_rows<'a>(
+        self,
+        times: &'a ReadModel<HandleTimes>,
+        filter: &TimesFilter,
+        sent: usize,
+    ) -> OfQuarter<'a> {
+        match self {
+            Kind::AgentTimes => of_quarter(times.agents(filter), sent),
+            Kind::CallTimes | Kind::ActiveCalls | Kind::WrapUpQueue | Kind::Monitoring => {
+                of_quarter(times.calls(filter), sent)
+            }
         }
     }
 
@@ -161,6 +218,17 @@ impl Kind {
             }
         }
     }
+}
+
+fn of_quarter<'a, R: Followed + 'a>(rows: Vec<R>, sent: usize) -> OfQuarter<'a> {
+    OfQuarter {
+        all: rows.len(),
+        rows: Box::new(rows.into_iter().skip(sent).map(|row| Rendered::new(&row))),
+    }
+}
+
+fn key(at: Timestamp, call: &CallId, agent: &str) -> Key {
+    (at, call.clone(), agent.to_owned())
 }
 
 fn rendered<R: Followed>(rows: impl IntoIterator<Item = R>) -> Vec<Rendered> {
@@ -184,10 +252,11 @@ impl Rendered {
 }
 
 impl Change {
-    /// Of which row.
-    pub(super) fn key(&self) -> Option<&str> {
-        let row = self.after.as_ref().or(self.before.as_ref());
-        row.map(|row| row.key.as_str())
+    /// How many bytes it takes, about.
+    fn bytes(&self) -> usize {
+        let rows = self.before.iter().chain(&self.after);
+        rows.map(|row| row.key.len() + row.row.len() + ROW_BYTES)
+            .sum()
     }
 }
 
@@ -356,6 +425,7 @@ impl Log {
             floor: Place::end_of(position),
             end: Place::end_of(position),
             changes: VecDeque::new(),
+            bytes: 0,
         }
     }
 
@@ -368,21 +438,25 @@ impl Log {
 
     fn forget(&mut self) {
         self.changes = VecDeque::new();
+        self.bytes = 0;
         self.floor = self.end;
     }
 
     fn push(&mut self, position: Position, changes: Vec<Difference>) {
         for (ordinal, (before, after)) in (1..).zip(changes) {
             let place = Place { position, ordinal };
-            self.changes.push_back(Arc::new(Change {
+            let change = Change {
                 place,
                 before,
                 after,
-            }));
+            };
+            self.bytes += change.bytes();
+            self.changes.push_back(Arc::new(change));
         }
-        while self.changes.len() > KEPT
+        while (self.changes.len() > KEPT || self.bytes > KEPT_BYTES)
             && let Some(oldest) = self.changes.pop_front()
         {
+            self.bytes -= oldest.bytes();
             self.floor = oldest.place;
         }
     }

@@ -11,17 +11,31 @@ pub fn csv<R: Row>(rows: &[R]) -> String {
 
 /// The same of rows that somebody else wrote, who may know of further fields.
 pub fn csv_of<R: Serialize>(fields: &[&str], rows: &[R]) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = "a buffer takes whatever is written";
-    writer.write_record(fields).expect(written);
+    let mut bytes = Vec::new();
+    head(&mut bytes, fields);
+    records(&mut bytes, fields, rows);
+    String::from_utf8(bytes).expect("texts are UTF-8")
+}
+
+/// The line of column names.
+pub(super) fn head(to: &mut Vec<u8>, fields: &[&str]) {
+    let mut writer = csv::Writer::from_writer(to);
+    writer.write_record(fields).expect(WRITTEN);
+    writer.flush().expect(WRITTEN);
+}
+
+/// A line for each row.
+pub(super) fn records<R: Serialize>(to: &mut Vec<u8>, fields: &[&str], rows: &[R]) {
+    let mut writer = csv::Writer::from_writer(to);
     for row in rows {
         let mut row = serde_json::to_value(row).expect("a row is JSON");
         let cells = fields.iter().map(|field| cell(row[*field].take()));
-        writer.write_record(cells).expect(written);
+        writer.write_record(cells).expect(WRITTEN);
     }
-    let bytes = writer.into_inner().expect(written);
-    String::from_utf8(bytes).expect("texts are UTF-8")
+    writer.flush().expect(WRITTEN);
 }
+
+const WRITTEN: &str = "a buffer takes every write";
 
 fn cell(value: Value) -> String {
     match value {

@@ -192,7 +192,7 @@ impl Following {
     /// A failure says nothing; the reader meets it, too. A restore that is known already must not be found again: the
     /// old model stays until the rebuild is done, and the rebuild would begin again each time.
     fn is_verified(&mut self, tag: u32, holds: &Result<bool, StoreError>) {
-        if *holds == Ok(false) && !self.is_lost && tag == self.shared.live().tag {
+        if *holds == Ok(false) && !self.is_lost && tag == self.shared.progress().tag {
             self.is_restored();
         }
         self.verifying = Box::pin(verified(Arc::clone(&self.shared)));
@@ -247,7 +247,7 @@ impl Following {
     /// The new model first takes in what the old one did meanwhile, so that no reader goes back; only where the store
     /// itself went back, there is nothing else to do.
     async fn put_in_place(&mut self, mut model: Checkpointed<AllFour>) {
-        let old = self.shared.live().model.position();
+        let old = self.shared.progress().events.position;
         if !self.is_lost && model.position() < old {
             match fold_to(&self.shared, &mut model, old).await {
                 Ok(()) => {}
@@ -318,21 +318,18 @@ impl Reader {
 
 /// Reads on after the last event that was folded.
 fn follower(shared: &Shared) -> Follower {
-    let position = shared.live().model.position();
+    let position = shared.progress().events.position;
     Follower::new(Arc::clone(&shared.store), position, PAGE)
 }
 
 async fn is_the_store_that_was_read(shared: &Shared) -> Result<bool, StoreError> {
-    let (mark, events) = {
-        let live = shared.live();
-        (live.model.mark(), live.model.events())
-    };
-    leads(&*shared.store, mark, events).await
+    let progress = shared.progress();
+    leads(&*shared.store, progress.mark, progress.events).await
 }
 
 async fn verified(shared: Arc<Shared>) -> (u32, Result<bool, StoreError>) {
     sleep(BETWEEN_ROUNDS).await;
-    let tag = shared.live().tag;
+    let tag = shared.progress().tag;
     (tag, is_the_store_that_was_read(&shared).await)
 }
 

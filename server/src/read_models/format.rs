@@ -2,7 +2,6 @@
 
 use crate::Problem;
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::Serialize;
 
 /// A form of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,16 +150,6 @@ fn thousandths(text: &str) -> u16 {
         ("0", Some(Ok(part))) => part,
         _ => 1000,
     }
-}
-
-/// A row a line.
-pub(crate) fn ndjson<R: Serialize>(rows: &[R]) -> String {
-    let mut lines = String::new();
-    for row in rows {
-        lines.push_str(&serde_json::to_string(row).expect("a row is JSON"));
-        lines.push('\n');
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 
 mod answering;
 mod asked;
+mod batches;
 mod changes;
 mod csv;
 mod ended;
+mod explained;
 mod filter;
 mod follow;
 mod format;
+mod listed;
 mod page;
 mod questions;
 mod routes;
@@ -16,12 +19,16 @@ mod snapshot;
 mod stream;
 mod views;
 
-pub(crate) use asked::{Asked, KAIGI_POSITION, has, not_modified, text, unless_stopping, wait};
+pub(crate) use asked::{
+    Asked, KAIGI_COMPLETE, KAIGI_POSITION, MadeOf, has, text, unless_stopping, wait,
+};
+pub(crate) use batches::Rendering;
 pub use csv::{csv, csv_of};
 pub(crate) use filter::{agent, phase};
 pub use follow::WhyRebuilt;
-pub(crate) use format::{Format, liked_best, ndjson};
-pub(crate) use page::Paging;
+pub(crate) use format::{Format, liked_best};
+pub(crate) use listed::{Found, found};
+pub(crate) use page::{Page, Paging, Place};
 pub(crate) use routes::{
     agent_parameter, list, list_answers, paging_parameters, phase_parameter, queue, routes,
 };

@@ -1,15 +1,13 @@
-//! Pages: rows in an order, from where the page before ended, as text. A cursor holds what the last row was sorted by
-//! and what tells it from others, not how many came before it, so rows that come and go elsewhere change nothing.
+//! Pages: rows in an order, from where the page before ended. A cursor holds what the last row was sorted by and what
+//! tells it from others, not how many came before it, so rows that come and go elsewhere change nothing.
 
-use super::csv;
-use super::format::{Format, ndjson};
+use super::batches::Rendering;
+use super::format::Format;
 use super::rows::{Cell, Listed, RowKey};
 use crate::Problem;
 use crate::request::Params;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::envelope::Hash;
-use domain::json::Text;
 use domain::{Prefix, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -23,10 +21,13 @@ pub(crate) const HIGHEST_LIMIT: usize = 10_000;
 /// What is asked of a list beside which rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Paging {
-    format: Format,
+    pub(crate) format: Format,
     order: Order,
-    limit: usize,
-    after: Option<Place>,
+    /// None asks for all lines, or for a page of the usual size in JSON.
+    limit: Option<usize>,
+    pub(crate) after: Option<Place>,
+    /// Where the page before ended within its last row.
+    pub(super) within: Option<Within>,
 }
 
 /// How rows are sorted; those that are equal so, by what tells them apart.
@@ -44,7 +45,11 @@ enum Direction {
 
 /// Where a row stands in an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place(Cell, RowKey);
+pub(crate) struct Place(Cell, RowKey);
+
+/// The last call that a page lists of its last row: when it ended, its id, and the agent if it is an agent's part.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Within(pub(super) u64, pub(super) String, pub(super) String);
 
 /// What a cursor holds.
 #[derive(Serialize, Deserialize)]
@@ -52,25 +57,24 @@ struct Cursor {
     list: String,
     sort: String,
     after: Place,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<Within>,
 }
 
-/// A page as text, and where the next one begins if there is more.
+/// A page as it is sent, and where the next one begins if there is more.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) events: Prefix,
-    pub(crate) as_of: Timestamp,
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
     pub(crate) next: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Whole<'r, R> {
-    as_of: Text<Timestamp>,
-    position: u64,
-    count: u64,
-    proof: Text<Hash>,
-    rows: &'r [R],
-    next: Option<&'r str>,
+/// Some rows in order.
+pub(crate) struct Batch<R> {
+    pub(crate) rows: Vec<R>,
+    /// The place of the last of them.
+    pub(crate) last: Option<Place>,
+    /// Whether rows follow.
+    pub(crate) more: bool,
 }
 
 impl Paging {
@@ -78,90 +82,135 @@ impl Paging {
     pub(crate) fn of<R: Listed>(params: &Params, format: Format) -> Result<Self, Problem> {
         let order = Order::of::<R>(params.text("sort"))?;
         let cursor = params.text("cursor");
-        let after = cursor.map(|text| order.place::<R>(text)).transpose()?;
+        let cursor = cursor.map(|text| order.cursor_of::<R>(text)).transpose()?;
+        let (after, within) =
+            cursor.map_or((None, None), |cursor| (Some(cursor.after), cursor.within));
         Ok(Self {
             format,
             order,
             limit: limit(params)?,
             after,
+            within,
         })
     }
 
-    /// The page of those rows.
+    /// Whether all rows are asked for, and not a page.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.limit.is_none() && self.format != Format::Json
+    }
+
+    /// How many rows a page has.
+    pub(crate) fn page_limit(&self) -> usize {
+        self.limit.unwrap_or(USUAL_LIMIT)
+    }
+
+    /// Whether rows are sorted by the column that all of their kind are sorted by unless something else is said.
+    pub(super) fn is_usual_order<R: Listed>(&self) -> bool {
+        self.order.column == R::SORTS[0]
+    }
+
+    pub(super) fn is_descending(&self) -> bool {
+        self.order.direction == Direction::Descending
+    }
+
+    /// The page of those rows; all of them if all are asked for.
     pub(crate) fn page<R: Listed>(
         &self,
         rows: impl IntoIterator<Item = R>,
         as_of: Timestamp,
         events: Prefix,
     ) -> Page {
-        let (rows, next) = self.cut(rows);
-        let body = match self.format {
-            Format::Json => {
-                let whole = Whole {
-                    as_of: Text(as_of),
-                    position: events.position.0,
-                    count: events.count,
-                    proof: Text(events.rolling_hash),
-                    rows: &rows,
-                    next: next.as_deref(),
-                };
-                let mut body = serde_json::to_string(&whole).expect("rows are JSON");
-                body.push('\n');
-                body
-            }
-            Format::Ndjson => ndjson(&rows),
-            Format::Csv => csv(&rows),
+        let most = if self.is_whole() {
+            usize::MAX
+        } else {
+            self.page_limit()
         };
+        let Batch { rows, last, more } = self.cut(rows, self.after.as_ref(), most);
+        let mut rendering = Rendering::begin::<R>(self.format, as_of, events);
+        rendering.rows(&rows);
+        let next = self.next::<R>(last.as_ref().filter(|_| more), None);
+        rendering.end(next.as_deref());
         Page {
-            events,
-            as_of,
-            body,
+            body: rendering.take(),
             next,
         }
     }
 
-    /// Only what the page shows is sorted, and no more than twice as much is held.
-    fn cut<R: Listed>(&self, all: impl IntoIterator<Item = R>) -> (Vec<R>, Option<String>) {
+    /// The cursor after that place, if there is one.
+    pub(super) fn next<R: Listed>(
+        &self,
+        last: Option<&Place>,
+        within: Option<Within>,
+    ) -> Option<String> {
+        last.map(|last| self.order.cursor::<R>(last, within))
+    }
+
+    /// At most `max` rows after that place. Only these are sorted, and no more than twice as many are held.
+    pub(crate) fn cut<R: Listed>(
+        &self,
+        all: impl IntoIterator<Item = R>,
+        after: Option<&Place>,
+        max: usize,
+    ) -> Batch<R> {
         let mut rows = Vec::new();
         let mut more = false;
         for row in all {
             let place = self.order.place_of(&row);
-            if self.is_shown(&place) {
+            if after.is_none_or(|after| self.order.compare(&place, after).is_gt()) {
                 rows.push((place, row));
             }
-            if rows.len() > 2 * self.limit {
-                more |= self.shorten(&mut rows);
+            if rows.len() > max.saturating_mul(2) {
+                more |= self.shorten(&mut rows, max);
             }
         }
-        more |= self.shorten(&mut rows);
+        more |= self.shorten(&mut rows, max);
         rows.sort_unstable_by(|(one, _), (other, _)| self.order.compare(one, other));
-        let last = rows.last().filter(|_| more);
-        let next = last.map(|(place, _)| self.order.cursor::<R>(place));
-        (rows.into_iter().map(|(_, row)| row).collect(), next)
+        let last = rows.last().map(|(place, _)| place.clone());
+        let rows = rows.into_iter().map(|(_, row)| row).collect();
+        Batch { rows, last, more }
     }
 
-    /// Whether it is behind the page before.
-    fn is_shown(&self, place: &Place) -> bool {
-        let after = self.after.as_ref();
-        after.is_none_or(|after| self.order.compare(place, after).is_gt())
+    pub(super) fn place_of<R: Listed>(&self, row: &R) -> Place {
+        self.order.place_of(row)
+    }
+
+    /// Whether a row stands there.
+    pub(super) fn is_at<R: Listed>(&self, place: &Place, row: &R) -> bool {
+        self.order.compare(&self.order.place_of(row), place).is_eq()
     }
 
     /// Keeps the first rows, and says whether there were others.
-    fn shorten<R>(&self, rows: &mut Vec<(Place, R)>) -> bool {
-        let more = rows.len() > self.limit;
+    fn shorten<R>(&self, rows: &mut Vec<(Place, R)>, max: usize) -> bool {
+        let more = rows.len() > max;
         if more {
-            rows.select_nth_unstable_by(self.limit, |(one, _), (other, _)| {
-                self.order.compare(one, other)
-            });
-            rows.truncate(self.limit);
+            rows.select_nth_unstable_by(max, |(one, _), (other, _)| self.order.compare(one, other));
+            rows.truncate(max);
         }
         more
     }
 }
 
-fn limit(params: &Params) -> Result<usize, Problem> {
-    let limit = params.get("limit")?.unwrap_or(USUAL_LIMIT);
-    if (1..=HIGHEST_LIMIT).contains(&limit) {
+impl Place {
+    /// When the window begins that a row of windows is of.
+    pub(super) fn window_start(&self) -> Option<Timestamp> {
+        match self.1[0] {
+            Cell::Number(millis) => Timestamp::from_millis(millis).ok(),
+            Cell::Nothing | Cell::Flag(_) | Cell::Text(_) => None,
+        }
+    }
+
+    /// The time that rows are sorted by, if they are sorted by a time.
+    pub(super) fn millis(&self) -> Option<u64> {
+        match self.0 {
+            Cell::Number(millis) => Some(millis),
+            Cell::Nothing | Cell::Flag(_) | Cell::Text(_) => None,
+        }
+    }
+}
+
+fn limit(params: &Params) -> Result<Option<usize>, Problem> {
+    let limit = params.get("limit")?;
+    if limit.is_none_or(|limit| (1..=HIGHEST_LIMIT).contains(&limit)) {
         return Ok(limit);
     }
     let what = format!("a page has 1 to {HIGHEST_LIMIT} rows; `next` leads on");
@@ -208,23 +257,23 @@ impl Order {
         by_column.then_with(|| one.1.cmp(&other.1))
     }
 
-    fn cursor<R: Listed>(self, after: &Place) -> String {
+    fn cursor<R: Listed>(self, after: &Place, within: Option<Within>) -> String {
         let cursor = Cursor {
             list: R::LIST.to_owned(),
             sort: self.name(),
             after: after.clone(),
+            within,
         };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is JSON"))
     }
 
-    fn place<R: Listed>(self, text: &str) -> Result<Place, Problem> {
+    fn cursor_of<R: Listed>(self, text: &str) -> Result<Cursor, Problem> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
         let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor>(&bytes).ok());
         let fits = |cursor: &Cursor| cursor.list == R::LIST && cursor.sort == self.name();
-        let cursor = cursor.filter(fits).ok_or_else(|| {
+        cursor.filter(fits).ok_or_else(|| {
             let what = "give back the `next` of a page with the same list and sort, as it was";
             Problem::bad_value("cursor", what)
-        })?;
-        Ok(cursor.after)
+        })
     }
 }

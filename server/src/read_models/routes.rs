@@ -2,7 +2,7 @@
 
 use super::answering;
 use super::asked::USUAL_WAIT;
-use super::page::{HIGHEST_LIMIT, USUAL_LIMIT};
+use super::page::HIGHEST_LIMIT;
 use super::rows::Listed as _;
 use crate::access::{Access, OPERATION, READ_MODELS, Role};
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
@@ -218,7 +218,9 @@ fn handle_times_operation() -> Operation {
         Parameter::query(
             "explain",
             json!({"type": "boolean"}),
-            "Also list the calls behind each row of a window",
+            "Also list the calls that each row of a window was counted from. `limit` is then the most calls of a page, \
+             over all its rows; a row without calls counts as one. A row whose calls do not fit is in the next page \
+             again, with its further calls. In CSV and NDJSON without `limit` every row is whole",
         ),
         agent_parameter(),
         queue(),
@@ -275,12 +277,15 @@ pub(crate) fn paging_parameters(
     about_sort: &'static str,
 ) -> Vec<Parameter> {
     let sort = json!({"type": "string", "enum": orders(sorts)});
-    let limit = json!({
-        "type": "integer", "minimum": 1, "maximum": HIGHEST_LIMIT, "default": USUAL_LIMIT,
-    });
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": HIGHEST_LIMIT});
     vec![
         Parameter::query("sort", sort, about_sort),
-        Parameter::query("limit", limit, "The most rows of the answer"),
+        Parameter::query(
+            "limit",
+            limit,
+            "The most rows of the response. Without it JSON has 1000 rows, and CSV and NDJSON have all rows of one state \
+             of the read models, or those after `cursor`",
+        ),
         Parameter::query(
             "cursor",
             values::cursor(),
@@ -314,7 +319,8 @@ pub(crate) fn list_answers(whole: &str, rows: &[&str]) -> Vec<Answer> {
     let rows = Answer {
         status: 200,
         about: "The rows. `Kaigi-Position` and `Kaigi-As-Of` say as of what, `Kaigi-Count` and `Kaigi-Proof` \
-                from which events; `Link` leads to the next page. The path \
+                from which events. `Kaigi-Complete` is `false` if there are more rows, and then `Link` leads to the next \
+                page. The path \
                 with .json, .ndjson or .csv behind it chooses the form without a header",
         content: vec![
             ("application/json", schema(whole)),
@@ -404,7 +410,8 @@ fn changes_route(
 
 /// What whoever follows changes must know.
 const CHANGES: &str = "\
-First comes a `row` for each row there is (of ended calls, unless `from` is said, of the last 24 hours), then `caught_up`; from then on a `row` for each that came or changed and a \
+First comes a `row` for each row there is (of ended calls, unless `from` is said, of the last 24 hours), as it is when it is sent; what changed meanwhile follows, so a row may come twice, and `gone` may \
+name a row that never came. Then comes `caught_up`; from then on a `row` for each that came or changed and a \
 `gone` for each that went, or that does not fit the filter any more. Their data is \
 `{\"position\":P,\"key\":{...},\"row\":{...}}`, with `row` null in `gone`; whoever keeps the rows by `key` has the read \
 model as of the last position. Events carry an `id` from `caught_up` on; sent back as `Last-Event-ID` it goes on after \

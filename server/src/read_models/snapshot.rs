@@ -1,49 +1,117 @@
-//! All rows, to begin following with.
+//! All rows, to begin following with, made a few at a time while the client reads.
 //!
-//! Calls that go on are few enough to be told while the fold waits. There may be very many that ended, so these are
-//! taken a slice at a time, and what the fold changed meanwhile is put in at the end, out of the log of changes.
+//! Rows of ended calls come from a snapshot. Rows of calls that go on are as they are when they are made, in the order of
+//! the list; everything that changed since the first of them follows out of the log of changes, so that the client has
+//! the state of one position when it has caught up. No stream holds rows that are not being sent.
 
-use super::changes::{Change, Further, Id, Kind, Place, Rendered};
+use super::changes::{Id, Kind, Place, Rendered};
 use super::filter::Filter;
+use super::stream::row_event;
 use super::views::Views;
+use crate::Service;
+use crate::streamed::PIECE;
 use domain::{CallId, Position, Timestamp};
-use projections::TimesFilter;
-use std::collections::HashMap;
+use projections::{AllFour, HandleTimes, ReadModel, TimesFilter, Window};
 use std::sync::Arc;
 
 /// The calls of how many milliseconds a stream of ended calls begins with, unless it is said since when: a day.
 const BEGIN_WITH_MS: u64 = 86_400_000;
 
-/// Of how many calls the rows are taken while the fold waits.
-const SLICE: usize = 1024;
+/// How many calls that go on are looked at in one turn.
+const LOOKED_AT: usize = 512;
 
-/// Rows, and as of what.
-pub(super) struct Snapshot {
+/// What a stream begins with.
+pub(super) struct Wanted {
+    pub(super) kind: Kind,
+    pub(super) filter: Arc<Filter>,
+    pub(super) now: Timestamp,
+}
+
+/// The rows that are still to be sent, and where the changes go on after them.
+pub(super) struct Beginning {
     pub(super) id: Id,
-    pub(super) rows: Vec<Arc<Rendered>>,
+    rows: Rows,
 }
 
-/// What the log told since the first slice.
-struct Meanwhile {
-    id: Id,
-    changes: Vec<Arc<Change>>,
+enum Rows {
+    GoingOn(Option<Key>),
+    Ended(Ended),
 }
 
-/// None if the model was replaced meanwhile, or more changed than is kept.
-pub(super) async fn of(
-    views: &Views,
-    kind: Kind,
-    filter: &Arc<Filter>,
-    now: Timestamp,
-) -> Option<Snapshot> {
-    match kind {
-        Kind::ActiveCalls | Kind::WrapUpQueue | Kind::Monitoring => {
-            Some(of_going_on(views, kind, Arc::clone(filter)).await)
-        }
-        Kind::CallTimes | Kind::AgentTimes => {
-            of_ended(views, kind, span(filter, now), filter).await
-        }
+/// Where a row of a call that goes on stands: when it began, the call, and the agent where a call has several rows.
+pub(super) type Key = (Timestamp, CallId, String);
+
+/// Rows of a snapshot, by the quarter of an hour in which the calls ended.
+struct Ended {
+    times: ReadModel<HandleTimes>,
+    span: TimesFilter,
+    position: Position,
+    /// When the quarters begin that are still to be sent, the next one last.
+    quarters: Vec<Timestamp>,
+    /// How many rows of the next one were sent.
+    sent: usize,
+}
+
+/// Some rows as they are sent.
+pub(super) struct Piece {
+    pub(super) events: Vec<u8>,
+    /// The position that they reflect.
+    pub(super) position: Position,
+    pub(super) more: bool,
+}
+
+/// The next rows. `None` if the model was replaced meanwhile.
+pub(super) async fn next(
+    service: &Service,
+    key: &str,
+    wanted: Wanted,
+    begun: Option<Beginning>,
+) -> Option<(Piece, Beginning)> {
+    let views = &service.views;
+    let mut beginning = match begun {
+        Some(beginning) => beginning,
+        None => begin(views, key, &wanted).await,
+    };
+    if let Rows::Ended(_) = beginning.rows {
+        let made = service.turns.run(key, move || {
+            let Rows::Ended(ended) = &mut beginning.rows else {
+                unreachable!("it was a moment ago");
+            };
+            let piece = ended.next(&wanted);
+            (piece, beginning)
+        });
+        return Some(made.await);
     }
+    let made = views.ask(key, move |model, tag| {
+        let Rows::GoingOn(after) = &mut beginning.rows else {
+            unreachable!("it was a moment ago");
+        };
+        if tag != beginning.id.tag {
+            return None;
+        }
+        let piece = going_on(model.state(), model.position(), &wanted, after);
+        Some((piece, beginning))
+    });
+    made.await
+}
+
+async fn begin(views: &Views, key: &str, wanted: &Wanted) -> Beginning {
+    let (kind, span) = (wanted.kind, span(&wanted.filter, wanted.now));
+    let asked = views.ask(key, move |model, tag| {
+        let position = model.position();
+        let place = Place::end_of(position);
+        let rows = match kind {
+            Kind::ActiveCalls | Kind::WrapUpQueue | Kind::Monitoring => Rows::GoingOn(None),
+            Kind::CallTimes | Kind::AgentTimes => {
+                Rows::Ended(Ended::new(model.state(), position, span))
+            }
+        };
+        Beginning {
+            id: Id { place, tag },
+            rows,
+        }
+    });
+    asked.await
 }
 
 /// The ended calls to begin with: whoever does not say since when, is not sent years.
@@ -56,106 +124,79 @@ fn span(filter: &Filter, now: Timestamp) -> TimesFilter {
     }
 }
 
-async fn of_going_on(views: &Views, kind: Kind, filter: Arc<Filter>) -> Snapshot {
-    let asked = views.ask(move |model, tag| {
-        let place = Place::end_of(model.position());
-        let rows = kind.rows_that_go_on(model.state()).into_iter();
-        let rows = rows.filter(|row| filter.fits(&row.facets)).map(Arc::new);
-        Snapshot {
-            id: Id { place, tag },
-            rows: rows.collect(),
+/// Rows after that key, which is moved on.
+fn going_on(
+    model: &ReadModel<AllFour>,
+    position: Position,
+    wanted: &Wanted,
+    after: &mut Option<Key>,
+) -> Piece {
+    let rows = wanted.kind.rows_after(model, after.as_ref(), LOOKED_AT);
+    let mut more = rows.len() == LOOKED_AT;
+    let mut events = Vec::new();
+    for (key, row) in rows {
+        if events.len() >= PIECE {
+            more = true;
+            break;
         }
-    });
-    asked.await
-}
-
-async fn of_ended(
-    views: &Views,
-    kind: Kind,
-    span: TimesFilter,
-    filter: &Arc<Filter>,
-) -> Option<Snapshot> {
-    let (id, ended) = views
-        .ask(move |model, tag| {
-            let ended = model.state().calls(&span);
-            let ended = ended.iter().map(|row| (row.call.0.clone(), row.ended_at.0));
-            let place = Place::end_of(model.position());
-            (Id { place, tag }, ended.collect::<Vec<_>>())
-        })
-        .await;
-    let mut meanwhile = Meanwhile::since(id);
-    let mut reached = id.place.position;
-    let mut rows = Vec::new();
-    for slice in ended.chunks(SLICE) {
-        let (position, taken) = slice_of(views, kind, slice.to_vec(), Arc::clone(filter)).await;
-        reached = position;
-        rows.extend(taken);
-        meanwhile.read(views, kind)?;
+        if wanted.filter.fits(&row.facets) {
+            events.extend_from_slice(&row_event(position, &row));
+        }
+        *after = Some(key);
     }
-    // What a slice has in it already may not have been noted yet.
-    views.noted(reached, id.tag).await;
-    meanwhile.read(views, kind)?;
-    Some(meanwhile.put_into(rows, reached, filter))
+    Piece {
+        events,
+        position,
+        more,
+    }
 }
 
-async fn slice_of(
-    views: &Views,
-    kind: Kind,
-    calls: Vec<(CallId, Timestamp)>,
-    filter: Arc<Filter>,
-) -> (Position, Vec<Arc<Rendered>>) {
-    let asked = views.ask(move |model, _| {
-        let calls = calls.iter();
-        let rows =
-            calls.flat_map(|(call, ended_at)| kind.rows_of(model.state(), (call, Some(*ended_at))));
-        let rows = rows.filter(|row| filter.fits(&row.facets)).map(Arc::new);
-        (model.position(), rows.collect())
-    });
-    asked.await
-}
-
-impl Meanwhile {
-    fn since(id: Id) -> Self {
+impl Ended {
+    fn new(model: &ReadModel<AllFour>, position: Position, span: TimesFilter) -> Self {
+        let times = model.snapshot(&span, None);
+        let mut quarters = times.starts(Window::Quarter);
+        quarters.reverse();
         Self {
-            id,
-            changes: Vec::new(),
+            times,
+            span,
+            position,
+            quarters,
+            sent: 0,
         }
     }
 
-    /// All that the log has further.
-    fn read(&mut self, views: &Views, kind: Kind) -> Option<()> {
-        match views.changes().after(kind, self.id, usize::MAX) {
-            Further::Changes(changes, _) => {
-                self.id.place = changes.last().map_or(self.id.place, |last| last.place);
-                self.changes.extend(changes);
+    fn next(&mut self, wanted: &Wanted) -> Piece {
+        let mut events = Vec::new();
+        while let Some(quarter) = self.quarters.last()
+            && events.len() < PIECE
+        {
+            let filter = self.span.within(Window::Quarter, *quarter);
+            let rows = wanted.kind.ended_rows(&self.times, &filter, self.sent);
+            let all = rows.all;
+            for row in rows.rows {
+                if events.len() >= PIECE {
+                    break;
+                }
+                if wanted.filter.fits(&row.facets) {
+                    events.extend_from_slice(&row_event(self.position, &row));
+                }
+                self.sent += 1;
             }
-            Further::Nothing(_) => {}
-            Further::Forgotten | Further::OtherModel => return None,
+            if self.sent >= all {
+                self.quarters.pop();
+                self.sent = 0;
+            }
         }
-        Some(())
+        Piece {
+            events,
+            position: self.position,
+            more: !self.quarters.is_empty(),
+        }
     }
+}
 
-    /// A row that changed after it was taken, or before, is as the last change left it.
-    fn put_into(self, rows: Vec<Arc<Rendered>>, reached: Position, filter: &Filter) -> Snapshot {
-        let place = self.id.place.max(Place::end_of(reached));
-        let id = Id { place, ..self.id };
-        if self.changes.is_empty() {
-            return Snapshot { id, rows };
-        }
-        let keys = rows.iter().enumerate();
-        let mut places: HashMap<_, _> = keys.map(|(place, row)| (row.key.clone(), place)).collect();
-        let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
-        for change in &self.changes {
-            let Some(key) = change.key() else { continue };
-            let after = change.after.clone();
-            let after = after.filter(|row| filter.fits(&row.facets));
-            let place = *places.entry(key.to_owned()).or_insert(rows.len());
-            if place == rows.len() {
-                rows.push(None);
-            }
-            rows[place] = after;
-        }
-        let rows = rows.into_iter().flatten().collect();
-        Snapshot { id, rows }
-    }
+/// Rendered rows of a quarter of an hour after those that were sent, and how many it has in all.
+pub(super) struct OfQuarter<'a> {
+    pub(super) rows: Box<dyn Iterator<Item = Rendered> + 'a>,
+    pub(super) all: usize,
 }

@@ -6,9 +6,10 @@
 use super::asked::Asked;
 use super::changes::{Change, Further, Id, Kind, Place, Rendered};
 use super::filter::Filter;
-use super::snapshot;
+use super::snapshot::{self, Beginning, Wanted};
 use super::views::Progress;
 use crate::access::Caller;
+use crate::streamed::PIECE;
 use crate::{Problem, Service, sse};
 use axum::response::Response;
 use bytes::Bytes;
@@ -22,10 +23,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// How many changes are taken from the log at once.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 
-/// How many bytes are sent in one piece, about.
-const PIECE: usize = 32 * 1024;
+/// Why a stream begins anew.
+const FORGOTTEN: &str = "what changed since is not kept any more";
+const OTHER_MODEL: &str = "the read model was rebuilt, or the server started anew";
 
 /// One who follows.
 struct Subscriber {
@@ -38,6 +40,8 @@ struct Subscriber {
     progress: watch::Receiver<Progress>,
     /// What it was given last; none before all rows.
     last: Option<Id>,
+    /// The rows to begin with that are still to be given.
+    beginning: Option<Beginning>,
     standing: Standing,
     ready: VecDeque<Bytes>,
 }
@@ -69,6 +73,7 @@ pub(super) fn answer(
         filter,
         progress: service.views.progress(),
         last,
+        beginning: None,
         standing: Standing::CatchingUp,
         ready: VecDeque::new(),
     };
@@ -88,7 +93,7 @@ impl Subscriber {
                 self.ready.clear();
                 self.cut_off("key_revoked", "this key is not admitted any more");
             }
-            if let Some(events) = self.gathered() {
+            if let Some(events) = self.gathered().await {
                 self.next_heartbeat = Instant::now() + self.silence();
                 return Some((events, self));
             }
@@ -100,18 +105,19 @@ impl Subscriber {
     }
 
     /// What is ready, many events in one piece.
-    fn gathered(&mut self) -> Option<Bytes> {
+    async fn gathered(&mut self) -> Option<Bytes> {
         let first = self.ready.pop_front()?;
         if self.ready.is_empty() {
             return Some(first);
         }
-        let mut piece = Vec::from(first);
-        while piece.len() < PIECE
-            && let Some(event) = self.ready.pop_front()
-        {
+        let bytes = first.len() + self.ready.iter().map(Bytes::len).sum::<usize>();
+        let allowance = self.service.budget.take(self.caller.key(), bytes).await;
+        let mut piece = Vec::with_capacity(bytes);
+        piece.extend_from_slice(&first);
+        for event in self.ready.drain(..) {
             piece.extend_from_slice(&event);
         }
-        Some(piece.into())
+        Some(allowance.cover(piece))
     }
 
     async fn go_on(&mut self) {
@@ -134,12 +140,8 @@ impl Subscriber {
             Further::Changes(changes, _) => changes.iter().for_each(|change| self.tell(change)),
             Further::Nothing(place) => self.wait(place).await,
             Further::Forgotten if self.standing == Standing::CaughtUp => self.too_slow(),
-            Further::Forgotten => {
-                self.begin_anew("what changed since is not kept any more");
-            }
-            Further::OtherModel => {
-                self.begin_anew("the read model was rebuilt, or the server started anew");
-            }
+            Further::Forgotten => self.begin_anew(FORGOTTEN),
+            Further::OtherModel => self.begin_anew(OTHER_MODEL),
         }
     }
 
@@ -148,21 +150,42 @@ impl Subscriber {
         self.standing == Standing::CaughtUp && waiting > most
     }
 
-    /// All rows to begin with.
+    /// The next of all rows to begin with. What changed meanwhile follows after the last of them.
     async fn begin(&mut self) {
-        let (kind, filter, views) = (self.kind, &self.filter, &self.service.views);
-        let now = self.service.handler.now();
-        // Without one, this is begun again.
-        let taken = snapshot::of(views, kind, filter, now).await;
-        let Some(snapshot) = taken else { return };
-        let position = snapshot.id.place.position;
-        let rows = snapshot.rows.into_iter();
-        let told = rows.map(|row| sse::event(None, "row", &data(position, &row.key, &row.row)));
-        self.ready = told.collect();
-        self.last = Some(snapshot.id);
+        if let Some(beginning) = &self.beginning {
+            let changes = self.service.views.changes();
+            match changes.after(self.kind, beginning.id, 0) {
+                Further::Changes(..) | Further::Nothing(_) => {}
+                Further::Forgotten => return self.begin_anew(FORGOTTEN),
+                Further::OtherModel => return self.begin_anew(OTHER_MODEL),
+            }
+        }
+        let service = Arc::clone(&self.service);
+        let key = self.caller.key().to_owned();
+        let allowance = service.budget.take(&key, PIECE).await;
+        let wanted = Wanted {
+            kind: self.kind,
+            filter: Arc::clone(&self.filter),
+            now: service.handler.now(),
+        };
+        let made = snapshot::next(&service, &key, wanted, self.beginning.take()).await;
+        let Some((piece, beginning)) = made else {
+            return self.begin_anew(OTHER_MODEL);
+        };
+        if !piece.events.is_empty() {
+            self.ready.push_back(allowance.cover(piece.events));
+        }
+        if piece.more {
+            self.beginning = Some(beginning);
+        } else {
+            // What the rows show already may not have been noted yet.
+            service.views.noted(piece.position, beginning.id.tag).await;
+            self.last = Some(beginning.id);
+        }
     }
 
     fn begin_anew(&mut self, why: &str) {
+        self.beginning = None;
         self.last = None;
         self.standing = Standing::CatchingUp;
         let data = json!({"reason": why}).to_string();
@@ -243,6 +266,11 @@ impl Subscriber {
     fn silence(&self) -> Duration {
         Duration::from_millis(self.service.settings.heartbeat_ms.max(1))
     }
+}
+
+/// A row to begin with.
+pub(super) fn row_event(position: Position, row: &Rendered) -> Bytes {
+    sse::event(None, "row", &data(position, &row.key, &row.row))
 }
 
 /// Key and row are JSON already.

@@ -9,6 +9,7 @@ use super::ended::Ended;
 use super::follow::{self, Orders, WhyRebuilt};
 use crate::calls::Lists;
 use crate::checkpoints::{self, NotKept, Why};
+use crate::turns::{OWN, Turns};
 use crate::{Problem, Settings};
 use domain::{DamagedEvent, EventStore, Position, Prefix, Spread, StoreError, StoredEvent};
 use projections::{AllFour, Checkpointed, SetAside};
@@ -16,12 +17,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-
-/// How many questions are answered at once: each may hold all rows of a model.
-const AT_ONCE: usize = 4;
 
 /// How long a question may take, with waiting for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -31,7 +29,7 @@ pub struct Views {
     shared: Arc<Shared>,
     refused_checkpoint: Option<String>,
     orders: Orders,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     following: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -105,6 +103,7 @@ pub(super) struct Progress {
     pub(super) events: Prefix,
     pub(super) mark: Prefix,
     pub(super) set_aside: usize,
+    pub(super) kept_calls: usize,
     pub(super) caught_up: bool,
     pub(super) tag: u32,
 }
@@ -128,6 +127,16 @@ impl Views {
         folder: Option<PathBuf>,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
+        Self::taking_turns(store, folder, settings, Arc::new(Turns::new())).await
+    }
+
+    /// The same, where all readers of the service take turns.
+    pub(crate) async fn taking_turns(
+        store: Arc<dyn EventStore>,
+        folder: Option<PathBuf>,
+        settings: &Settings,
+        turns: Arc<Turns>,
+    ) -> Result<Self, StoreError> {
         let (kept, refused) = kept(&store, folder.as_ref()).await?;
         // A checkpoint that left calls out has passed damage that the setting says to stop at.
         let kept =
@@ -142,7 +151,7 @@ impl Views {
             shared,
             refused_checkpoint: refused,
             orders,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns,
             following: Mutex::new(Some(following)),
         })
     }
@@ -177,7 +186,8 @@ impl Views {
         if self.set_aside() == 0 {
             return Vec::new();
         }
-        self.ask(|model, _| model.state().damaged().to_vec()).await
+        let damaged = |model: &Checkpointed<AllFour>, _| model.state().damaged().to_vec();
+        self.ask(OWN, damaged).await
     }
 
     /// How often they were built from the store's first event, and why.
@@ -250,28 +260,27 @@ impl Views {
         }
     }
 
-    /// Reads them on a thread that may block, with the tag of the model, once it is its turn.
+    /// Reads them with the tag of the model, once it is the key's turn.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
+        key: &str,
         question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
     ) -> T {
         let shared = Arc::clone(&self.shared);
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let answered = spawn_blocking(move || {
-            // Whoever asked may be gone; its question still takes memory, and the turn with it.
-            let _turn = turn.expect("turns are never closed");
+        let answer = move || {
             let live = shared.live();
             question(&live.model, live.tag)
-        });
-        answered.await.expect("a question does not panic")
+        };
+        self.turns.run(key, answer).await
     }
 
     /// The same, unless too many ask.
     pub(super) async fn ask_in_time<T: Send + 'static>(
         &self,
+        key: &str,
         question: impl FnOnce(&Checkpointed<AllFour>, u32) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        timeout(LONGEST_WAIT, self.ask(question))
+        timeout(LONGEST_WAIT, self.ask(key, question))
             .await
             .map_err(|_| {
                 let detail =
@@ -295,6 +304,11 @@ impl Views {
             // Whatever went wrong there, there is nothing left to stop.
             let _ = following.await;
         }
+    }
+
+    /// How many calls are not over.
+    pub(super) fn kept_calls(&self) -> usize {
+        self.shared.progress.borrow().kept_calls
     }
 
     pub(crate) fn tag(&self) -> u32 {
@@ -383,6 +397,11 @@ impl Shared {
     /// A panic elsewhere leaves the model as the last whole fold left it, or a question unanswered.
     pub(super) fn live(&self) -> RwLockReadGuard<'_, Live> {
         self.live.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the fold is, for tasks that must not wait for the lock.
+    pub(super) fn progress(&self) -> Progress {
+        *self.progress.borrow()
     }
 
     fn live_mut(&self) -> RwLockWriteGuard<'_, Live> {
@@ -561,6 +580,7 @@ impl Progress {
             events: model.events(),
             mark: model.mark(),
             set_aside: model.state().damaged().len(),
+            kept_calls: model.state().kept_calls(),
             caught_up: false,
             tag,
         }

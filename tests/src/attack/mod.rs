@@ -8,7 +8,10 @@ pub mod commanding;
 pub mod connections;
 pub mod deleted;
 pub mod full_disk;
+mod memory;
+mod reads;
 pub mod revoked;
+mod target;
 
 use std::fmt;
 
@@ -38,6 +41,8 @@ pub const ATTACKS: &[Attack] = &[
     full_disk::ATTACK,
     connections::ATTACK,
     revoked::ATTACK,
+    memory::ATTACK,
+    reads::ATTACK,
 ];
 
 /// One row of the closing table.

@@ -14,3 +14,6 @@ mod openapi;
 mod read_models;
 mod set_aside;
 mod short_pages;
+mod stalls;
+mod unread;
+mod whole_lists;

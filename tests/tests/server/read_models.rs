@@ -295,20 +295,21 @@ pub(crate) async fn is_listed(
 ) {
     let api = Api::new(document(&server::route::table()));
     let (bare, query) = path.split_once('?').unwrap_or((path, ""));
-    for (suffix, accept, media_type) in [
-        ("", "application/json", "application/json"),
-        ("", "application/x-ndjson", "application/x-ndjson"),
-        ("", "text/csv", "text/csv; charset=utf-8"),
-        (".json", "*/*", "application/json"),
-        (".ndjson", "*/*", "application/x-ndjson"),
-        (".csv", "*/*", "text/csv; charset=utf-8"),
+    for (suffix, accept, media_type, limit) in [
+        ("", "application/json", "application/json", "&limit=10000"),
+        ("", "application/x-ndjson", "application/x-ndjson", ""),
+        ("", "text/csv", "text/csv; charset=utf-8", ""),
+        (".json", "*/*", "application/json", "&limit=10000"),
+        (".ndjson", "*/*", "application/x-ndjson", "&limit=10000"),
+        (".csv", "*/*", "text/csv; charset=utf-8", "&limit=10000"),
     ] {
-        let question = service.get(key, &format!("{bare}{suffix}?{query}&limit=10000"));
+        let question = service.get(key, &format!("{bare}{suffix}?{query}{limit}"));
         let response = question.header(ACCEPT, accept).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         let headers = response.headers().clone();
         assert_eq!(headers["content-type"], media_type);
         assert_eq!(headers["kaigi-position"], position.to_string().as_str());
+        assert_eq!(headers["kaigi-complete"], "true", "{path}");
         let events = service.service.views.events();
         assert_eq!(headers["kaigi-count"], events.count.to_string().as_str());
         let proof = events.rolling_hash.to_string();
