@@ -433,7 +433,7 @@ fn a_file_that_cannot_be_followed_says_where_and_why() {
     for (text, told) in [
         (
             "lisen = \"127.0.0.1:1\"",
-            "`lisen` is no setting; known are listen, store, keys",
+            "`lisen` is no setting; known are listen, store, create, keys",
         ),
         (
             "max_connections = \"many\"",
