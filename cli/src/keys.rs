@@ -41,7 +41,8 @@ Examples:
 
 const CREATE_HELP: &str = "\
 The key's text is printed this once; the file has only its hash. A running service admits it about a
-second later. No two keys in force have one name (exit code 5): logs tell keys apart by it. Whoever makes the first key makes the file, which only its owner may read: run this as
+second later. No two keys in force have one name (exit code 5): people tell keys apart by it. The first key
+makes the file, which only its owner may read: run this as
 the user of the service.
 
 Examples:

@@ -82,7 +82,7 @@ struct Note<'a> {
     detail: &'a str,
 }
 
-/// The method as the log and the metrics name it. A client may send any word as a method, so only known ones are told.
+/// The method as the log and the metrics name it. A client may send any word as a method, so only known ones are logged.
 pub(crate) fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -27,7 +27,7 @@ pub struct Settings {
     /// How many connections of one address are served at once on which no request was admitted with a key; 0 for as many
     /// as there are places.
     pub max_anonymous_per_address: usize,
-    /// How many requests a second a key may make, whatever its roles; 0 for the rates of its roles. A line of a stream of
+    /// How many requests a second a key of any role may make; 0 for the rates of its roles. A line of a stream of
     /// commands counts as a request. A key with several roles has the rate of the fastest.
     pub rate_per_key: u32,
     /// How many requests a second a key with the role telephony may make; 0 for no limit.

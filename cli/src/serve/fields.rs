@@ -83,7 +83,7 @@ pub static FIELDS: [Field; 35] = [
     field(["max_anonymous_per_address", "max-anonymous-per-address", "KAIGI_MAX_ANONYMOUS_PER_ADDRESS"], Kind::Number,
         "how many connections of one address are kept before a request on them was admitted with a key; 0 for no limit"),
     field(["rate_per_key", "rate-per-key", "KAIGI_RATE_PER_KEY"], Kind::Number,
-        "how many requests, and lines of streams of commands, a second a key may make, whatever its roles; 0 for the rates of its roles"),
+        "how many requests, and lines of streams of commands, a second a key of any role may make; 0 for the rates of its roles"),
     field(["rate_telephony", "rate-telephony", "KAIGI_RATE_TELEPHONY"], Kind::Number,
         "the same for keys with the role telephony; 0 for no limit, and of several roles the fastest counts"),
     field(["rate_desk", "rate-desk", "KAIGI_RATE_DESK"], Kind::Number,

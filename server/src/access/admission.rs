@@ -177,7 +177,7 @@ impl fmt::Debug for Holder {
     }
 }
 
-/// The key was valid when the request came in. The client has proved that it knows the key, so it may be told.
+/// The key ended during the request. The client has proved that it knows the key, so the response may say so.
 pub(crate) fn key_ended() -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,

@@ -90,8 +90,8 @@ pub(crate) const NOT_YOURS: &str = "not_yours";
 pub const READ_MODELS: Access =
     Access::Roles(&[Role::Reader, Role::Desk, Role::Supervisor, Role::Auditor]);
 
-/// Who reads one call: whoever may send commands for it, and whoever reads all calls. Which calls a desk reads, says
-/// [`Caller::may_read_call`].
+/// The roles that read one call: those that send commands, and those that read all calls. [`Caller::may_read_call`] limits
+/// desks to their own calls.
 pub const ONE_CALL: Access = Access::Roles(&[
     Role::Telephony,
     Role::Desk,
@@ -315,7 +315,7 @@ impl Caller {
     }
 }
 
-/// The roles of which a key that may send that command has one.
+/// The roles that may send that command.
 fn senders(command: &Command) -> &'static [Role] {
     match command.by() {
         Some(Actor::Party(Party::Agent(_))) => &[Role::Telephony, Role::Desk],

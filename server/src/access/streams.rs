@@ -41,7 +41,7 @@ struct Held {
     _place: Option<Place>,
 }
 
-/// The same response, with a body that is cut off soon after the key has ended, whatever makes it.
+/// The same response, with a body that is cut off soon after the key has ended.
 pub(super) fn ending_with(
     caller: Caller,
     place: Option<Place>,

@@ -1,7 +1,7 @@
 //! The places for connections, and which connection makes room for another.
 //!
-//! A connection is anonymous until a request on it is admitted with a key. Anonymous connections never keep anybody
-//! out: when places run out, in all or for one address, the one that has been idle for longest is closed. Some of the
+//! A connection is anonymous until a request on it is admitted with a key. Anonymous connections never keep
+//! others out: when places run out, in all or for one address, the one that has been idle for longest is closed. Some of the
 //! places are for keys of the telephone system alone.
 
 use crate::Settings;
@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
-/// How many connections beyond the most are told so at once; those beyond them, too, are closed without a word.
+/// How many connections beyond the limit may wait for a 503 at once; further ones are closed without a response.
 const MAX_REFUSED_AT_ONCE: usize = 64;
 
 /// How many connections that were closed to make room may still be ending.
 const MAX_LEAVING: usize = 64;
 
-/// One place in so many is for keys of the telephone system alone.
+/// One place in eight is for keys of the telephone system alone.
 const TELEPHONY_SHARE: usize = 8;
 
 /// The places for connections.
@@ -40,7 +40,7 @@ struct Limits {
 /// A connection's place; it is free again when this is dropped.
 pub(super) enum Place {
     Served(Arc<Seat>),
-    /// It is told that there is no place.
+    /// Its first request is answered with 503, because there is no place.
     Refused(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit),
 }
 
@@ -112,7 +112,7 @@ impl Places {
         }
     }
 
-    /// A place for a connection from that address; none if it must be closed without a word.
+    /// A place for a connection from that address; none if it must be closed without a response.
     pub(super) fn take(&self, peer: IpAddr) -> Option<Place> {
         let seat = self.seat(network(peer));
         if let Some(seat) = seat {

@@ -103,7 +103,7 @@ fn begin(
     let length = begin.len() + rest.len();
     write!(
         stream,
-        "{head}\r\nhost: kaigi\r\nauthorization: Bearer {key}\r\ncontent-length: {length}\r\n\r\n{begin}"
+        "{head}\r\nhost: kaigi\r\nauthorization: Bearer {key}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{begin}"
     )?;
     Ok(stream)
 }

@@ -195,7 +195,7 @@ async fn a_silent_stream_of_commands_ends_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_stream_of_commands_without_a_whole_line_ends_whatever_bytes_come() {
+async fn a_stream_of_commands_that_completes_no_line_in_time_ends() {
     let settings = Settings {
         idle_timeout_ms: 300,
         ..endless()

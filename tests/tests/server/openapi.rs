@@ -9,6 +9,7 @@ use server::Settings;
 use server::access::{Access, Role};
 use server::route::{Parameter, Place, Route};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use tests::api::Api;
@@ -155,7 +156,7 @@ async fn a_day(calls: u64) -> Vec<StoredEvent> {
     store.read_all(Position::START, usize::MAX).await.unwrap()
 }
 
-/// Values of all kinds, of which each parameter can have some.
+/// Values of all kinds; each parameter allows some of them.
 const VALUES: [&str; 36] = [
     "",
     " ",
@@ -291,8 +292,9 @@ fn asked(
         Access::Roles(roles) if roles.contains(&Role::Telephony) => &keys.telephony,
         Access::Roles(_) | Access::Everyone => &keys.reader,
     };
-    let encoded = value.bytes().fold(String::new(), |encoded, byte| {
-        encoded + &format!("%{byte:02X}")
+    let encoded = value.bytes().fold(String::new(), |mut text, byte| {
+        write!(text, "%{byte:02X}").expect("a text takes what is written to it");
+        text
     });
     let path = match parameter.place {
         Place::Path if ["", ".", ".."].contains(&value) => return None,
