@@ -18,7 +18,8 @@ torture kills="200" cuts="200":
 # Attacks that once succeeded, repeated against the real program at full size, and a table of what held. Names choose some: `just attack memory reads`.
 [positional-arguments]
 attack *names:
-    cargo run --quiet --release --package tests --bin attack -- "$@"
+    cargo build --quiet --release --workspace --lib --bins
+    target/release/attack "$@"
 
 # Two processes, up to a thousand commands at once, leaders that die: so many seconds of it, with so many milliseconds an answer; the ordinary tests take a few seconds and no latency.
 load seconds="60" latency_ms="0":
