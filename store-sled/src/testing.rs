@@ -1,6 +1,6 @@
 //! What the tests in here share.
 
-use domain::{Actor, Batch, Command, Handler, Head, MemoryStore, Party, Request};
+use domain::{Actor, Batch, Command, Handler, Head, MemoryStore, Party, Request, Timestamp};
 use std::sync::Arc;
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -8,7 +8,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(work)
 }
 
-/// An agent answers, and then holds the customer: two batches.
+/// An agent answers, and then holds the customer: two batches. All at one time, so that any two calls of that name take as
+/// many bytes.
 pub(crate) async fn a_call(call: &str) -> Vec<Batch> {
     let agent: Party = "agent:ana".parse().expect("an agent");
     let connect = Command::ConnectCall {
@@ -20,7 +21,8 @@ pub(crate) async fn a_call(call: &str) -> Vec<Batch> {
         by: Actor::Party(agent),
         party: Party::Customer,
     };
-    let handler = Handler::new(Arc::new(MemoryStore::new()));
+    let at = Timestamp::now();
+    let handler = Handler::new(Arc::new(MemoryStore::new())).with_clock(move || at);
     let mut batches: Vec<Batch> = Vec::new();
     for command in [connect, hold] {
         let request = Request {

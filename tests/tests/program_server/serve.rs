@@ -1,6 +1,8 @@
 //! `kaigi serve`: configuration, start and end.
 
 use kaigi::serve::fields::{FIELDS, Field, Kind};
+#[cfg(target_os = "linux")]
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -613,6 +615,7 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     assert_eq!(told(), "STOPPING=1");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn a_lack_of_descriptors_is_waited_out() {
     let folder = folder();
@@ -632,11 +635,11 @@ fn a_lack_of_descriptors_is_waited_out() {
     let serving = Serving::of(child.unwrap());
     serving
         .wait_until_told("the system allows 64 open files, so 16 connections are served at once");
-    let many: Vec<_> = (0..100)
-        .map(|_| TcpStream::connect(serving.address()).unwrap())
-        .collect();
+    let before = allow_files(serving.pid(), lowest_free_descriptor(serving.pid()));
+    let waiting = TcpStream::connect(serving.address()).unwrap();
     serving.wait_until_told("no connection can be accepted for now");
-    drop(many);
+    drop(waiting);
+    allow_files(serving.pid(), before);
     let begun = Instant::now();
     while !is_healthy(serving.address()) {
         assert!(
@@ -646,6 +649,29 @@ fn a_lack_of_descriptors_is_waited_out() {
         );
     }
     let _ = serving.stop().ended_with(0);
+}
+
+/// The number that the process would give the next file that it opens.
+#[cfg(target_os = "linux")]
+fn lowest_free_descriptor(pid: u32) -> u64 {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open = open.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let open: BTreeSet<u64> = open.map(|number| number.parse().unwrap()).collect();
+    (0..).find(|number| !open.contains(number)).unwrap()
+}
+
+/// Lets a running process have as many open files as that, and returns how many it could have before.
+#[cfg(target_os = "linux")]
+fn allow_files(pid: u32, files: u64) -> u64 {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let pid = Pid::from_raw(pid.try_into().unwrap());
+    let limit = Rlimit {
+        current: Some(files),
+        maximum: Some(64),
+    };
+    let before = prlimit(pid, Resource::Nofile, limit).unwrap();
+    before.current.unwrap()
 }
 
 #[test]
