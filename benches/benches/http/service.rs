@@ -37,7 +37,9 @@ impl Service {
             .as_str()
             .expect("its text is told")
             .to_owned();
-        let program = Serving::with(folder, ["--keys", keys, "--log", "none"]);
+        // What it can do is measured, not what an operator lets a key do.
+        let args = ["--keys", keys, "--log", "none", "--rate-per-key", "0"];
+        let program = Serving::with(folder, args);
         let address = program.address().to_owned();
         Self {
             address,
