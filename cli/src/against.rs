@@ -7,6 +7,7 @@ use crate::store_verbs::Fact;
 use client::Prefix;
 use domain::StoreId;
 use domain::envelope::Hash;
+use serde_json::Value;
 use std::path::Path;
 
 /// What was noted of the first events of a store.
@@ -87,6 +88,14 @@ impl Against {
                 "the first {count} events are those that were noted"
             ))),
         }
+    }
+}
+
+/// What a comparison adds to the facts of a store; a difference is a fact, too, beside the error.
+pub fn fact_of(compared: &anyhow::Result<Option<Fact>>) -> Option<Fact> {
+    match compared {
+        Ok(fact) => fact.clone(),
+        Err(_) => Some(Fact::new("as noted", "same_up_to", Value::Null).shown("no")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `kaigi store check`, `repair` and `archive`: what is done with the files of the embedded store, and no other has.
 
-use crate::against::Against;
+use crate::against::{self, Against};
 use crate::args::{Archive, Output};
 use crate::exit::{Exit, usage};
 use crate::output::{Console, column, number, plain};
@@ -55,7 +55,7 @@ pub fn check(url: &StoreUrl, against: Option<&str>, console: &mut Console) -> an
         Err(CheckError::Index(damage)) => damaged(url, damage, true),
         Err(_) => Vec::new(),
     };
-    facts.extend(compared.as_ref().ok().cloned().flatten());
+    facts.extend(against::fact_of(&compared));
     if !facts.is_empty() {
         print("a check", &facts, console)?;
     }

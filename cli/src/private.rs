@@ -38,8 +38,10 @@ pub fn keep_private(folder: &Path) {
 fn made_private(folder: &Path) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let owner = std::fs::metadata(folder)?.uid();
-    unix::made_private(folder, owner)
+    // A folder may be a link to the one with the files.
+    let folder = std::fs::canonicalize(folder)?;
+    let owner = std::fs::metadata(&folder)?.uid();
+    unix::made_private(&folder, owner)
 }
 
 #[cfg(not(unix))]

@@ -1,6 +1,6 @@
 //! `kaigi store`: what a store is and holds, its digest, dumps and backups of it, and the way back.
 
-use crate::against::Against;
+use crate::against::{self, Against};
 use crate::args::{Output, StoreVerb};
 use crate::damaged;
 use crate::events::read_on;
@@ -198,7 +198,7 @@ async fn digest(
         Some(against) => compared(store, against, &prefix).await.map(Some),
         None => Ok(None),
     };
-    facts.extend(compared.as_ref().ok().cloned().flatten());
+    facts.extend(against::fact_of(&compared));
     print("a digest", &facts, console)?;
     compared.map(|_| Exit::Done)
 }

@@ -2,7 +2,11 @@
 //!
 //! What is to be sent takes its bytes from the key's allowance before it is made, and gives them back when they were
 //! written to the connection or the connection is gone. A key that does not read its answers waits for itself.
+//!
+//! No answer holds an allowance while it waits for another: a key's answers could wait for each other for ever. A snapshot
+//! that a long answer is made from counts as a place instead.
 
+use crate::access::Guards;
 use crate::shares::Shares;
 use crate::{Problem, Settings};
 use bytes::Bytes;
@@ -14,6 +18,9 @@ use tokio::time::timeout;
 /// In what unit bytes are counted.
 const UNIT: usize = 1024;
 
+/// How many long answers of a key may be made from snapshots at once.
+const MOST_SNAPSHOTS: usize = 64;
+
 /// How long an answer waits for its bytes before it is refused.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -22,6 +29,7 @@ pub(crate) struct Budget {
     all: Arc<Semaphore>,
     keys: Shares,
     most_of_key: u32,
+    snapshots: Shares,
 }
 
 /// Bytes that were taken, until this is dropped.
@@ -37,14 +45,29 @@ struct Covered {
 }
 
 impl Budget {
-    pub(crate) fn within(settings: &Settings) -> Self {
+    /// Within the limits for each key and for all of them. Without keys there is one allowance for all clients.
+    pub(crate) fn within(settings: &Settings, guards: &Guards) -> Self {
         let most_of_all = units(settings.max_unsent_bytes);
-        let most_of_key = units(settings.max_unsent_bytes_per_key).min(most_of_all);
+        let (most_of_key, most_snapshots) = match guards.keys() {
+            Some(_) => (units(settings.max_unsent_bytes_per_key), MOST_SNAPSHOTS),
+            None => (
+                most_of_all,
+                settings.max_connections.clamp(1, Semaphore::MAX_PERMITS),
+            ),
+        };
+        let most_of_key = most_of_key.min(most_of_all);
         Self {
             all: Arc::new(Semaphore::new(most_of_all as usize)),
             keys: Shares::of_each(most_of_key as usize),
             most_of_key,
+            snapshots: Shares::of_each(most_snapshots),
         }
+    }
+
+    /// A place for an answer that is made from a snapshot while the client reads.
+    pub(crate) async fn snapshot(&self, key: &str) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = timeout(LONGEST_WAIT, self.snapshots.of(key).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or_else(unread)
     }
 
     /// Waits for that number of bytes, or for the whole allowance of the key if that is less.
@@ -61,12 +84,14 @@ impl Budget {
 
     /// The same, but not for long: for answers that have not begun.
     pub(crate) async fn take_in_time(&self, key: &str, bytes: usize) -> Result<Allowance, Problem> {
-        timeout(LONGEST_WAIT, self.take(key, bytes)).await.map_err(|_| {
-            let detail = "this key has too many answers that it does not read, or the service has; read them, then ask \
-                          again";
-            Problem::try_again("unread_answers", detail, 5)
-        })
+        let taken = timeout(LONGEST_WAIT, self.take(key, bytes)).await;
+        taken.map_err(|_| unread())
     }
+}
+
+fn unread() -> Problem {
+    let detail = "this key has too many answers that are not read yet, or the service has; read them, then ask again";
+    Problem::try_again("unread_answers", detail, 5)
 }
 
 impl Allowance {
@@ -113,16 +138,18 @@ fn units(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Keys;
     use futures_util::FutureExt as _;
 
     const ALL: usize = 8 * UNIT;
 
     fn budget(of_key: usize, all: usize) -> Budget {
-        Budget::within(&Settings {
+        let settings = Settings {
             max_unsent_bytes_per_key: of_key,
             max_unsent_bytes: all,
             ..Settings::default()
-        })
+        };
+        Budget::within(&settings, &Guards::new(Keys::of([])))
     }
 
     fn taken(budget: &Budget, all: usize) -> usize {

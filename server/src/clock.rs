@@ -10,6 +10,9 @@ use tokio::time::sleep;
 /// How far the clock may be behind the latest time that is known.
 const MAX_BEHIND_MS: u64 = 60_000;
 
+/// A smaller difference is no jump.
+const LEAST_JUMP_MS: u64 = 1_000;
+
 /// How often the clock is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -103,7 +106,8 @@ impl State {
         // A clock that was set back and is right again has not jumped.
         let expected = anchor.plus_millis(passed_ms).max(self.latest);
         let ahead_ms = shown.millis_since(expected);
-        if ahead_ms > max_ahead_ms {
+        // Both are cut to whole milliseconds, and the clock may be corrected a little.
+        if ahead_ms > max_ahead_ms.max(LEAST_JUMP_MS) {
             return Some(ahead_ms);
         }
         self.latest = self.latest.max(shown);
@@ -144,7 +148,12 @@ impl ClockError {
 
 /// When the store recorded its last event, if it has one that can be read.
 async fn last_recorded(store: &dyn EventStore) -> Result<Option<Timestamp>, StoreError> {
-    let last = store.info().await?.last;
+    let last = match store.info().await {
+        Ok(info) => info.last,
+        // A store that is away is waited for elsewhere. Until the next start the clock alone counts.
+        Err(StoreError::Unavailable(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let before = Position(last.0.saturating_sub(1));
     let read = store.read_all(before, 1).await;
     // A damaged event is reported elsewhere, and says nothing about the time.

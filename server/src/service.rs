@@ -83,8 +83,8 @@ impl Service {
         let clock = Clock::of(&handler, &*store, settings.max_ahead_ms).await?;
         let guards = guards.within(&settings, clock.clone());
         let metrics = Metrics::new();
-        let turns = Arc::new(Turns::new());
-        let budget = Budget::within(&settings);
+        let turns = Arc::new(Turns::new(&guards));
+        let budget = Budget::within(&settings, &guards);
         let feed_turns = Arc::clone(&turns);
         let feed = Feed::taking_turns(Arc::clone(&store), folder.as_deref(), &settings, feed_turns);
         let views_turns = Arc::clone(&turns);

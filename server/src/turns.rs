@@ -4,6 +4,7 @@
 //! take a few milliseconds. Half of the cores compute at the same time, at least one. A key waits for its own turns
 //! first and has at most one piece in the common queue, so a key that asks for much delays others by one piece.
 
+use crate::access::Guards;
 use crate::shares::Shares;
 use futures_util::FutureExt as _;
 use std::sync::Arc;
@@ -27,15 +28,18 @@ struct Turn {
 pub(crate) const OWN: &str = "";
 
 impl Turns {
-    pub(crate) fn new() -> Self {
+    /// On half of the cores. Without keys all clients share the turns.
+    pub(crate) fn new(guards: &Guards) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self::with((cores / 2).max(1))
+        let places = (cores / 2).max(1);
+        let of_each = if guards.keys().is_some() { 1 } else { places };
+        Self::with(places, of_each)
     }
 
-    fn with(places: usize) -> Self {
+    fn with(places: usize, of_each: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
-            keys: Shares::of_each(1),
+            keys: Shares::of_each(of_each),
         }
     }
 
@@ -91,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_compute_at_once_than_there_are_places() {
-        let turns = Arc::new(Turns::with(2));
+        let turns = Arc::new(Turns::with(2, 1));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks = (0..64).map(|number| {
             let (turns, now, most) = (Arc::clone(&turns), Arc::clone(&now), Arc::clone(&most));
@@ -110,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_asks_for_much_delays_others_by_one_piece() {
-        let turns = Arc::new(Turns::with(1));
+        let turns = Arc::new(Turns::with(1, 1));
         let order = Arc::new(Mutex::new(Vec::new()));
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
@@ -146,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_for_something_else_holds_no_turn() {
-        let turns = Arc::new(Turns::with(1));
+        let turns = Arc::new(Turns::with(1, 1));
         let (answer, answered) = oneshot::channel::<u64>();
         let begun = turns.begin("waits", async move { answered.await.unwrap() });
         let other = async {

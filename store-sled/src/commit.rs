@@ -186,7 +186,7 @@ impl Committer {
         loop {
             let gathered = self.gather(&mut waiting);
             waiting = self.round(waiting);
-            if self.looked.elapsed() >= BETWEEN_LOOKS {
+            if matches!(gathered, Gathered::Look) || self.looked.elapsed() >= BETWEEN_LOOKS {
                 self.look();
             }
             match gathered {
@@ -316,15 +316,17 @@ impl Committer {
         }
         self.shared.counts.syncs.fetch_add(1, Relaxed);
         let written = self.log.append(self.last + 1, frames);
-        let noted = written.and_then(|synced| {
-            self.acknowledged.write(last)?;
-            Ok(synced)
-        });
-        if begins_a_file || noted.is_err() {
+        if begins_a_file || written.is_err() {
             self.verify_files()?;
         }
-        let synced = noted.map_err(|error| Stopped::by_write(failed_write(&error)))?;
+        let failed = |error| Stopped::by_write(failed_write(&error));
+        let synced = written.map_err(failed)?;
+        // Before the note: what is noted and not there counts as lost.
         self.log.verify().map_err(Stopped::by_loss)?;
+        if let Err(error) = self.acknowledged.write(last) {
+            self.verify_files()?;
+            return Err(failed(error));
+        }
         Ok(synced)
     }
 
@@ -404,6 +406,9 @@ impl Committer {
     /// Brings the whole index to the disk, so that the next opening replays nothing.
     fn finish_index(&mut self) -> Result<(), StoreError> {
         self.must_write()?;
+        // The files of another store may be at this one's path.
+        let verified = self.verify_files();
+        verified.map_err(|stopped| StoreError::Unavailable(stopped.why))?;
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let told = self.indexer.send(Told::Finish(answer));
         let finished = told.ok().and_then(|()| answered.recv().ok());

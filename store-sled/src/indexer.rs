@@ -7,6 +7,7 @@ use crate::history::History;
 use crate::live::Stage;
 use crate::log::LogError;
 use crate::notes::{HeadFile, NotedHead};
+use crate::presence;
 use crate::read::Shared;
 use crate::rows::{Mark, Row, RowBatch, Rows, WasLive};
 use crate::tail::{self, Rolled};
@@ -313,6 +314,8 @@ impl Indexer {
         self.shared
             .with_rows(sync)
             .map_err(|error| error.to_string())?;
+        // The path may lead to another store by now, such as a backup that was put in this one's place.
+        presence::verify_end(&self.shared.log)?;
         self.head
             .write(&NotedHead {
                 position: mark.position,

@@ -282,6 +282,12 @@ impl Acknowledged {
         bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
         at::write_all(&self.0, &bytes, 0)
     }
+
+    /// The same, and on the disk when this returns.
+    pub(crate) fn write_durably(&self, last: u64) -> io::Result<()> {
+        self.write(last)?;
+        self.0.sync_data()
+    }
 }
 
 fn acknowledged_of(store: &Path, bytes: &[u8]) -> Result<Option<u64>, OpenError> {

@@ -320,7 +320,6 @@ fn verify_tail(store: &Store<'_>, mark: &Mark, end: End) -> Result<(), Unusable>
         return Ok(());
     };
     let compared = tail::compare(store.log, head, end.address);
-    let compared = compared.map_err(|error| store.failed(error))?;
     let agrees = head.position != mark.position || head.digest == mark.digest;
     match compared {
         Tail::Differs => Err(Unusable::Store(store.folder.altered(tail::differs(head)))),

@@ -65,6 +65,14 @@ pub(crate) fn verify_all(
     }
 }
 
+/// Verifies that the log's last file is there.
+pub(crate) fn verify_end(log: &Log) -> Result<(), String> {
+    match log.segments().last() {
+        Some(last) => verify(&last.file, &last.path),
+        None => Ok(()),
+    }
+}
+
 fn missing(folder: &Folder, log: &Log) -> Option<Arc<Segment>> {
     let mut own = log.segments().into_iter();
     own.find(|segment| {

@@ -159,16 +159,17 @@ impl Shared {
     }
 
     /// Puts another index in the place of one that failed; returns its mark, and the note of what is acknowledged. Readers
-    /// wait meanwhile. If there is no other, they get an error until the next attempt.
+    /// get an error meanwhile, because it can take long, and they may be on threads that must not wait.
     pub(crate) fn replace_index(
         &self,
         recover: impl FnOnce() -> Result<Recovered, String>,
     ) -> Result<(Mark, Acknowledged), String> {
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        let failed = rows.take();
+        let lock = || self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let failed = lock().take();
         // Sled may not be able to write what it still has; all of it follows from the log.
         let _ = crate::guard::guarded(|| drop(failed));
         let recovered = recover()?;
+        let mut rows = lock();
         *self.live_mut() = recovered.live;
         *rows = Some(recovered.rows);
         self.mark.store(recovered.mark.position, Relaxed);

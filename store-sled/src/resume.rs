@@ -113,12 +113,20 @@ impl Committer {
     fn resume(&mut self) -> Result<(), String> {
         let failed = |error| failed_write(&error);
         self.folder.must_have_room(ROOM_BYTES).map_err(failed)?;
+        // The note first: it must never be ahead of the log, and a commit that was refused may have been noted.
+        let noted = self.acknowledged.write_durably(self.last);
+        noted.map_err(failed)?;
         self.log.cut_back(self.shared.end()).map_err(failed)?;
-        self.acknowledged.write(self.last).map_err(failed)?;
-        if self.shared.index_failed().is_some() {
+        if self.shared.index_failed().is_some() || !self.has_indexer() {
             self.renew_index()?;
         }
         Ok(())
+    }
+
+    /// Whether the thread of the index runs. It does not after an attempt to renew the index that failed half-way.
+    fn has_indexer(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
     }
 
     /// Opens the index again, or makes it anew from the log. Sled does nothing after a failed write. Readers wait meanwhile.

@@ -59,15 +59,15 @@ pub(crate) fn roll_between(
 }
 
 /// Compares the events up to the noted head with its digest. The log ends at that address.
-pub(crate) fn compare(log: &Log, head: &NotedHead, end: u64) -> Result<Tail, LogError> {
+pub(crate) fn compare(log: &Log, head: &NotedHead, end: u64) -> Tail {
     let Some((before, digest)) = head.before else {
-        return Ok(Tail::Unknown);
+        return Tail::Unknown;
     };
     match reaches(log, head, (before, digest), end) {
-        Ok(Some(reached)) if reached == head.digest => Ok(Tail::Verified),
-        Ok(_) => Ok(Tail::Differs),
-        Err(LogError::Damage(_) | LogError::Away(_)) => Ok(Tail::Unknown),
-        Err(error) => Err(error),
+        Ok(Some(reached)) if reached == head.digest => Tail::Verified,
+        Ok(_) => Tail::Differs,
+        // An event that cannot be read stops no other call; reading it returns the error.
+        Err(_) => Tail::Unknown,
     }
 }
 

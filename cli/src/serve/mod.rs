@@ -38,12 +38,13 @@ pub async fn serve(args: &Serve, console: &mut Console) -> anyhow::Result<Exit> 
         console.flush()?;
         return Ok(Exit::Done);
     }
+    // Before the keys, which are in the store's folder unless another place is named.
+    if !configuration.is_on("create") {
+        configuration.store().must_exist_to_serve()?;
+    }
     let plan = Plan::of(&configuration, args.without_keys).await?;
     let listener = plan.listener().await?;
     plan.store.must_be_writable()?;
-    if !configuration.is_on("create") {
-        plan.store.must_exist_to_serve()?;
-    }
     // A signal that comes meanwhile ends the process at once, which an embedded store bears.
     let store = plan.store.open().await?;
     let signals = Signals::new()?;

@@ -60,6 +60,25 @@ impl Rates {
         let Some(pace) = self.chosen.pace(grants) else {
             return Ok(());
         };
+        self.paced(key, pace)
+    }
+
+    /// Counts one request of that key, and waits until it may be made.
+    pub(super) async fn pace(&self, key: &str, grants: &[Grant]) {
+        let Some(pace) = self.chosen.pace(grants) else {
+            return;
+        };
+        // A stream leaves room for single requests of the same key, which are refused where it waits.
+        let pace = Pace {
+            ahead: pace.ahead * 3 / 4,
+            ..pace
+        };
+        while let Err(wait) = self.paced(key, pace) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn paced(&self, key: &str, pace: Pace) -> Result<(), Duration> {
         self.counted(key, |even, now| {
             let wait = pace.wait(even, now);
             if wait.is_zero() {
@@ -68,21 +87,6 @@ impl Rates {
                 Err(wait)
             }
         })
-    }
-
-    /// Counts one request of that key, and waits until it may be made.
-    pub(super) async fn pace(&self, key: &str, grants: &[Grant]) {
-        let Some(pace) = self.chosen.pace(grants) else {
-            return;
-        };
-        let mut wait = Duration::ZERO;
-        let counted: Result<(), Duration> = self.counted(key, |even, now| {
-            wait = pace.wait(even, now);
-            Ok(even + pace.each)
-        });
-        if counted.is_ok() && !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
     }
 
     fn counted(

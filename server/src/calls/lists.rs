@@ -2,6 +2,7 @@
 //! question again, takes in only what came since.
 
 use crate::Problem;
+use crate::shares::Shares;
 use crate::turns::Turns;
 use domain::{DamagedEvent, EventStore, Followed, Follower, Prefix, StoreError, StoredEvent};
 use projections::{CallFilter, CallList};
@@ -37,6 +38,7 @@ pub(crate) struct Lists {
     kept: Mutex<Vec<Kept>>,
     folding: Semaphore,
     sending: Arc<Semaphore>,
+    sending_of_key: Shares,
     stop_at_damage: bool,
 }
 
@@ -49,8 +51,8 @@ pub(crate) struct Asking<'a> {
 
 /// A list that only one answer has, so that it stays as it is.
 pub(crate) struct Own {
-    pub(crate) folded: OwnedMutexGuard<Folded>,
-    _place: OwnedSemaphorePermit,
+    pub(crate) folded: Folded,
+    _places: [OwnedSemaphorePermit; 2],
 }
 
 struct Kept {
@@ -74,6 +76,7 @@ impl Lists {
             kept: Mutex::default(),
             folding: Semaphore::new(AT_ONCE),
             sending: Arc::new(Semaphore::new(SENT_AT_ONCE)),
+            sending_of_key: Shares::of_each(1),
             stop_at_damage,
         }
     }
@@ -97,12 +100,17 @@ impl Lists {
         asking: &Asking<'_>,
         filter: &CallFilter,
     ) -> Result<Own, Problem> {
-        let place = in_time(Arc::clone(&self.sending).acquire_owned()).await?;
-        let folded = self.folded(asking, filter).await?;
+        let of_key = in_time(self.sending_of_key.of(asking.key).acquire_owned()).await?;
+        let of_all = in_time(Arc::clone(&self.sending).acquire_owned()).await?;
+        let mut folded = self.folded(asking, filter).await?;
+        // Others may wait for it: they fold it again.
+        let own = std::mem::replace(&mut *folded, Folded::new(filter));
+        drop(folded);
         self.drop_list(filter);
+        let never_closed = "places are never closed";
         Ok(Own {
-            folded,
-            _place: place.expect("places are never closed"),
+            folded: own,
+            _places: [of_key.expect(never_closed), of_all.expect(never_closed)],
         })
     }
 

@@ -221,7 +221,12 @@ impl Reader {
 
     /// Takes a line once there is room for its answer, and no faster than the key may send.
     async fn take(&mut self, line: Line) -> Option<End> {
-        self.service.guards.pace(&self.caller).await;
+        tokio::select! {
+            biased;
+            () = self.service.guards.pace(&self.caller) => {}
+            () = self.caller.ended() => {}
+            () = self.service.stopped() => {}
+        }
         if let Some(end) = self.ends() {
             return Some(end);
         }

@@ -24,6 +24,7 @@ pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;
 
 use crate::Settings;
+use crate::access::Guards;
 use crate::turns::{OWN, Turns};
 use domain::EventStore;
 use file::Keeper;
@@ -70,7 +71,12 @@ impl Feed {
     /// Begins to follow the store, from where the proof that is kept in that folder ends; must be called within a
     /// runtime.
     pub fn start(store: Arc<dyn EventStore>, folder: Option<&Path>, settings: &Settings) -> Self {
-        Self::taking_turns(store, folder, settings, Arc::new(Turns::new()))
+        Self::taking_turns(
+            store,
+            folder,
+            settings,
+            Arc::new(Turns::new(&Guards::open())),
+        )
     }
 
     /// The same, where all readers of the service take turns.

@@ -167,7 +167,7 @@ impl Seat {
             return true;
         }
         let is_admitted = locked(&self.table).admit(self.id, has_telephony, &self.limits);
-        self.is_admitted.store(is_admitted, Ordering::Release);
+        self.is_admitted.fetch_or(is_admitted, Ordering::AcqRel);
         is_admitted
     }
 
@@ -242,6 +242,11 @@ impl Table {
     }
 
     fn admit(&mut self, id: u64, has_telephony: bool, limits: &Limits) -> bool {
+        let standing = self.seats.get(&id).map(|entry| entry.standing);
+        if matches!(standing, Some(Standing::Telephony | Standing::Other)) {
+            // Another request on the connection was admitted meanwhile.
+            return true;
+        }
         if !has_telephony && self.others >= limits.most_others {
             return false;
         }

@@ -4,7 +4,6 @@ use super::labels::{ByPhase, ByWhy};
 use crate::Service;
 use crate::access::Keys;
 use crate::clock::ClockError;
-use crate::turns::OWN;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
 use projections::{ActiveCall, OwedWrapUp};
@@ -52,13 +51,13 @@ pub(crate) struct Gauges {
     pub(crate) clock_error_ms: i64,
 }
 
-/// Asks everybody who knows.
-pub(crate) async fn observe(service: &Service) -> Gauges {
+/// Collects the figures, and computes those of the read models in a turn of that key.
+pub(crate) async fn observe(service: &Service, key: &str) -> Gauges {
     let (views, feed) = (&service.views, service.feed.state());
     let lag = service.lag().max(views.behind().since);
     let streams = service.feed.subscribers();
     let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
-    let stands = views.ask(OWN, |model, _| {
+    let stands = views.ask(key, |model, _| {
         let four = model.state();
         (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
     });

@@ -6,10 +6,11 @@ mod labels;
 pub(crate) use gauges::{Gauges, observe};
 
 use crate::Service;
-use crate::access::METRICS;
+use crate::access::{Caller, METRICS};
 use crate::log::Line;
 use crate::request::Params;
 use crate::route::{Answer as Answered, Handled, Operation, Route};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::routing::get;
@@ -115,9 +116,10 @@ pub(crate) fn routes() -> Vec<Handled> {
 
 async fn metrics(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     _: Params,
 ) -> ([(HeaderName, &'static str); 1], String) {
-    let text = service.metrics.text(observe(&service).await);
+    let text = service.metrics.text(observe(&service, caller.key()).await);
     ([(header::CONTENT_TYPE, EXPOSITION)], text)
 }
 

@@ -81,7 +81,7 @@ impl Explaining {
             .times
             .model
             .windows(self.times.window, self.by, &filter);
-        rows.into_iter().find(|row| paging.is_at(place, row))
+        rows.into_iter().find(|row| paging.is_row_of(place, row))
     }
 
     /// Renders the row, or what follows of it, with at most `max` calls.

@@ -8,13 +8,13 @@ use super::batches::{Rendering, Times};
 use super::explained::{self, Explaining};
 use super::page::{Page, Paging, Place};
 use super::questions::{OfEnded, OfLive, Question};
-use crate::budget::Allowance;
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service};
 use axum::body::Body;
 use axum::response::Response;
 use projections::{AgentTimes, AllFour, By, CallTimes, ReadModel, Window, WindowRow};
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How many bytes a row of a call that goes on takes, about; and one of an ended call.
 const LIVE_ROW_BYTES: usize = 768;
@@ -117,6 +117,11 @@ async fn of_ended(
     } else {
         paging.page_limit() * ENDED_ROW_BYTES
     };
+    let place = if paging.is_whole() {
+        Some(service.budget.snapshot(&key).await?)
+    } else {
+        None
+    };
     let allowance = service
         .budget
         .take_in_time(&key, SNAPSHOT_BYTES + bytes)
@@ -137,8 +142,9 @@ async fn of_ended(
         Found::New(list, made_of) => (list, made_of),
     };
     let list = Arc::new(list);
-    if paging.is_whole() {
-        let rest = Rest::new(list, paging, &made_of, allowance);
+    if let Some(place) = place {
+        drop(allowance);
+        let rest = Rest::new(list, paging, &made_of, place);
         let body = streamed::body(service, &asked.caller, rest);
         return Ok(asked.answer(body, format, &made_of, None));
     }
@@ -285,11 +291,16 @@ struct Rest {
     /// None while it is worked on.
     state: Option<(Rendering, At)>,
     bytes: usize,
-    _snapshot: Allowance,
+    _snapshot: OwnedSemaphorePermit,
 }
 
 impl Rest {
-    fn new(list: Arc<List>, paging: Paging, made_of: &MadeOf, snapshot: Allowance) -> Self {
+    fn new(
+        list: Arc<List>,
+        paging: Paging,
+        made_of: &MadeOf,
+        snapshot: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             state: Some((list.begin(&paging, made_of), At::beginning(&paging))),
             bytes: list.at_once(&paging) * ENDED_ROW_BYTES,

@@ -174,9 +174,9 @@ impl Paging {
         self.order.place_of(row)
     }
 
-    /// Whether a row stands there.
-    pub(super) fn is_at<R: Listed>(&self, place: &Place, row: &R) -> bool {
-        self.order.compare(&self.order.place_of(row), place).is_eq()
+    /// Whether it is the row of that place. What it is sorted by may have changed.
+    pub(super) fn is_row_of<R: Listed>(&self, place: &Place, row: &R) -> bool {
+        self.order.place_of(row).1 == place.1
     }
 
     /// Keeps the first rows, and says whether there were others.

@@ -7,6 +7,7 @@
 use super::changes::Changes;
 use super::ended::Ended;
 use super::follow::{self, Orders, WhyRebuilt};
+use crate::access::Guards;
 use crate::calls::Lists;
 use crate::checkpoints::{self, NotKept, Why};
 use crate::turns::{OWN, Turns};
@@ -127,7 +128,13 @@ impl Views {
         folder: Option<PathBuf>,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
-        Self::taking_turns(store, folder, settings, Arc::new(Turns::new())).await
+        Self::taking_turns(
+            store,
+            folder,
+            settings,
+            Arc::new(Turns::new(&Guards::open())),
+        )
+        .await
     }
 
     /// The same, where all readers of the service take turns.

@@ -68,14 +68,23 @@ impl Segment {
     /// Makes a new, empty one and makes its name outlive a power cut.
     pub(crate) fn create(folder: &Path, header: &SegmentHeader) -> io::Result<Self> {
         let path = Self::path(folder, header.first);
-        let mut file = File::create(&path)?;
+        let created = Self::create_at(&path, folder, header);
+        if created.is_err() {
+            // The log may go on in the file before it, and then this one would not follow. It may not be there.
+            let _ = std::fs::remove_file(&path);
+        }
+        created
+    }
+
+    fn create_at(path: &Path, folder: &Path, header: &SegmentHeader) -> io::Result<Self> {
+        let mut file = File::create(path)?;
         file.write_all(&header.bytes())?;
         file.sync_all()?;
         sync_folder(folder)?;
         let (first, start) = (header.first, header.start);
         Ok(Self {
-            file: File::open(&path)?,
-            path,
+            file: File::open(path)?,
+            path: path.to_owned(),
             first,
             start,
         })

@@ -80,6 +80,12 @@ impl Writer {
     pub(crate) fn cut_back(&mut self, address: u64) -> io::Result<()> {
         let file = self.segment.to_write()?;
         let end = self.segment.offset(address);
+        if file.metadata()?.len() < end {
+            // Longer, it would have zeros in the place of events.
+            return Err(io::Error::other(
+                "the log is shorter than what was acknowledged",
+            ));
+        }
         file.set_len(end)?;
         let from = end.saturating_sub(1) / WRITTEN_AGAIN * WRITTEN_AGAIN;
         let mut bytes = vec![0; usize::try_from(end - from).unwrap_or(0)];

@@ -68,6 +68,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    kaigi::private::keep_new_files_private();
     // What a check panics over is in the table.
     std::panic::set_hook(Box::new(|_| {}));
     let runtime = tokio::runtime::Builder::new_multi_thread()

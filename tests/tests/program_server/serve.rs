@@ -657,7 +657,7 @@ fn lowest_free_descriptor(pid: u32) -> u64 {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let open = open.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let open: BTreeSet<u64> = open.map(|number| number.parse().unwrap()).collect();
-    (0..).find(|number| !open.contains(number)).unwrap()
+    (0..=64).find(|number| !open.contains(number)).unwrap()
 }
 
 /// Lets a running process have as many open files as that, and returns how many it could have before.

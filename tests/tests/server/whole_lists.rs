@@ -3,7 +3,7 @@
 use crate::read_models::{parsed, request, sent, text};
 use domain::Position;
 use reqwest::header::{ACCEPT, LINK};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tests::scenario::{ANA, BEN, CUSTOMER, apply_wrap_up, connect_call, hang_up, hold};
