@@ -175,4 +175,21 @@ mod tests {
         };
         assert_eq!(at_once(&slow, &both), Some(10));
     }
+
+    #[tokio::test]
+    async fn a_stream_at_its_rate_leaves_room_for_single_requests_of_its_key() {
+        use futures_util::FutureExt as _;
+
+        let rates = Rates::within(&Settings {
+            rate_desk: 1,
+            rate_burst_ms: 100_000,
+            ..Settings::default()
+        });
+        let desk = [Grant::Desk("ana".parse().unwrap())];
+        let lines = (0..200).take_while(|_| rates.pace("key", &desk).now_or_never().is_some());
+        let lines = lines.count();
+        assert!((75..99).contains(&lines), "{lines}");
+        assert_eq!(rates.take("key", &desk), Ok(()));
+        assert!(rates.pace("key", &desk).now_or_never().is_none());
+    }
 }

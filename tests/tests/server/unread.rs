@@ -68,6 +68,33 @@ async fn a_key_that_does_not_read_its_answers_waits_for_itself_and_no_other_key_
     service.stop().await;
 }
 
+#[tokio::test]
+async fn lists_that_are_sent_whole_do_not_wait_for_each_other_within_a_small_allowance() {
+    let settings = Settings {
+        max_unsent_bytes_per_key: 64 * 1024,
+        ..Settings::default()
+    };
+    let service = Running::with(Setup {
+        settings,
+        ..Setup::default()
+    })
+    .await;
+    sent(&service, "c1", connect_call(ANA)).await;
+    let last = sent(&service, "c1", hang_up(CUSTOMER)).await;
+    let views = &service.service.views;
+    let patience = Duration::from_mins(1);
+    views.wait_for(last, patience).await.unwrap();
+    let paths = ["/v1/handle-times.csv", "/v1/handle-times.ndjson?window=1d"];
+    let answers = paths.iter().cycle().take(8).map(async |path| {
+        let answer = service.get(&service.keys.reader, path).send().await;
+        answer.unwrap().text().await.unwrap()
+    });
+    for answer in in_time(futures_util::future::join_all(answers)).await {
+        assert!(answer.lines().count() > 1, "{answer}");
+    }
+    service.stop().await;
+}
+
 async fn other_keys_are_served(service: &Running) {
     for _ in 0..20 {
         let question = service.get(&service.keys.operator, "/v1/events?limit=1");
