@@ -38,13 +38,10 @@ pub async fn serve(args: &Serve, console: &mut Console) -> anyhow::Result<Exit> 
         console.flush()?;
         return Ok(Exit::Done);
     }
-    // Before the keys, which are in the store's folder unless another place is named.
-    if !configuration.is_on("create") {
-        configuration.store().must_exist_to_serve()?;
-    }
     let plan = Plan::of(&configuration, args.without_keys).await?;
     let listener = plan.listener().await?;
     plan.store.must_be_writable()?;
+    must_exist(&configuration)?;
     // A signal that comes meanwhile ends the process at once, which an embedded store bears.
     let store = plan.store.open().await?;
     let signals = Signals::new()?;
@@ -182,6 +179,10 @@ fn guards(configuration: &Configuration, without_keys: bool) -> anyhow::Result<(
         )));
     };
     if !file.exists() {
+        if is_in_store(&file, configuration.store()) {
+            // A disk that is not mounted has neither, and then no key must be made.
+            must_exist(configuration)?;
+        }
         return Err(usage(format!(
             "there are no keys in {}, so nobody would be admitted; `kaigi keys create` makes the first, and \
              --without-keys serves this machine alone",
@@ -190,6 +191,17 @@ fn guards(configuration: &Configuration, without_keys: bool) -> anyhow::Result<(
     }
     let keys = Keys::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok((Guards::new(keys), format!("keys {}", file.display())))
+}
+
+fn is_in_store(file: &Path, store: &StoreUrl) -> bool {
+    matches!(store, StoreUrl::Sled(folder) if file.parent() == Some(folder))
+}
+
+fn must_exist(configuration: &Configuration) -> anyhow::Result<()> {
+    if configuration.is_on("create") {
+        return Ok(());
+    }
+    configuration.store().must_exist_to_serve()
 }
 
 fn certificate(configuration: &Configuration) -> anyhow::Result<Option<Arc<Certificate>>> {

@@ -444,8 +444,7 @@ async fn a_client_that_goes_away_does_not_undo_what_was_read_and_can_send_it_aga
     service.stop().await;
 }
 
-/// Whoever paces itself has asked for all that it may, so that a single request is refused meanwhile; without a pace,
-/// those few that this test makes would be admitted.
+/// The limit is a least time: a slow machine takes longer.
 #[tokio::test]
 async fn a_stream_goes_no_faster_than_its_key_may_and_no_line_of_it_is_refused() {
     let service = Running::with(Setup {
@@ -457,19 +456,24 @@ async fn a_stream_goes_no_faster_than_its_key_may_and_no_line_of_it_is_refused()
         ..Setup::default()
     })
     .await;
+    let begun = tokio::time::Instant::now();
     let mut conversation = Conversation::begin(&service).await;
     let lines: String = (0..120).map(|call| connect(&format!("c{call}"))).collect();
     conversation.say(lines).await;
-    let mut refused = 0;
     for answered in 0..120 {
         assert_eq!(conversation.answer().await["accepted"], true);
         if answered >= 50 && answered % 5 == 0 {
             let path = "/v1/active-calls";
             let single = service.get(&service.keys.telephony, path).send().await;
-            refused += usize::from(single.unwrap().status() == 429);
+            assert_eq!(
+                single.unwrap().status(),
+                200,
+                "the stream leaves room for it"
+            );
         }
     }
-    assert!(refused > 0);
+    // 50 requests come at once, and 84 more at 50 a second.
+    assert!(begun.elapsed() >= Duration::from_millis(1500));
     assert_eq!(conversation.end().await, [] as [Value; 0]);
     service.stop().await;
 }
