@@ -1,5 +1,5 @@
 //! A count and a rolling hash that were noted elsewhere, and a store compared with them. The hash chain alone shows
-//! damage and careless edits; whoever can write the store can make another chain. A hash that was kept elsewhere proves
+//! damage and careless edits; a user who can write the store can make another chain. A hash that was kept elsewhere proves
 //! every event up to its count.
 
 use crate::exit::{altered, usage};
@@ -21,7 +21,7 @@ pub struct Against {
 }
 
 impl Against {
-    /// Reads `COUNT:ROLLING_HASH`, or a file: a checkpoint of `kaigi follow`, or lines like it, of which the last counts.
+    /// Reads `COUNT:ROLLING_HASH`, or a file: a checkpoint of `kaigi follow`, or lines like it; the last one counts.
     pub fn read(text: &str) -> anyhow::Result<Self> {
         if let Some((count, hash)) = text.split_once(':')
             && let Ok(count) = count.parse()

@@ -796,7 +796,7 @@ pub struct Archive {
 
 const REPLAY_HELP: &str = "\
 The call's chain of hashes is verified first: that finds damage and careless edits. It does not find
-that somebody who can write the store has hashed the call again; `kaigi store check --against` does.
+that a user who can write the store has hashed the call again; `kaigi store check --against` does.
 
 Examples:
   kaigi replay c1
@@ -817,7 +817,7 @@ of the store changes: a copy of the index is read, in the folder that TMPDIR nam
 history digest covers all events in their order, and is the rolling hash at their count (`kaigi store
 digest` is another one, which does not depend on positions).
 
-This finds damage and careless edits. It does not find that somebody who can write the store has
+This finds damage and careless edits. It does not find that a user who can write the store has
 made other events with a chain of hashes that fits. A hash that was noted elsewhere proves that: with
 --against, the first COUNT events are compared with it, however many came since. `kaigi follow
 --checkpoint FILE` on another machine keeps one. A difference ends it with exit code 6, and so does a
@@ -877,7 +877,7 @@ r(n-1) and the hash of event n. `kaigi follow` and GET /v1/proof have the same o
 --at takes the count of a read model or of a feed, so that its proof can be checked. A damaged event
 counts as one, by the stream it is in and its number there.
 
-A chain of hashes alone does not show that somebody who can write the store has made another one.
+A chain of hashes alone does not show that a user who can write the store has made another one.
 --against compares the first events with a count and a rolling hash that were noted elsewhere, of any
 store, a cluster's and a service's too. A difference ends it with exit code 6, and so does a count
 beyond the store.

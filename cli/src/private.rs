@@ -1,6 +1,6 @@
 //! Files for their owner alone: a store has telephone numbers, and so have its backups and archives.
 //!
-//! What the program makes is private whatever umask it is started with. What an earlier version made is brought to that
+//! The files that the program makes are private under any umask. What an earlier version made is brought to that
 //! when it is opened, once, with a notice.
 
 use std::io;

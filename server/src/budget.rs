@@ -3,7 +3,7 @@
 //! What is to be sent takes its bytes from the key's allowance before it is made, and gives them back when they were
 //! written to the connection or the connection is gone. A key that does not read its answers waits for itself.
 //!
-//! No answer holds an allowance while it waits for another: a key's answers could wait for each other for ever. A snapshot
+//! No answer holds an allowance while it waits for another: a key's answers could wait for each other without end. A snapshot
 //! that a long answer is made from counts as a place instead.
 
 use crate::access::Guards;

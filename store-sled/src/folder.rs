@@ -157,7 +157,7 @@ impl Folder {
         }
     }
 
-    /// Writes so many bytes, syncs them, and removes them: fails if the disk cannot take them.
+    /// Writes that number of bytes, syncs them, and removes them: fails if the disk cannot take them.
     pub(crate) fn must_have_room(&self, bytes: usize) -> io::Result<()> {
         let path = self.path.join(ROOM);
         let written = File::create(&path).and_then(|mut file| {

@@ -1,4 +1,4 @@
-//! Nobody but its owner may read what the program writes, whatever umask it is started with. Only Unix has such rights.
+//! Only the owner may read the files that the program writes, under any umask. Only Unix has such rights.
 #![cfg(unix)]
 
 use std::fs::{self, Permissions};

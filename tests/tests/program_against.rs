@@ -1,4 +1,4 @@
-//! A store compared with a count and a rolling hash that were noted elsewhere: the one thing that shows that somebody who
+//! A store compared with a count and a rolling hash that were noted elsewhere: the one thing that shows that a user who
 //! can write the store made another chain of hashes.
 
 use serde_json::{Value, json};

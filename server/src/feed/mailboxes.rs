@@ -1,5 +1,5 @@
 //! A bounded mailbox for each subscriber, found by what it asks for, so that nobody is woken for what is not theirs. A
-//! subscriber whose mailbox is full is cut off, and nobody waits for it. The mailbox is emptied then: the subscriber may
+//! subscriber whose mailbox is full is cut off, and no other one waits for it. The mailbox is emptied then: the subscriber may
 //! not read for long, and would keep events in memory that the service needs no more.
 
 use super::filter::{Filter, agents};

@@ -62,7 +62,7 @@ impl Commanding {
         }
     }
 
-    /// Waits until so many commands were acknowledged.
+    /// Waits until that number of commands was acknowledged.
     pub async fn until_acknowledged(&self, commands: u64) {
         while self.acknowledged.load(Ordering::Relaxed) < commands {
             tokio::time::sleep(Duration::from_millis(5)).await;

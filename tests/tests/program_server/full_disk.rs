@@ -180,7 +180,7 @@ async fn a_service_resumes_by_itself_after_a_failed_sync() {
     service.until_ready_says(None).await;
     must_be_kept_once(&service, &answers).await;
     let _ = service.serving.kill();
-    // Whatever no sync made safe is lost.
+    // Bytes that no sync made safe are lost.
     let mut chance = tests::torture::chance::Chance::of(1);
     disk.cut(tests::torture::powercut::Loss::Everything, &mut chance)
         .unwrap();
