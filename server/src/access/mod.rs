@@ -90,7 +90,7 @@ pub(crate) const NOT_YOURS: &str = "not_yours";
 pub const READ_MODELS: Access =
     Access::Roles(&[Role::Reader, Role::Desk, Role::Supervisor, Role::Auditor]);
 
-/// The roles that read one call: those that send commands, and those that read all calls. [`Caller::may_read_call`] limits
+/// The roles that read one call: those that send commands, and those that read all calls. `Caller::may_read_call` limits
 /// desks to their own calls.
 pub const ONE_CALL: Access = Access::Roles(&[
     Role::Telephony,
