@@ -463,7 +463,7 @@ async fn a_stream_goes_no_faster_than_its_key_may_and_no_line_of_it_is_refused()
     for answered in 0..120 {
         assert_eq!(conversation.answer().await["accepted"], true);
         if answered >= 50 && answered % 5 == 0 {
-            let path = "/v1/active-calls";
+            let path = "/v1/calls/c0";
             let single = service.get(&service.keys.telephony, path).send().await;
             assert_eq!(
                 single.unwrap().status(),
