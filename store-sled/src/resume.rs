@@ -129,7 +129,7 @@ impl Committer {
         thread.is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Opens the index again, or makes it anew from the log. Sled does nothing after a failed write. Readers wait meanwhile.
+    /// Opens the index again, or makes it anew from the log. Sled does nothing after a failed write. Readers get an error meanwhile.
     fn renew_index(&mut self) -> Result<(), String> {
         let (indexer, told) = std::sync::mpsc::sync_channel(indexer::MAX_WAITING);
         drop(std::mem::replace(&mut self.indexer, indexer));
