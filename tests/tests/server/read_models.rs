@@ -26,7 +26,7 @@ use tests::service::{Running, Setup};
 use tests::sse::Events;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 /// A store whose events are read for the test, which can be away for a while, and have another's put in its place.
@@ -465,6 +465,16 @@ async fn a_call_whose_hang_up_never_came_is_idle() {
 
 /// All pages of a list, each by the cursor of the one before.
 async fn pages(service: &Running, path: &str, limit: usize) -> Vec<Value> {
+    pages_with(service, path, limit, || ()).await
+}
+
+/// Reads every page and calls `after_page` after each one.
+async fn pages_with(
+    service: &Running,
+    path: &str,
+    limit: usize,
+    after_page: impl Fn(),
+) -> Vec<Value> {
     let join = if path.contains('?') { '&' } else { '?' };
     let first = format!("{path}{join}limit={limit}");
     let mut all = Vec::new();
@@ -477,6 +487,7 @@ async fn pages(service: &Running, path: &str, limit: usize) -> Vec<Value> {
         next = page["next"]
             .as_str()
             .map(|cursor| format!("{first}&cursor={cursor}"));
+        after_page();
     }
     all
 }
@@ -694,11 +705,17 @@ async fn pages_have_every_row_that_stays_once_whatever_comes_and_goes() {
     }
     let soon = std::time::Duration::from_mins(1);
     service.service.views.wait_for(last, soon).await.unwrap();
-    let done = Arc::new(AtomicBool::new(false));
+    // Each page lets the writer add two calls. A page has at least three rows, so the pages in order of time come to an end
+    // however slowly they are read.
+    let allowance = Arc::new(Semaphore::new(0));
     let writer = {
-        let (service, done) = (Arc::clone(&service), Arc::clone(&done));
+        let (service, allowance) = (Arc::clone(&service), Arc::clone(&allowance));
         tokio::spawn(async move {
             for number in 0.. {
+                let Ok(permit) = allowance.acquire().await else {
+                    return;
+                };
+                permit.forget();
                 let call = format!("{}-goes-{number}", number % 60);
                 sent(&service, &call, connect_call(BEN)).await;
                 if number >= 10 {
@@ -706,16 +723,13 @@ async fn pages_have_every_row_that_stays_once_whatever_comes_and_goes() {
                     let call = format!("{}-goes-{earlier}", earlier % 60);
                     sent(&service, &call, hang_up(CUSTOMER)).await;
                 }
-                if done.load(Ordering::SeqCst) {
-                    return;
-                }
             }
         })
     };
     for round in 0..6 {
         for sort in ["call", "-call", "answered_at", "-answered_at", "revision"] {
             let path = format!("/v1/active-calls?sort={sort}");
-            let rows = pages(&service, &path, 3 + round).await;
+            let rows = pages_with(&service, &path, 3 + round, || allowance.add_permits(2)).await;
             let calls = rows
                 .iter()
                 .map(|row| row["call"].as_str().unwrap().to_owned());
@@ -727,7 +741,7 @@ async fn pages_have_every_row_that_stays_once_whatever_comes_and_goes() {
             assert_eq!(times.len(), staying.len(), "{sort}");
         }
     }
-    done.store(true, Ordering::SeqCst);
+    allowance.close();
     writer.await.unwrap();
     Arc::into_inner(service).unwrap().stop().await;
 }
