@@ -625,7 +625,7 @@ Examples:
 impl Simulate {
     /// Where to place the day, unless it stays where it is.
     pub fn placed(&self) -> Option<Placed> {
-        let up_to_now = || self.now.then(|| Placed::UpTo(Timestamp::now()));
+        let up_to_now = || self.now.then(|| Placed::UpTo(domain::now()));
         self.date.map(Placed::On).or_else(up_to_now)
     }
 }

@@ -34,7 +34,7 @@ pub async fn demo(
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let handler = Arc::new(Handler::new(Arc::clone(&store)));
-    let now = Timestamp::now();
+    let now = domain::now();
     let captured = captured(now)?;
     let transferred = captured.first().map(|request| request.call.clone());
     console.print(&format!(

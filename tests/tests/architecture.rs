@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Our crates, by folder and name.
-const CRATES: [(&str, &str); 10] = [
+const CRATES: [(&str, &str); 11] = [
+    ("rules", "rules"),
     ("domain", "domain"),
     ("projections", "projections"),
     ("copies", "copies"),
@@ -44,8 +45,9 @@ fn arrows(folder: &str) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn the_domain_knows_no_other_crate_of_ours() {
-    assert_eq!(arrows("domain"), BTreeSet::new());
+fn the_domain_knows_the_rules_and_the_rules_no_crate_of_ours() {
+    assert_eq!(arrows("rules"), BTreeSet::new());
+    assert_eq!(arrows("domain"), BTreeSet::from(["rules"]));
 }
 
 #[test]
@@ -127,31 +129,31 @@ fn only_one_file_of_the_program_chooses_the_store() {
     assert_eq!(choosing, [Path::new("store.rs")]);
 }
 
+/// Nothing else can be named there, and `rules/clippy.toml` refuses the clock and the files of the standard library.
 #[test]
-fn the_rules_are_pure() {
-    let mut pure = rust_files(&root().join("domain/src/decide"));
-    for file in [
-        "domain/src/evolve.rs",
-        "domain/src/call.rs",
-        "domain/src/event.rs",
-    ] {
-        pure.push(root().join(file));
-    }
-    assert!(pure.len() > 6, "{pure:?}");
-    for file in pure {
-        let text = fs::read_to_string(&file).expect("our sources can be read");
-        for impure in [
-            "Timestamp::now",
-            "async ",
-            "std::fs",
-            "std::io",
-            "getrandom",
-            "new_v4",
-            "println",
-        ] {
-            assert!(!text.contains(impure), "{} uses {impure}", file.display());
-        }
-    }
+fn the_rules_depend_on_nothing_that_does_io() {
+    let manifest = read("rules/Cargo.toml");
+    let section = manifest.split("[dependencies]\n").nth(1);
+    let section = section.and_then(|text| text.split("\n[").next());
+    let names = section.expect("there are dependencies").lines();
+    let names: BTreeSet<_> = names.filter_map(|line| line.split_once('.')).collect();
+    let allowed = [
+        "postcard",
+        "serde",
+        "serde_json",
+        "sha2",
+        "smol_str",
+        "thiserror",
+        "uuid",
+    ];
+    let allowed = allowed.map(|name| (name, "workspace = true"));
+    assert_eq!(names, BTreeSet::from(allowed));
+    // Random ids are a feature of their own.
+    let shared = read("Cargo.toml");
+    let uuid = shared.lines().find(|line| line.starts_with("uuid = "));
+    assert!(!uuid.expect("it is there").contains("v4"));
+    let lints = read("rules/clippy.toml");
+    assert!(lints.contains("std::time::SystemTime::now"));
 }
 
 #[test]
@@ -200,15 +202,14 @@ fn every_function_that_a_reading_names_stands_in_its_module() {
     }
 }
 
-/// The text of a module of `domain`, as its path names it.
+/// The text of a module of `rules` or `domain`, as its path names it.
 fn source_of(module: &str) -> String {
-    let path = format!("domain/src/{}", module.replace("::", "/"));
-    let folder = format!("{path}/mod.rs");
-    if root().join(&folder).exists() {
-        read(&folder)
-    } else {
-        read(&format!("{path}.rs"))
-    }
+    let path = module.replace("::", "/");
+    let places = ["rules", "domain"].map(|folder| format!("{folder}/src/{path}"));
+    let files = places.map(|place| [format!("{place}.rs"), format!("{place}/mod.rs")]);
+    let mut files = files.iter().flatten();
+    let file = files.find(|file| root().join(file).exists());
+    read(file.unwrap_or_else(|| panic!("{module} is no module")))
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

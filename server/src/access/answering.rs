@@ -128,7 +128,7 @@ pub(super) async fn revoke(
     _: Params,
 ) -> Result<Response, Problem> {
     kept(&service)?;
-    let revoke = move |file: &KeyFile| file.revoke(&id, Timestamp::now());
+    let revoke = move |file: &KeyFile| file.revoke(&id, domain::now());
     let revoked = changed(&service, &caller, revoke).await?;
     Ok(secret(StatusCode::OK, &json!(revoked.row())))
 }

@@ -288,7 +288,7 @@ mod tests {
     use crate::route::{Answer, Operation};
     use axum::body::Body;
     use axum::http::request::Builder;
-    use domain::Timestamp;
+
     use serde_json::json;
     use std::time::{Duration, Instant};
 
@@ -412,7 +412,7 @@ mod tests {
             .ok()
             .unwrap();
         assert!(caller.is_admitted());
-        file.revoke(&key.id, Timestamp::now()).unwrap();
+        file.revoke(&key.id, domain::now()).unwrap();
         guards.keys().unwrap().look();
         assert!(!caller.is_admitted());
         assert!(caller.begin_effect().is_err());

@@ -133,7 +133,7 @@ impl Key {
             name: name.to_owned(),
             grants,
             sha256: Sha256::digest(&text).into(),
-            created_at: Timestamp::now(),
+            created_at: domain::now(),
             expires_at: None,
             revoked_at: None,
         };
@@ -397,7 +397,7 @@ impl Known {
 
 /// A line like those of requests, where the program says what goes wrong.
 fn say(what: &str) {
-    let at = Timestamp::now().to_string();
+    let at = domain::now().to_string();
     let line = serde_json::json!({"at": at, "keys": what});
     // Nobody may read it, and the keys are looked at all the same.
     let _ = writeln!(io::stderr(), "{line}");

@@ -62,9 +62,7 @@ pub(crate) async fn observe(service: &Service, key: &str) -> Gauges {
         (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
     });
     let (calls, owed) = stands.await;
-    let oldest_ms = owed
-        .first()
-        .map(|since| Timestamp::now().millis_since(*since));
+    let oldest_ms = owed.first().map(|since| domain::now().millis_since(*since));
     Gauges {
         calls: Some(calls),
         wrap_ups_owed: Some(owed.len() as u64),

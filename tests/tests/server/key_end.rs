@@ -47,7 +47,7 @@ impl Here {
 
     fn revoke(&self, text: &str) {
         let id = text.split('_').nth(1).unwrap();
-        self.file.revoke(id, Timestamp::now()).unwrap();
+        self.file.revoke(id, domain::now()).unwrap();
         self.look();
     }
 
@@ -253,7 +253,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 impl Wall {
     fn right() -> Self {
-        Self(Arc::new(AtomicU64::new(Timestamp::now().as_millis())))
+        Self(Arc::new(AtomicU64::new(domain::now().as_millis())))
     }
 
     fn now(&self) -> Timestamp {

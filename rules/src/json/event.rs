@@ -1,10 +1,10 @@
 //! An event as JSON.
 
 use super::{AgentText, SupervisorText, Text};
+use crate::entry::DamagedEvent;
 use crate::envelope::{RecordedEvent, StoredEvent};
 use crate::event::{Event, Personal};
 use crate::ids::{CallId, Position};
-use crate::store::DamagedEvent;
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 

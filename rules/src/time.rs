@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A point in time in whole milliseconds since 1970, UTC; at most the last of the year 9999.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -34,15 +33,6 @@ impl Timestamp {
         } else {
             Err(InvalidTime::OutOfRange(format!("{ms} ms since 1970")))
         }
-    }
-
-    /// What the machine's clock shows; a clock outside 1970 to 9999 shows the nearer end.
-    pub fn now() -> Self {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        Self(ms.min(Self::MAX.0))
     }
 
     /// Milliseconds since 1970.

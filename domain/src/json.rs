@@ -1,8 +1,9 @@
-//! What a command is answered with.
+//! The JSON of the interface: that of the rules, and the answer to a command.
 
-use super::{EventJson, Text};
+pub use rules::json::*;
+
 use crate::handle::{Answer, HandleError};
-use crate::ids::{CallId, CommandId};
+use rules::ids::{CallId, CommandId};
 use serde::Serialize;
 
 /// One answer; a program may put more beside it, such as the line the command stood on.

@@ -152,7 +152,7 @@ impl Batch {
     }
 
     /// Finishes what `decide` said: ids, payloads, hashes.
-    pub(crate) fn finish(
+    pub fn finish(
         expected: Head,
         cause: Cause,
         events: Vec<Event>,
@@ -341,7 +341,7 @@ impl PersonalPart {
 }
 
 /// The personal text of a command, if it has one.
-pub(crate) fn personal_text(command: &Command) -> Option<&str> {
+pub fn personal_text(command: &Command) -> Option<&str> {
     match command {
         Command::ConnectCall { customer, .. } => {
             customer.as_ref().map(super::ids::CustomerNumber::as_str)

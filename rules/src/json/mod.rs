@@ -1,7 +1,6 @@
 //! The JSON of `docs/spec/interface.md`, once: commands, events, answers and a call. Nothing of it is what the
 //! hashes cover; `whole` keeps the covered bytes beside it, for dumps and for stores that keep text.
 
-mod answer;
 mod call;
 mod command;
 mod event;
@@ -9,7 +8,6 @@ mod hex;
 mod plain;
 mod whole;
 
-pub use answer::{AnswerJson, RejectionJson};
 pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
 pub use command::{InvalidCommand, parse_command, parse_command_for, write_command};
 pub use event::{DamagedJson, EventJson, parse_damaged};
