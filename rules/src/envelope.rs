@@ -1,7 +1,6 @@
 //! The finished event: what surrounds what happened, and the chain of hashes that proves it unaltered.
 //! `docs/spec/envelope.md` is the specification, `docs/hash-chain.md` works three examples by hand.
 
-use crate::command::Command;
 use crate::event::Event;
 use crate::ids::{Actor, CallId, CommandId, Correlation, EventId, KeyId, Position, Revision};
 use crate::stored::{self, Payload};
@@ -162,7 +161,7 @@ impl Batch {
         let mut head = expected;
         let mut finished = Vec::with_capacity(events.len());
         for (event, index) in events.into_iter().zip(0..) {
-            let personal = personal.take_if(|_| has_personal_text(&event));
+            let personal = personal.take_if(|_| event.has_personal_text());
             let event = finished_event(head, &cause, index, event, personal);
             head = event.head();
             finished.push(event);
@@ -193,33 +192,6 @@ impl Batch {
     /// The events, to be kept.
     pub fn into_events(self) -> Vec<RecordedEvent> {
         self.events
-    }
-}
-
-fn has_personal_text(event: &Event) -> bool {
-    match event {
-        Event::CallConnected { customer, .. } => customer.is_some(),
-        Event::WrapUpSuggested { note, .. } => note.is_some(),
-        Event::ConsultRequested { .. }
-        | Event::ConsultStarted { .. }
-        | Event::ConsultEnded { .. }
-        | Event::PartyJoined { .. }
-        | Event::ConferenceStarted { .. }
-        | Event::PartyHeld { .. }
-        | Event::PartyReleased { .. }
-        | Event::PartyLeft { .. }
-        | Event::ControlTransferred { .. }
-        | Event::ControlVacated { .. }
-        | Event::ConferenceDissolved
-        | Event::WrapUpAssistEntered
-        | Event::CallEnded { .. }
-        | Event::CallCompleted
-        | Event::WrapUpOwed { .. }
-        | Event::WrapUpApplied { .. }
-        | Event::MonitoringStarted { .. }
-        | Event::SupervisorBargedIn { .. }
-        | Event::MonitoringMoved { .. }
-        | Event::MonitoringEnded { .. } => false,
     }
 }
 
@@ -337,34 +309,6 @@ impl PersonalPart {
         hasher.update(self.salt);
         hasher.update(self.text.as_bytes());
         hasher.finalize().into()
-    }
-}
-
-/// The personal text of a command, if it has one.
-pub fn personal_text(command: &Command) -> Option<&str> {
-    match command {
-        Command::ConnectCall { customer, .. } => {
-            customer.as_ref().map(super::ids::CustomerNumber::as_str)
-        }
-        Command::SuggestWrapUp { note, .. } => note.as_ref().map(super::ids::Note::as_str),
-        Command::StartConsult { .. }
-        | Command::AcceptConsult { .. }
-        | Command::DeclineConsult { .. }
-        | Command::ConsultUnanswered
-        | Command::EndConsult { .. }
-        | Command::StartConference { .. }
-        | Command::Hold { .. }
-        | Command::Resume { .. }
-        | Command::TransferCall { .. }
-        | Command::ExitConference { .. }
-        | Command::EndCall { .. }
-        | Command::PressEnd { .. }
-        | Command::HangUp { .. }
-        | Command::LoseConnection { .. }
-        | Command::ApplyWrapUp { .. }
-        | Command::StartMonitoring { .. }
-        | Command::BargeIn { .. }
-        | Command::StopMonitoring { .. } => None,
     }
 }
 

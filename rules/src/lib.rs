@@ -16,6 +16,7 @@ pub mod ids;
 pub mod json;
 pub mod rejection;
 pub mod stored;
+pub mod table;
 mod time;
 mod time_span;
 
