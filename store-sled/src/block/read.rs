@@ -2,7 +2,7 @@
 
 use super::{
     ACTOR_SHIFT, CORRELATED, GROUP_COUNTS, HEADER_BYTES, LATER_PART, LAYOUT, PERSONAL, REPORTED,
-    RESERVED, checksum, event_type,
+    RESERVED, checksum,
 };
 use crate::bytes::Cursor;
 use crate::damage::Damage;
@@ -294,7 +294,8 @@ impl RawGroup<'_> {
     pub(crate) fn last(&self) -> Result<(EventType, Hash), Damage> {
         let mut last = None;
         self.each_raw(|event| last = Some((event.code, event.hash)))?;
-        let known = last.and_then(|(code, hash)| Some((event_type(code & !PERSONAL)?, hash)));
+        let known =
+            last.and_then(|(code, hash)| Some((EventType::numbered(code & !PERSONAL)?, hash)));
         known.ok_or_else(|| Damage::new("the event is damaged").at(self.first))
     }
 
@@ -407,7 +408,7 @@ impl Opened<'_> {
         index: u32,
         revision: Revision,
     ) -> Result<RecordedEvent, String> {
-        let event_type = event_type(raw.code & !PERSONAL)
+        let event_type = EventType::numbered(raw.code & !PERSONAL)
             .ok_or_else(|| format!("type {} is unknown to this program", raw.code & !PERSONAL))?;
         let payload = Payload {
             event_type,
