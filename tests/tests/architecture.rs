@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Our crates, by folder and name.
-const CRATES: [(&str, &str); 12] = [
+const CRATES: [(&str, &str); 14] = [
     ("rules", "rules"),
     ("domain", "domain"),
     ("projections", "projections"),
@@ -13,6 +13,8 @@ const CRATES: [(&str, &str); 12] = [
     ("store-sled", "store-sled"),
     ("store-eventstoredb", "store-eventstoredb"),
     ("engine", "engine"),
+    ("import", "import"),
+    ("simulate", "simulate"),
     ("server", "server"),
     ("client", "client"),
     ("cli", "kaigi"),
@@ -65,6 +67,12 @@ fn copies_are_made_of_any_store_through_the_port() {
 }
 
 #[test]
+fn commands_from_elsewhere_are_made_with_the_rules_alone() {
+    assert_eq!(arrows("simulate"), BTreeSet::from(["domain"]));
+    assert_eq!(arrows("import"), BTreeSet::from(["domain"]));
+}
+
+#[test]
 fn the_service_knows_no_store_and_its_client_nothing_of_the_service() {
     assert_eq!(arrows("engine"), BTreeSet::from(["domain", "projections"]));
     assert_eq!(
@@ -82,8 +90,10 @@ fn the_program_brings_them_together() {
         "copies",
         "domain",
         "engine",
+        "import",
         "projections",
         "server",
+        "simulate",
     ]
     .into_iter()
     .chain(stores);

@@ -4,12 +4,12 @@
 use crate::read_models::Stand;
 use domain::{EventStore, Handler, MemoryStore, Position, Prefix, StoredEvent};
 use engine::checkpoints;
-use kaigi::simulate::{Day, simulate};
 use projections::{AllFour, Checkpointed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use server::Settings;
 use server::read_models::{Views, WhyRebuilt};
+use simulate::{Day, simulate};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,12 +3,12 @@
 use domain::json::{EventJson, parse_command, write_command};
 use domain::{EventStore, Handler, MemoryStore, Position, Request, StoredEvent};
 use engine::keys::Role;
-use kaigi::simulate::{Day, simulate};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use server::Settings;
 use server::access::Access;
 use server::route::{Parameter, Place, Route};
+use simulate::{Day, simulate};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
