@@ -208,6 +208,12 @@ macro_rules! choices {
                 Some($crate::table::Value::Choice(self.name(), *self as u32))
             }
         }
+
+        $(impl Default for $name {
+            fn default() -> Self {
+                $name::$default
+            }
+        })?
     )*};
 }
 pub(crate) use choices;

@@ -4,7 +4,6 @@ use super::Text;
 use super::fields::{Fields, Given, InvalidCommand, cut, given, missing};
 use crate::command::{Command, CommandType, HoldScope, Origin, Request};
 use crate::ids::{CallId, Revision};
-use crate::table::{FieldType, Presence};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -93,7 +92,7 @@ impl Serialize for RequestJson<'_> {
     }
 }
 
-/// Reads one of few values, whose table says which of them is the default.
+/// Reads one of few values, with a default.
 macro_rules! given_choices {
     ($($name:ident: $expected:literal),*) => {$(
         impl FromStr for $name {
@@ -110,10 +109,7 @@ macro_rules! given_choices {
             }
 
             fn absent() -> Option<Self> {
-                match Self::PRESENCE {
-                    Presence::Default(name) => Self::named(name),
-                    Presence::Required | Presence::Optional => None,
-                }
+                Some(Self::default())
             }
         }
     )*};

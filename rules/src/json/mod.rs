@@ -14,7 +14,7 @@ pub use command::{parse_command, parse_command_for, write_command};
 pub use event::{DamagedJson, EventJson, parse_damaged};
 pub use fields::InvalidCommand;
 pub(crate) use fields::{Fields, given};
-pub use hex::{NotHex, Sha256Text};
+pub use hex::{NotHex, Sha256Text, hex};
 pub use plain::plain;
 pub use whole::{InvalidEvent, Parts, parse_line, parse_parts, write_line, write_parts};
 

@@ -6,12 +6,12 @@
     reason = "schemas are written where they are used, one within the other"
 )]
 
-use crate::access::Role;
 use domain::call::Phase;
 use domain::command::CommandType;
 use domain::event::EventType;
 use domain::rejection::RejectionCode;
 use domain::table::{Field, Presence, ValueType};
+use engine::keys::Role;
 use serde_json::{Map, Value, json};
 
 /// Every schema, by its name.
