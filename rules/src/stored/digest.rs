@@ -1,10 +1,11 @@
 //! The digest of a command: what tells a retry from another command under the same id. Frozen like the payloads.
 
+use super::bytes::{LONGEST, write};
 use super::v1::{Kept, Party, Target};
-use super::{Commitment, write};
 use crate::command::{Command, Request};
-use crate::envelope::{Digest, HashInput, PersonalPart};
+use crate::hashing::{Digest, HashInput};
 use crate::ids::Actor;
+use crate::personal::{Commitment, PersonalPart};
 use crate::table::{Presence, Value};
 use serde::ser::{Serialize, SerializeStructVariant, Serializer};
 
@@ -40,7 +41,7 @@ pub fn digest(request: &Request, personal: Option<&PersonalPart>) -> Digest {
         command: &request.command,
         commitment: personal.map(PersonalPart::commitment),
     };
-    let mut buffer = [0; super::LONGEST];
+    let mut buffer = [0; LONGEST];
     let mut input = HashInput::new("kaigi-command-v1");
     input.text(request.call.as_str());
     input.text(request.command.name());

@@ -1,11 +1,11 @@
 //! Version 1 of every payload. Nothing here may change: not a field, not its order, not a variant.
 //! What JSON calls these things is another set of types (`json`).
 
-use super::{Commitment, Damaged, personal, read, write};
+use super::bytes::{Damaged, read, write};
 use crate::command::HoldScope;
-use crate::envelope::PersonalPart;
 use crate::event::{self, Event, EventType, Personal};
 use crate::ids::{self, InvalidText};
+use crate::personal::{Commitment, PersonalPart};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -209,7 +209,11 @@ impl<T: FromStr<Err = InvalidText>> Kept for Option<Personal<T>> {
     }
 
     fn value(form: Option<Commitment>, part: Option<&PersonalPart>) -> Result<Self, Damaged> {
-        personal(form, part)
+        match (form, part) {
+            (None, _) => Ok(None),
+            (Some(_), None) => Ok(Some(Personal::Erased)),
+            (Some(_), Some(part)) => Ok(Some(Personal::Clear(part.text.parse()?))),
+        }
     }
 }
 
