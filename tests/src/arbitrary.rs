@@ -13,8 +13,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 /// Who can be consulted.
 const OUTSIDERS: [Who; 12] = [
@@ -168,7 +166,6 @@ enum What {
     BargeIn,
     StopMonitoring,
     Connect,
-    Anything,
 }
 
 /// Who is rather consulted, of those who are outside.
@@ -241,7 +238,6 @@ fn what(leaving: u32) -> Union<Just<What>> {
         (2, What::BargeIn),
         (1, What::StopMonitoring),
         (1, What::Connect),
-        (2, What::Anything),
     ];
     Union::new_weighted(weighted.map(|(weight, what)| (weight, Just(what))).to_vec())
 }
@@ -268,26 +264,7 @@ fn asked(moves: &[Move]) -> Vec<Asked> {
     asked
 }
 
-/// All that anybody can ask, made once.
-static EVERYTHING: LazyLock<Vec<Command>> = LazyLock::new(everything_anybody_can_ask);
-
 impl Move {
-    /// A command of any type that the call accepts as it is, so that a new one comes up without a move of its own.
-    fn anything(&self, call: &Call) -> Command {
-        let accepted = EVERYTHING
-            .iter()
-            .filter(|command| decide(call, command).is_ok());
-        let mut kinds: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for command in accepted {
-            kinds.entry(command.name()).or_default().push(command);
-        }
-        let one = self.by % kinds.len().max(1);
-        match kinds.into_values().nth(one) {
-            Some(commands) => commands[self.about % commands.len()].clone(),
-            None => self.connect(),
-        }
-    }
-
     fn command(&self, call: &Call) -> Command {
         if call.phase().is_none() && !self.stray {
             return self.connect();
@@ -341,7 +318,6 @@ impl Move {
                 by: self.supervisor(),
             },
             What::Connect => self.connect(),
-            What::Anything => self.anything(call),
         }
     }
 
