@@ -36,8 +36,6 @@ const PATIENCE: u32 = 8;
 const MAX_BEHIND: u64 = 8;
 const LEAST_EVENTS: u64 = 4096;
 
-const ARCHIVE: &str = "it is an archive, which nobody writes to; use the store it belongs to";
-
 /// What the thread is asked to do.
 pub(crate) enum Job {
     Append(Append),
@@ -65,7 +63,7 @@ pub(crate) struct Work {
     stage: Stage,
     groups: GroupBytes,
     /// The length of an event that is too long to be kept.
-    too_long: Option<usize>,
+    pub(crate) too_long: Option<usize>,
     batch: Batch,
 }
 
@@ -256,11 +254,11 @@ impl Committer {
     /// One commit of what waits; answers what has to wait on.
     fn round(&mut self, waiting: Vec<Append>) -> Vec<Append> {
         if let Some(stopped) = &self.stopped {
-            refuse(waiting, &stopped.why);
+            refuse(waiting, &StoreError::Unavailable(stopped.why.clone()));
             return Vec::new();
         }
         if self.purpose == Purpose::Archive {
-            refuse(waiting, ARCHIVE);
+            refuse(waiting, &archive());
             return Vec::new();
         }
         let mut round = Round::after(self.last, waiting.len());
@@ -287,7 +285,8 @@ impl Committer {
             Err(Stopped { cause, why }) => {
                 // Before its senders know: what they ask next sees it.
                 self.stop(cause, why.clone());
-                refuse(accepted.into_iter().map(|accepted| accepted.append), &why);
+                let appends = accepted.into_iter().map(|accepted| accepted.append);
+                refuse(appends, &StoreError::Unavailable(why));
                 return;
             }
         };
@@ -386,7 +385,7 @@ impl Committer {
 
     fn begin_segment(&mut self) -> Result<(), StoreError> {
         if self.purpose == Purpose::Archive {
-            return Err(StoreError::Unavailable(ARCHIVE.to_owned()));
+            return Err(archive());
         }
         self.must_write()?;
         self.log.begin_segment(self.last + 1).map_err(|error| {
@@ -467,7 +466,7 @@ impl Round {
     fn admit(&mut self, shared: &Shared, live: &Live, work: &Work) -> Admission {
         if let Some(length) = work.too_long {
             let what = format!("an event of {length} bytes is longer than it takes");
-            return Admission::Refused(StoreError::Unavailable(what).into());
+            return Admission::Refused(StoreError::Refused(what).into());
         }
         if let Some(head) = self.heads.get(&work.call) {
             return if *head == work.expected {
@@ -535,9 +534,13 @@ fn kept(shared: &Shared, batch: &Batch) -> Result<Vec<StoredEvent>, AppendError>
     Err(conflict(batch, actual))
 }
 
-fn refuse(appends: impl IntoIterator<Item = Append>, why: &str) {
+fn refuse(appends: impl IntoIterator<Item = Append>, why: &StoreError) {
     for append in appends {
-        let error = StoreError::Unavailable(why.to_owned());
-        let _ = append.answer.send(Err(error.into()));
+        let _ = append.answer.send(Err(why.clone().into()));
     }
+}
+
+fn archive() -> StoreError {
+    let what = "it is an archive, which nobody writes to; use the store it belongs to";
+    StoreError::Refused(what.to_owned())
 }

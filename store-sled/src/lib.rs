@@ -389,4 +389,23 @@ mod tests {
             assert_eq!(all, [kept, again].concat());
         });
     }
+
+    /// No event that the domain makes is so long, so the length is a made-up one.
+    #[test]
+    fn an_event_that_is_too_long_is_refused_and_others_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        block_on(async {
+            let store = SledStore::open(folder.path()).expect("a store");
+            let batch = a_call("c1").await.swap_remove(0);
+            let mut work = Work::of(batch.clone());
+            work.too_long = Some(20_000);
+            let (answer, answered) = oneshot::channel();
+            let asked = store.ask(Job::Append(Append { work, answer })).await;
+            asked.expect("it runs");
+            let refused = answered.await.expect("answered").err();
+            let what = "an event of 20000 bytes is longer than it takes".to_owned();
+            assert_eq!(refused, Some(StoreError::Refused(what).into()));
+            store.append(batch).await.expect("kept");
+        });
+    }
 }
