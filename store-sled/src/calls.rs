@@ -4,10 +4,11 @@
 //! A record is a checksum (4 bytes), which covers the call's name, too, and what was given. Where it begins and how long it is stands in the row.
 
 use crate::at;
-use crate::folder::sync_folder;
+use crate::bytes::checksum_of;
+use crate::files::{open_or_make, sync_folder};
 use domain::CallId;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -26,9 +27,11 @@ pub(crate) struct Place {
     pub(crate) length: u64,
 }
 
+type Files = BTreeMap<u64, Arc<File>>;
+
 pub(crate) struct Calls {
     folder: PathBuf,
-    files: RwLock<BTreeMap<u64, Arc<File>>>,
+    files: RwLock<Files>,
     tail: Mutex<Tail>,
 }
 
@@ -42,49 +45,32 @@ struct Tail {
 
 impl Calls {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if let Ok(number) = name.parse() {
-                files.insert(number, Arc::new(open_file(&path)?));
-            }
-        }
-        let tail = Tail {
-            number: files.last_key_value().map_or(0, |(number, _)| *number),
-            length: match files.last_key_value() {
-                Some((_, file)) => file.metadata()?.len(),
-                None => 0,
-            },
-            waiting: Vec::new(),
+        let files = files_in(folder, open_or_make)?;
+        let (number, length) = match files.last_key_value() {
+            Some((number, file)) => (*number, file.metadata()?.len()),
+            None => (0, 0),
         };
-        Ok(Self {
-            folder: folder.to_owned(),
-            files: RwLock::new(files),
-            tail: Mutex::new(tail),
-        })
+        Self::with(folder, files, number, length)
     }
 
     /// Opens the files in one folder for reading only; what is written goes to new files in another.
     pub(crate) fn open_over(original: &Path, new: &Path) -> io::Result<Self> {
-        fs::create_dir_all(new)?;
-        let mut files = BTreeMap::new();
-        for path in paths_in(original)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if let Ok(number) = name.parse() {
-                files.insert(number, Arc::new(File::open(&path)?));
-            }
-        }
-        let tail = Tail {
-            number: files.last_key_value().map_or(0, |(last, _)| last + 1),
-            length: 0,
-            waiting: Vec::new(),
-        };
+        let files = files_in(original, |path| File::open(path))?;
+        let number = files.last_key_value().map_or(0, |(last, _)| last + 1);
+        Self::with(new, files, number, 0)
+    }
+
+    /// Goes on in the file of that number, at that length.
+    fn with(folder: &Path, files: Files, number: u64, length: u64) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
         Ok(Self {
-            folder: new.to_owned(),
+            folder: folder.to_owned(),
             files: RwLock::new(files),
-            tail: Mutex::new(tail),
+            tail: Mutex::new(Tail {
+                number,
+                length,
+                waiting: Vec::new(),
+            }),
         })
     }
 
@@ -105,7 +91,7 @@ impl Calls {
             offset: tail.length + tail.waiting.len() as u64,
             length: (CHECKSUM_BYTES + record.len()) as u64,
         };
-        let checksum = checksum(call, record);
+        let checksum = checksum_of(call.as_str().as_bytes(), record);
         tail.waiting.extend_from_slice(&checksum.to_be_bytes());
         tail.waiting.extend_from_slice(record);
         place
@@ -133,7 +119,7 @@ impl Calls {
     }
 
     fn begin(&self, number: u64) -> io::Result<Arc<File>> {
-        let file = Arc::new(open_file(&self.path(number))?);
+        let file = Arc::new(open_or_make(&self.path(number))?);
         sync_folder(&self.folder)?;
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         files.insert(number, Arc::clone(&file));
@@ -171,7 +157,7 @@ impl Calls {
         }
         let mut record = vec![0; length];
         at::read_full(&file, &mut record, place.offset)?;
-        let checksum = checksum(call, &record[CHECKSUM_BYTES..]);
+        let checksum = checksum_of(call.as_str().as_bytes(), &record[CHECKSUM_BYTES..]);
         if record[..CHECKSUM_BYTES] != checksum.to_be_bytes() {
             return Ok(None);
         }
@@ -194,27 +180,19 @@ impl Calls {
     }
 }
 
-/// What is in a folder; nothing if there is no such folder.
-fn paths_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
+/// The files in a folder by their numbers; none if there is no such folder.
+fn files_in(folder: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<Files> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Files::new()),
+        entries => entries?,
+    };
+    let mut files = Files::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(number) = name.and_then(|name| name.parse().ok()) {
+            files.insert(number, Arc::new(open(&path)?));
+        }
     }
-}
-
-fn checksum(call: &CallId, record: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(call.as_str().as_bytes());
-    hasher.update(record);
-    hasher.finalize()
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    Ok(files)
 }

@@ -2,20 +2,23 @@
 //! often, little by little, those that go on and a mark. What it has not done yet is read from the log again when the
 //! store is opened.
 
-use crate::archive;
+use crate::error::{OpenError, failed_write};
+use crate::folder::Folder;
 use crate::history::History;
 use crate::live::Stage;
-use crate::log::LogError;
+use crate::log::End;
 use crate::notes::{HeadFile, NotedHead};
-use crate::presence;
-use crate::read::Shared;
-use crate::rows::{Mark, Row, RowBatch, Rows, WasLive};
+use crate::rows::{Mark, RowBatch, Rows, WasLive};
+use crate::shared::Shared;
 use crate::tail::{self, Rolled};
+use crate::threads::spawn;
 use domain::{CallId, Head, StoreError};
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -23,7 +26,7 @@ use tokio::sync::oneshot;
 pub(crate) const ROWS_AT_ONCE: usize = 128;
 
 /// How many times as many completed calls may wait for their rows; then the committing thread waits, too.
-pub(crate) const MAX_WAITING: usize = 128;
+const MAX_WAITING: usize = 128;
 
 /// How many rows of other calls are written at once, and how long to wait before the next: a burst would hold up
 /// whoever writes then.
@@ -42,13 +45,65 @@ pub(crate) enum Told {
     Finish(SyncSender<Result<(), String>>),
 }
 
-pub(crate) struct Indexer {
+/// The thread, as the committing thread has it.
+pub(crate) struct IndexThread {
+    orders: SyncSender<Told>,
+    thread: JoinHandle<()>,
+}
+
+impl IndexThread {
+    /// Starts it where the index on disk has that mark. A panic in it is a failure of the index.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        folder: &Folder,
+        mark: Mark,
+    ) -> Result<Self, OpenError> {
+        let (orders, told) = sync_channel(MAX_WAITING);
+        let indexer = Indexer {
+            shared: Arc::clone(shared),
+            told,
+            head: folder.head(),
+            mark,
+            checkpoint: None,
+            due_again: false,
+            shrinking: None,
+            paused: Instant::now(),
+        };
+        let shared = Arc::clone(shared);
+        // Those that have no row yet.
+        let completed = shared.completed();
+        let thread = spawn("kaigi-index", folder.path(), move || {
+            // The panic was reported where it happened.
+            if panic::catch_unwind(AssertUnwindSafe(|| indexer.run(&completed))).is_err() {
+                shared.fail_index("its index failed; it is opened again".to_owned());
+            }
+        })?;
+        Ok(Self { orders, thread })
+    }
+
+    /// Waits if it has enough to do. Where it is gone, it has said why (`Shared::index_failed`), and the next commit is
+    /// refused with that.
+    pub(crate) fn tell(&self, told: Told) {
+        let _ = self.orders.send(told);
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Waits until it has ended. What it has not written is read from the log at the next opening.
+    pub(crate) fn stop(self) {
+        drop(self.orders);
+        let _ = self.thread.join();
+    }
+}
+
+/// The thread's own state.
+struct Indexer {
     shared: Arc<Shared>,
     told: Receiver<Told>,
     head: HeadFile,
     mark: Mark,
-    /// Calls that were completed before it began.
-    completed: Vec<CallId>,
     checkpoint: Option<Checkpoint>,
     /// Whether another was due meanwhile.
     due_again: bool,
@@ -60,8 +115,8 @@ pub(crate) struct Indexer {
 /// Rows that are still to be written before the mark can move.
 struct Checkpoint {
     due: VecDeque<CallId>,
-    position: u64,
-    address: u64,
+    /// Where the log ended when it began.
+    end: End,
     calls: u64,
 }
 
@@ -90,11 +145,8 @@ impl Shrinking {
         let mut batch = RowBatch::default();
         for call in &calls {
             let row = rows.get(call)?;
-            let places = row
-                .as_ref()
-                .and_then(|row| archive::shrunk(call, row, self.up_to));
-            if let (Some(Row::Whole(history)), Some(places)) = (row, places) {
-                rows.put_places(&mut batch, call, history.head, &places);
+            if let Some((head, places)) = row.and_then(|row| row.shrunk(call, self.up_to)) {
+                rows.put_places(&mut batch, call, head, &places);
             }
         }
         self.shrunk += batch.rows;
@@ -104,31 +156,9 @@ impl Shrinking {
 }
 
 impl Indexer {
-    /// Of a store in which those calls are completed already, and have no row yet.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        told: Receiver<Told>,
-        head: HeadFile,
-        mark: Mark,
-        completed: Vec<CallId>,
-    ) -> Self {
-        Self {
-            shared,
-            told,
-            head,
-            mark,
-            completed,
-            checkpoint: None,
-            due_again: false,
-            shrinking: None,
-            paused: Instant::now(),
-        }
-    }
-
     /// Works until the store is closed, or dropped, which leaves the rest to the next opening.
-    pub(crate) fn run(mut self) {
-        let completed = std::mem::take(&mut self.completed);
-        if let Err(why) = self.write_and_let_go(&completed) {
+    fn run(mut self, completed: &[CallId]) {
+        if let Err(why) = self.write_and_let_go(completed) {
             return self.shared.fail_index(why);
         }
         loop {
@@ -195,8 +225,7 @@ impl Indexer {
         let mut live = self.shared.live_mut();
         self.checkpoint = Some(Checkpoint {
             due: live.take_changed().into(),
-            position: self.shared.last(),
-            address: self.shared.end(),
+            end: self.shared.end(),
             calls: live.total,
         });
     }
@@ -289,15 +318,15 @@ impl Indexer {
 
     /// Everything up to the checkpoint is in rows now.
     fn move_mark(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
-        if checkpoint.position == self.mark.position {
+        if checkpoint.end.position == self.mark.position {
             return Ok(());
         }
-        let Rolled { digest, before } = self
-            .rolled(checkpoint)
-            .map_err(|error| StoreError::from(error).to_string())?;
+        let Rolled { digest, before } =
+            tail::roll_over(&self.shared.log, &self.mark, checkpoint.end)
+                .map_err(|error| StoreError::from(error).to_string())?;
         let mark = Mark {
-            position: checkpoint.position,
-            address: checkpoint.address,
+            position: checkpoint.end.position,
+            address: checkpoint.end.address,
             calls: checkpoint.calls,
             digest,
         };
@@ -315,22 +344,17 @@ impl Indexer {
             .with_rows(sync)
             .map_err(|error| error.to_string())?;
         // The path may lead to another store by now, such as a backup that was put in this one's place.
-        presence::verify_end(&self.shared.log)?;
+        self.shared.log.verify_end()?;
         self.head
             .write(&NotedHead {
                 position: mark.position,
                 digest,
                 before,
             })
-            .map_err(|error| crate::error::failed_write(&error))?;
+            .map_err(|error| failed_write(&error))?;
         self.shared.mark.store(mark.position, Relaxed);
         self.mark = mark;
         Ok(())
-    }
-
-    fn rolled(&self, checkpoint: &Checkpoint) -> Result<Rolled, LogError> {
-        let to = (checkpoint.position, checkpoint.address);
-        tail::roll_over(&self.shared.log, &self.mark, to)
     }
 
     /// Looks at the next rows of those that may shrink.

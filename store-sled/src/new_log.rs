@@ -1,8 +1,8 @@
 //! A log written from its beginning, for a store that is made of another.
 
-use crate::Options;
 use crate::block::Blocks;
 use crate::log::{Log, Segment, SegmentHeader, Writer};
+use crate::options::Options;
 use domain::StoreId;
 use std::io;
 use std::path::Path;

@@ -1,13 +1,14 @@
 //! The small files beside the log: what the folder is, how far the store is known to have come, and where earlier parts
 //! of the log are. Each is text with a checksum or has one of its own, and all but one are replaced whole.
 
-use crate::folder::sync_folder;
-use crate::{OpenError, at, presence};
+use crate::error::OpenError;
+use crate::files::{open_or_make, replace, sync_folder};
+use crate::{at, presence};
 use domain::StoreId;
 use domain::envelope::Hash;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The version of everything in the folder together.
@@ -107,15 +108,6 @@ fn check_holds(text: &str) -> bool {
         return false;
     };
     check == format!("{:08x}\n", crc32fast::hash(covered.as_bytes()))
-}
-
-/// Written beside and moved, so that it is whole or absent.
-fn replace(beside: &Path, file: &Path, text: &str) -> io::Result<()> {
-    let mut written = File::create(beside)?;
-    written.write_all(text.as_bytes())?;
-    written.sync_all()?;
-    fs::rename(beside, file)?;
-    sync_folder(file.parent().unwrap_or(Path::new("")))
 }
 
 /// Which folders hold the log up to a position.
@@ -248,13 +240,7 @@ impl Acknowledged {
     pub(crate) fn open(store: &Path) -> Result<(Self, Option<u64>), OpenError> {
         let path = store.join(ACKNOWLEDGED);
         let failed = |error| OpenError::from_io(&path, error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = open_or_make(&path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         Ok((Self(file), acknowledged_of(store, &bytes)?))

@@ -3,11 +3,14 @@
 //! What is damaged in the log is looked for in two more places: among the events of a damaged block one by one, each
 //! verified by its hash, and in a copy of the index, which holds every call's events together.
 
-use crate::OpenError;
 use crate::block::{GroupBytes, Groups, intact_events};
-use crate::folder::{Folder, is_within, keep_out, read_indexes};
+use crate::error::OpenError;
+use crate::files::is_within;
+use crate::folder::{Folder, indexes_of, keep_out};
+use crate::guard::guarded;
 use crate::history::History;
-use crate::log::{Log, LogError, Piece, Segment, segments_in};
+use crate::index_copy::IndexCopy;
+use crate::log::{Log, LogError, Piece, Segment, first_of, segments_in};
 use crate::new_log::NewLog;
 use crate::notes::{Archives, promised};
 use crate::rows::{Row, Rows};
@@ -19,6 +22,9 @@ use std::fs::{self, File};
 use std::ops::Range;
 use std::path::Path;
 use uuid::Uuid;
+
+/// How much memory sled may use to read an index once.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What was salvaged, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,9 +130,7 @@ pub fn repair(
     }
     let mut salvage = Salvage::into(into)?;
     let mut copies = Copies::default();
-    read_indexes(damaged, &salvage.folder, |rows| {
-        copies.take_all(rows, &whole);
-    })?;
+    copies.take_indexes(damaged, &salvage.folder, &whole)?;
     let known = copies.heads;
     // The index's copies passed their checksums; a damaged block's events did not, so they come second.
     spare.extend(copies.events);
@@ -141,12 +145,6 @@ pub fn repair(
     let end = end.max(promised(damaged) + 1).max(next);
     salvage.take_spare(next..end, &spare)?;
     salvage.finish(&known)
-}
-
-/// The first position in a file of the log, by its name; nothing if it is named otherwise, as other programs' are.
-fn first_of(path: &Path) -> Option<u64> {
-    let name = path.file_stem()?.to_str()?;
-    name.parse().ok()
 }
 
 /// A file of the log as it is, whatever its header says.
@@ -216,6 +214,34 @@ struct Copies {
 }
 
 impl Copies {
+    /// Takes what the damaged store's indexes have, as far as they can be read. They are copied to the new store's folder.
+    fn take_indexes(
+        &mut self,
+        damaged: &Path,
+        new: &Folder,
+        whole: &[Range<u64>],
+    ) -> Result<(), OpenError> {
+        let within = new.index_copies();
+        let failed = |error| OpenError::from_io(&within, error);
+        fs::create_dir_all(&within).map_err(failed)?;
+        for index in indexes_of(damaged) {
+            match IndexCopy::of(&index, &within) {
+                // With room for the copy there would be more to salvage.
+                Err(full @ OpenError::DiskFull { .. }) => return Err(full),
+                Err(_) => {}
+                Ok(copy) => self.take_index(&copy, whole),
+            }
+        }
+        fs::remove_dir_all(&within).map_err(failed)
+    }
+
+    fn take_index(&mut self, copy: &IndexCopy, whole: &[Range<u64>]) {
+        if let Ok(rows) = copy.open(CACHE_BYTES) {
+            // Where sled panics, what was read before is as good as ever.
+            let _ = guarded(|| self.take_all(&rows, whole));
+        }
+    }
+
     fn take_all(&mut self, rows: &Rows, whole: &[Range<u64>]) {
         // Where rows cannot be read on, those before are as good as ever.
         let _ = rows.each_completed(|call| {

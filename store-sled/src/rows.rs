@@ -5,18 +5,19 @@
 //! events, or where they are; what is longer than one value goes on in further ones. Keys are told apart by their first
 //! byte: `c` calls that are completed, `l` calls that go on, `mark` how far all this reaches, `meta` of which store it is.
 
-use crate::bytes::{Cursor, write_varint};
+use crate::bytes::{Cursor, checksum_of, write_varint};
 use crate::calls::{Calls, Place};
 use crate::damage::Damage;
-use crate::error::{failed_read, failed_sled_write};
+use crate::error::{failed_read, failed_sled_write, failed_write};
 use crate::guard::guarded;
-use crate::history::History;
+use crate::history::{History, gather};
+use crate::log::{End, Log, LogError};
 use crate::presence;
 use domain::envelope::Hash;
 use domain::{CallId, Head, Revision, StoreError, StoreId};
 use smol_str::SmolStr;
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,9 @@ pub(crate) const CALLS: &str = "calls";
 
 /// How many calls are looked at before the next are read.
 const CALLS_AT_ONCE: usize = 4096;
+
+/// Stands in an index that is to be made anew.
+const MAKE_ANEW: &str = "make-anew";
 
 const META: &[u8] = b"meta";
 const MARK: &[u8] = b"mark";
@@ -84,6 +88,14 @@ pub(crate) struct RowBatch {
 }
 
 impl Mark {
+    /// Where the log goes on after it.
+    pub(crate) fn end(&self) -> End {
+        End {
+            position: self.position,
+            address: self.address,
+        }
+    }
+
     /// Of an index that knows nothing yet.
     pub(crate) fn at_start() -> Self {
         Self {
@@ -102,6 +114,36 @@ pub(crate) enum WasLive {
     No,
 }
 
+impl Row {
+    /// The call's events, out of the log where the row only tells where they are.
+    pub(crate) fn history(self, log: &Log, until: u64, call: &CallId) -> Result<History, LogError> {
+        match self {
+            Row::Whole(history) => Ok(history),
+            Row::Places(head, places) => gather(log, until, call, head, &places),
+        }
+    }
+
+    /// Where the events are, if the row holds them and all of them are archived.
+    pub(crate) fn shrunk(
+        &self,
+        call: &CallId,
+        archived_to: u64,
+    ) -> Option<(Head, Vec<(u64, u64)>)> {
+        let Row::Whole(history) = self else {
+            return None;
+        };
+        let places = history.places(call).ok()?;
+        let is_archived = |(first, events): &(u64, u64)| first + events - 1 <= archived_to;
+        let all_are = places.iter().all(is_archived);
+        all_are.then_some((history.head, places))
+    }
+}
+
+/// Whether the index in that folder was noted to be made anew.
+pub(crate) fn is_to_be_made_anew(index: &Path) -> bool {
+    index.join(MAKE_ANEW).exists()
+}
+
 impl Rows {
     /// Opens the index of that store, which is made if it is missing. One that cannot be read, or is another store's,
     /// is an error that says why; whoever asked may remove it and ask again.
@@ -116,27 +158,21 @@ impl Rows {
         Self::open_tree(path, cache_bytes, segment_bytes, calls)?.identified(store)
     }
 
-    /// Opens a copy of that store's index; the events of completed calls are read where the original has them.
+    /// Opens a copy of an index, of any store; the events of completed calls are read where the original has them.
     pub(crate) fn open_copy(
         copy: &Path,
         original: &Path,
-        store: StoreId,
         cache_bytes: u64,
     ) -> Result<Self, sled::Error> {
         let calls = || Calls::open_over(&original.join(CALLS), &copy.join(CALLS));
-        Self::open_tree(copy, cache_bytes, SEGMENT_BYTES, calls)?.identified(store)
+        Self::open_tree(copy, cache_bytes, SEGMENT_BYTES, calls)
     }
 
-    fn identified(self, store: StoreId) -> Result<Self, sled::Error> {
+    /// The rows, if they are that store's.
+    pub(crate) fn identified(self, store: StoreId) -> Result<Self, sled::Error> {
         guarded(|| self.identify(store))
             .unwrap_or_else(|said| Err(sled::Error::ReportableBug(said)))?;
         Ok(self)
-    }
-
-    /// Opens the index of whatever store it is, in the units it was made with.
-    pub(crate) fn open_any(path: &Path, cache_bytes: u64) -> Result<Self, sled::Error> {
-        let calls = || Calls::open(&path.join(CALLS));
-        Self::open_tree(path, cache_bytes, SEGMENT_BYTES, calls)
     }
 
     fn open_tree(
@@ -181,8 +217,9 @@ impl Rows {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Has it made anew from the log when the store is opened next.
+    pub(crate) fn make_anew(&self) -> io::Result<()> {
+        fs::write(self.path.join(MAKE_ANEW), "")
     }
 
     /// Verifies that sled's open file is the one in the folder.
@@ -227,7 +264,7 @@ impl Rows {
             let places = places.ok_or_else(|| damaged("its row in the index is damaged"))?;
             Ok(Some(Row::Places(head, places)))
         };
-        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(read)
     }
 
     /// The record of which a row says where it is.
@@ -254,7 +291,7 @@ impl Rows {
         let holds = value.first() == Some(&LAYOUT)
             && value.get(1..HEADER_BYTES)
                 == Some(
-                    &checksum(&key, value.get(HEADER_BYTES..).unwrap_or_default()).to_be_bytes(),
+                    &checksum_of(&key, value.get(HEADER_BYTES..).unwrap_or_default()).to_be_bytes(),
                 );
         if holds {
             return Ok(Some(value));
@@ -295,7 +332,7 @@ impl Rows {
             }
             Ok(calls)
         };
-        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(read)
     }
 
     /// At most so many calls that are completed, by bytes, behind that one.
@@ -319,7 +356,7 @@ impl Rows {
             }
             Ok(calls)
         };
-        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(read)
     }
 
     /// Hands every call that is completed to `take`, by bytes.
@@ -340,8 +377,7 @@ impl Rows {
 
     /// How far the rows reach; nothing if they are new.
     pub(crate) fn mark(&self) -> Result<Option<Mark>, StoreError> {
-        let read = || self.db.get(MARK).map_err(failed_read);
-        let mark = guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))?;
+        let mark = reading(|| self.db.get(MARK).map_err(failed_read))?;
         let Some(mark) = mark else {
             return Ok(None);
         };
@@ -398,7 +434,7 @@ impl Rows {
             }
             Ok(events)
         };
-        guarded(count).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(count)
     }
 
     /// Of a single call.
@@ -423,7 +459,7 @@ impl Rows {
             Ok(())
         })?;
         let removed = self.calls.keep_only(&needed);
-        removed.map_err(|error| StoreError::Unavailable(crate::error::failed_write(&error)))
+        removed.map_err(|error| StoreError::Unavailable(failed_write(&error)))
     }
 
     fn write(
@@ -456,7 +492,7 @@ impl Rows {
     /// Hands the rows to the operating system, or to sled at least.
     pub(crate) fn apply(&self, batch: RowBatch) -> Result<(), String> {
         let flushed = self.calls.flush();
-        flushed.map_err(|error| crate::error::failed_write(&error))?;
+        flushed.map_err(|error| failed_write(&error))?;
         let apply = || self.db.apply_batch(batch.batch);
         guarded(apply)?.map_err(|error| failed_sled_write(&error))
     }
@@ -464,15 +500,13 @@ impl Rows {
     /// Makes the disk keep the events that rows tell of; before a mark does.
     pub(crate) fn sync_calls(&self) -> Result<(), String> {
         let synced = self.calls.sync();
-        synced.map_err(|error| crate::error::failed_write(&error))
+        synced.map_err(|error| failed_write(&error))
     }
 
     /// Makes the disk keep all that was applied.
     pub(crate) fn sync(&self) -> Result<(), String> {
         guarded(|| self.db.flush())?.map_err(|error| failed_sled_write(&error))?;
-        self.file
-            .sync_data()
-            .map_err(|error| crate::error::failed_write(&error))
+        self.file.sync_data().map_err(|error| failed_write(&error))
     }
 }
 
@@ -481,15 +515,20 @@ impl RowBatch {
         let key = key(kind, call.as_str(), number);
         let mut value = Vec::with_capacity(HEADER_BYTES + bytes.len());
         value.push(LAYOUT);
-        value.extend_from_slice(&checksum(&key, bytes).to_be_bytes());
+        value.extend_from_slice(&checksum_of(&key, bytes).to_be_bytes());
         value.extend_from_slice(bytes);
         self.batch.insert(key, value);
     }
 }
 
+/// Reads with sled; where it panics its files are damaged.
+fn reading<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+}
+
 /// The unit an index was made with, which sled insists on.
 fn segment_bytes_of(path: &Path) -> Option<usize> {
-    let text = std::fs::read(path.join("conf")).ok()?;
+    let text = fs::read(path.join("conf")).ok()?;
     let text = String::from_utf8_lossy(&text);
     let bytes = text.split_once("segment_size: ")?.1.lines().next()?;
     let is_sane = |bytes: &usize| (1024..=64 * 1024 * 1024).contains(bytes);
@@ -514,16 +553,9 @@ fn call_of_key(key: &[u8]) -> Option<CallId> {
 
 fn events_of_row(key: &[u8], value: &[u8]) -> Option<u64> {
     let (header, row) = value.split_at_checked(HEADER_BYTES)?;
-    let holds = header[0] == LAYOUT && header[1..] == checksum(key, row).to_be_bytes();
+    let holds = header[0] == LAYOUT && header[1..] == checksum_of(key, row).to_be_bytes();
     let (_, head, _) = read_start(&mut Cursor::new(row)).filter(|_| holds)?;
     Some(head.revision.0)
-}
-
-fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(bytes);
-    hasher.finalize()
 }
 
 /// Which kind of row it is, where the call stands, and how many bytes follow.

@@ -2,11 +2,11 @@
 //! they are. The old ones are taken away once the new ones are durable and the marker says so; a process that dies
 //! before that begins anew.
 
-use crate::OpenError;
 use crate::block::Groups;
 use crate::damage::Damage;
-use crate::error::failed_read;
-use crate::folder::{Folder, sync_folder};
+use crate::error::{OpenError, failed_read};
+use crate::files::sync_folder;
+use crate::folder::Folder;
 use crate::guard::guarded;
 use crate::new_log::NewLog;
 use domain::{StoreError, StoreId};

@@ -1,9 +1,10 @@
 //! Reading: the groups of a block, and their events.
 
-use super::{
+use super::format::{
     ACTOR_SHIFT, CORRELATED, GROUP_COUNTS, HEADER_BYTES, LATER_PART, LAYOUT, PERSONAL, REPORTED,
-    RESERVED, checksum, event_type,
+    RESERVED, checksum,
 };
+use super::types::event_type;
 use crate::bytes::Cursor;
 use crate::damage::Damage;
 use domain::envelope::{Digest, Hash, PersonalPart};
@@ -136,8 +137,7 @@ impl Fragments {
         let Ok(raw) = group.raw() else {
             return false;
         };
-        self.calls
-            .extend(CallId::try_from(SmolStr::new(group.call)).ok());
+        self.calls.extend(group.call_id());
         if let Ok(opened) = group.open() {
             opened.each_intact(|event| self.events.push(event.recorded));
         }
@@ -178,6 +178,11 @@ impl<'a> Group<'a> {
             events: self.events,
             left: shared.left,
         })
+    }
+
+    /// Its call, if what stands there is a call's identifier.
+    pub(crate) fn call_id(&self) -> Option<CallId> {
+        call_id(self.call)
     }
 
     /// What its events share, where it lies.
@@ -258,6 +263,10 @@ fn read_header<'a>(group: &Group<'a>) -> Option<RawGroup<'a>> {
     })
 }
 
+fn call_id(text: &str) -> Option<CallId> {
+    CallId::try_from(SmolStr::new(text)).ok()
+}
+
 impl RawGroup<'_> {
     fn cause(&self, call: &str) -> Option<Cause> {
         let time = |millis| Timestamp::from_millis(millis).ok();
@@ -270,7 +279,7 @@ impl RawGroup<'_> {
             None => None,
         };
         Some(Cause {
-            call: CallId::try_from(SmolStr::new(call)).ok()?,
+            call: call_id(call)?,
             command: CommandId(Uuid::from_bytes(self.command)),
             digest: Digest(self.digest),
             at: time(self.at)?,

@@ -1,32 +1,21 @@
 //! Finding a position in the log without an index: by halves, since a frame can be recognised wherever one begins to
 //! read.
 
-use super::frame::{HEADER_BYTES, Header, MAGIC};
-use super::{Log, LogError};
+use super::error::LogError;
+use super::segments::Log;
+use crate::block::frame::{HEADER_BYTES, Header, MAGIC};
 use crate::block::{Groups, MAX_BLOCK_BYTES};
-use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 /// Within so many bytes frames are followed one by one.
 const NEAR: u64 = 128 * 1024;
 
-/// How many places are remembered where readers stopped.
-const HINTS: usize = 32;
-
-/// Beyond so many events searching by halves is quicker than following frames from a hint.
-const NEAR_EVENTS: u64 = 2_000;
-
-/// Where readers stopped, since they mostly read on from there.
-#[derive(Default)]
-pub(super) struct Hints(VecDeque<(u64, u64)>);
-
 impl Log {
     /// Remembers that a frame with that first position begins there.
     pub(crate) fn remember(&self, first: u64, address: u64) {
-        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.0.retain(|(known, _)| *known != first);
-        hints.0.push_front((first, address));
-        hints.0.truncate(HINTS);
+        let hints = self.hints.lock();
+        let mut hints = hints.unwrap_or_else(PoisonError::into_inner);
+        hints.remember(first, address);
     }
 
     /// The first position and the address of the frame that holds the position, which is before the end of the log; or
@@ -52,10 +41,8 @@ impl Log {
     }
 
     fn hint(&self, position: u64) -> Option<(u64, u64)> {
-        let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        let near = |first: u64| first <= position && position - first < NEAR_EVENTS;
-        let near = hints.0.iter().filter(|(first, _)| near(*first));
-        near.max().copied()
+        let hints = self.hints.lock();
+        hints.unwrap_or_else(PoisonError::into_inner).near(position)
     }
 
     /// A frame not far before the one that holds the position.

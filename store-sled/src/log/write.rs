@@ -1,7 +1,8 @@
 //! Writing at the end of the log. One thread does.
 
-use super::{Log, Segment, SegmentHeader};
-use crate::{at, presence};
+use super::segment::{Segment, SegmentHeader};
+use super::segments::Log;
+use crate::at;
 use domain::StoreId;
 use std::fs::File;
 use std::io;
@@ -71,7 +72,7 @@ impl Writer {
 
     /// Verifies that the open file is still where it was.
     pub(crate) fn verify(&self) -> Result<(), String> {
-        presence::verify(&self.segment.file, &self.segment.path)
+        self.segment.verify()
     }
 
     /// Cuts off what is after that address, and makes the disk keep what is before it. After a failed sync the system may

@@ -1,0 +1,107 @@
+//! The end of the log: where the last whole commit ends, and what stands after it.
+
+use super::error::LogError;
+use super::segment::Segment;
+use super::segments::{End, Log};
+use crate::at;
+use crate::block::Groups;
+use crate::block::frame::HEADER_BYTES;
+use std::fs::File;
+
+/// The end of the last commit that is there whole, at or after `from`. What lies behind it is a torn write if no later
+/// commit is there: each is written only once the one before is durable.
+pub(crate) fn find_end(log: &Log, from: End, promised: u64, written: u64) -> Result<End, LogError> {
+    let mut end = from;
+    // A file of the log is begun only once all before it is durable.
+    let begun = log
+        .segments()
+        .last()
+        .map_or(0, |segment| segment.first.saturating_sub(1));
+    let promised = promised.max(begun);
+    let mut frames = log.frames(end.address, written);
+    let mut next = end.position + 1;
+    let damage = loop {
+        let read = match frames.next(next) {
+            Ok(None) => break None,
+            Ok(Some(read)) => read,
+            Err(LogError::Damage(damage)) => break Some(damage),
+            Err(error) => return Err(error),
+        };
+        if let Err(damage) = Groups::new(next, read.block) {
+            break Some(damage);
+        }
+        let header = read.header;
+        next = header.next();
+        if header.behind == 0 {
+            end = End {
+                position: next - 1,
+                address: frames.address(),
+            };
+        }
+    };
+    let Some(damage) = damage else {
+        return Ok(end);
+    };
+    let is_torn = end.position >= promised && !later_commit(log, end, written)?;
+    if is_torn { Ok(end) } else { Err(damage.into()) }
+}
+
+/// Whether a commit that came after the first one behind the end is there, at least in parts.
+fn later_commit(log: &Log, end: End, written: u64) -> Result<bool, LogError> {
+    let mut from = end.address;
+    while let Some((address, header)) = log.find(from, written)? {
+        if header.commit() > end.position + 1 {
+            return Ok(true);
+        }
+        from = address + header.frame_bytes() as u64;
+    }
+    Ok(false)
+}
+
+/// The address behind the last byte of the log's files.
+pub(crate) fn written_end(log: &Log) -> Result<u64, LogError> {
+    let segments = log.segments();
+    segments.last().map_or(Ok(0), |segment| segment.end())
+}
+
+/// Cuts off what was torn, and makes durable what is about to be shown. What was not acknowledged is written once more:
+/// after a failed sync the system may hold it for written although the disk never got it.
+pub(crate) fn settle(log: &Log, end: End, acknowledged: u64) -> Result<File, LogError> {
+    let segments = log.segments();
+    let last = segments.last().expect("a log has at least one");
+    let io = |error| LogError::io(&last.path, error);
+    let file = last.to_write().map_err(io)?;
+    if last.end()? > end.address {
+        file.set_len(last.offset(end.address)).map_err(io)?;
+    }
+    if acknowledged < end.position {
+        write_again(log, last, &file, end, acknowledged)?;
+    }
+    file.sync_all().map_err(io)?;
+    Ok(file)
+}
+
+fn write_again(
+    log: &Log,
+    last: &Segment,
+    file: &File,
+    end: End,
+    acknowledged: u64,
+) -> Result<(), LogError> {
+    let first = acknowledged.saturating_add(1).max(last.first);
+    let (first, address) = log.locate(first, end.address)?;
+    let mut frames = log.frames(address, end.address);
+    let mut next = first;
+    loop {
+        let address = frames.address();
+        let Some(read) = frames.next(next)? else {
+            return Ok(());
+        };
+        let mut frame = vec![0; HEADER_BYTES];
+        read.header.write(&mut frame);
+        frame.extend_from_slice(read.block);
+        let written = at::write_all(file, &frame, last.offset(address));
+        written.map_err(|error| LogError::io(&last.path, error))?;
+        next = read.header.next();
+    }
+}
