@@ -94,6 +94,12 @@ impl From<LogError> for ArchiveError {
     }
 }
 
+impl From<Damage> for ArchiveError {
+    fn from(damage: Damage) -> Self {
+        ArchiveError::Store(damage.into())
+    }
+}
+
 impl SledStore {
     /// Whether in that folder there is what was archived of a store, which can be opened, and not written to.
     pub fn is_archive(path: &Path) -> bool {
@@ -203,10 +209,10 @@ impl Moving<'_> {
         let mut next = first;
         while let Some(read) = frames.next(next)? {
             let header = read.header;
-            let mut groups = Groups::new(next, read.block).map_err(LogError::from)?;
-            while let Some(group) = groups.next().map_err(LogError::from)? {
-                let damage = || LogError::from(Damage::new("the event is damaged").at(group.first));
-                let shared = group.raw().map_err(LogError::from)?;
+            let mut groups = Groups::new(next, read.block)?;
+            while let Some(group) = groups.next()? {
+                let damage = || Damage::new("the event is damaged").at(group.first);
+                let shared = group.raw()?;
                 let call = group.call_id().ok_or_else(damage)?;
                 let at = shared.recorded_at().ok_or_else(damage)?;
                 if at >= before {

@@ -3,15 +3,15 @@
 //!
 //! A record is a checksum (4 bytes), which covers the call's name, too, and what was given. Where it begins and how long it is stands in the row.
 
-use crate::at;
 use crate::bytes::checksum_of;
 use crate::files::{open_or_make, sync_folder};
+use crate::{at, locks};
 use domain::CallId;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// A file that is longer is followed by another.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -75,12 +75,11 @@ impl Calls {
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.tail)
     }
 
     fn file(&self, number: u64) -> Option<Arc<File>> {
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.get(&number).cloned()
+        locks::read(&self.files).get(&number).cloned()
     }
 
     /// Takes a record; it is there to be read once [`flush`](Self::flush) has written it.
@@ -121,8 +120,7 @@ impl Calls {
     fn begin(&self, number: u64) -> io::Result<Arc<File>> {
         let file = Arc::new(open_or_make(&self.path(number))?);
         sync_folder(&self.folder)?;
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        files.insert(number, Arc::clone(&file));
+        locks::write(&self.files).insert(number, Arc::clone(&file));
         Ok(file)
     }
 
@@ -168,7 +166,7 @@ impl Calls {
     /// Takes away the files in which no record is needed any more. The one that grows stays.
     pub(crate) fn keep_only(&self, needed: &HashSet<u64>) -> io::Result<()> {
         let grows = self.tail().number;
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = locks::write(&self.files);
         let old: Vec<_> = files.keys().copied().collect();
         for number in old {
             if number != grows && !needed.contains(&number) {

@@ -8,7 +8,7 @@ use crate::error::OpenError;
 use crate::folder::Folder;
 use crate::index::Index;
 use crate::index_copy::IndexCopy;
-use crate::log::{self, End, Frames, Log, LogError, Segment, segments_in};
+use crate::log::{self, End, Frames, Log, LogError, Segment, Unfinished, segments_in};
 use crate::notes::{Acknowledged, Marker, Purpose, read_marker};
 use crate::open;
 use crate::options::Options;
@@ -158,11 +158,11 @@ pub fn check_to(
     let promised = acknowledged
         .unwrap_or(0)
         .max(head.map_or(0, |head| head.position));
-    let log = folder.read_log(id).map_err(corrupt)?;
+    let log = folder.read_log(id, Unfinished::Skip).map_err(corrupt)?;
     if let Some(away) = log.lacks(0) {
         return Err(away.into());
     }
-    let written = log::written_end(&log)?;
+    let written = log.last().end()?;
     let noted = head.map(|head| (head.position, head.digest));
     let mut reading = Reading::new(&log, noted, count);
     let torn = reading.read_all(promised, written, &mut progress)?;
@@ -334,7 +334,7 @@ impl<'a> Reading<'a> {
 
     /// What a damaged header stood before, if the next frame tells where its block ends.
     fn locate(&self, address: u64, damage: Damage) -> Damage {
-        let written = log::written_end(self.log).unwrap_or(address);
+        let written = self.log.last().end().unwrap_or(address);
         let start = address + HEADER_BYTES as u64;
         let next = self.log.find(start, written).ok().flatten();
         let end = next.map_or(written, |(next, _)| next);

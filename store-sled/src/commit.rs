@@ -235,11 +235,11 @@ impl Committer {
         verified.map_err(|stopped| StoreError::Unavailable(stopped.why))?;
         let (answer, answered) = sync_channel(1);
         self.tell(Told::Finish(answer));
-        let finished = answered.recv().unwrap_or_else(|_| {
+        answered.recv().unwrap_or_else(|_| {
             let failed = self.shared.index_failed();
-            Err(failed.unwrap_or_else(|| "the index was not finished".to_owned()))
-        });
-        finished.map_err(StoreError::Unavailable)
+            let why = failed.unwrap_or_else(|| "the index was not finished".to_owned());
+            Err(StoreError::Unavailable(why))
+        })
     }
 
     /// Lets go of the files; once this is done, the store can be opened again.

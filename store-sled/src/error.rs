@@ -166,6 +166,10 @@ pub(crate) fn failed_write(error: &io::Error) -> String {
     )
 }
 
+pub(crate) fn unwritten(error: &io::Error) -> StoreError {
+    StoreError::Unavailable(failed_write(error))
+}
+
 pub(crate) fn failed_sled_write(error: &sled::Error) -> String {
     match error {
         sled::Error::Io(error) => failed_write(error),

@@ -11,9 +11,10 @@ pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     options.truncate(false).open(path)
 }
 
-/// Written beside and moved, so that it is whole or absent.
-pub(crate) fn replace(beside: &Path, file: &Path, text: &str) -> io::Result<()> {
-    let mut written = File::create(beside)?;
+/// Replaces a small file, durably: after a crash it is the old one or the new one, and whole.
+pub(crate) fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let beside = file.with_extension("new");
+    let mut written = File::create(&beside)?;
     written.write_all(text.as_bytes())?;
     written.sync_all()?;
     fs::rename(beside, file)?;

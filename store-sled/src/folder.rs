@@ -13,7 +13,7 @@
 
 use crate::error::OpenError;
 use crate::files::{bytes_of, open_or_make, sync_above, sync_file, sync_folder, sync_tree};
-use crate::log::{self, Log, LogError, Segment, SegmentHeader, Unfinished, segments_in};
+use crate::log::{self, Log, LogError, Unfinished, segments_in};
 use crate::notes::{
     ACKNOWLEDGED, ARCHIVES, Acknowledged, Archives, HEAD, HeadFile, MARKER, Marker, Purpose,
     read_marker, write_marker,
@@ -190,56 +190,44 @@ impl Folder {
 
     /// The log as it is found; a new store's is made. Also answers whose it is.
     pub(crate) fn open_log(&self, id: Option<StoreId>) -> Result<(Log, StoreId), OpenError> {
+        if let Some(id) = id {
+            return Ok((self.read_log(id, Unfinished::Remove)?, id));
+        }
         let folder = self.log();
-        let archives = Archives::read(&self.path)?;
         let failed = |error| OpenError::from_io(&folder, error);
-        match id {
-            None => fs::create_dir_all(&folder).map_err(failed)?,
-            Some(_) if !folder.exists() => return Err(self.corrupt("its events are gone")),
-            Some(_) => {}
+        fs::create_dir_all(&folder).map_err(failed)?;
+        // A process that died while it made the store may have begun the log.
+        if let Some(found) = self.find_log(Unfinished::Remove)? {
+            return Ok(found);
         }
-        log::tidy(&self.path, &archives).map_err(failed)?;
-        let own = segments_in(&folder).map_err(failed)?;
-        let found = log::open(&archives, own, Unfinished::Remove);
-        match (found.map_err(|error| self.failed(error))?, id) {
-            (Some(found), Some(id)) => self.must_be_of(id, found.1).map(|()| found),
-            (Some(found), None) => Ok(found),
-            (None, Some(_)) => Err(self.corrupt("its events are gone")),
-            (None, None) => {
-                let store = StoreId(uuid::Uuid::new_v4());
-                let (first, start) = (1, 0);
-                let header = SegmentHeader {
-                    store,
-                    first,
-                    start,
-                };
-                let segment = Segment::create(&folder, &header).map_err(failed)?;
-                Ok((Log::new(vec![segment]), store))
-            }
-        }
+        let store = StoreId(uuid::Uuid::new_v4());
+        Ok((Log::begin(&folder, store).map_err(failed)?, store))
     }
 
-    /// The log as opening the store would find it; no file is removed or renamed.
-    pub(crate) fn read_log(&self, id: StoreId) -> Result<Log, OpenError> {
+    /// The log of that store. What an archiving or a crash left is removed, or skipped as if it were.
+    pub(crate) fn read_log(&self, id: StoreId, unfinished: Unfinished) -> Result<Log, OpenError> {
+        let found = self.find_log(unfinished)?;
+        let (log, of) = found.ok_or_else(|| self.corrupt("its events are gone"))?;
+        if of == id {
+            return Ok(log);
+        }
+        Err(self.corrupt(format!("its log is of another store, {of}")))
+    }
+
+    fn find_log(&self, unfinished: Unfinished) -> Result<Option<(Log, StoreId)>, OpenError> {
         let folder = self.log();
         let archives = Archives::read(&self.path)?;
         if !folder.exists() {
-            return Err(self.corrupt("its events are gone"));
+            return Ok(None);
         }
-        let own = log::tidied(&self.path, &archives);
+        let own = match unfinished {
+            Unfinished::Remove => {
+                log::tidy(&self.path, &archives).and_then(|()| segments_in(&folder))
+            }
+            Unfinished::Skip => log::tidied(&self.path, &archives),
+        };
         let own = own.map_err(|error| OpenError::from_io(&folder, error))?;
-        let found = log::open(&archives, own, Unfinished::Skip);
-        let found = found.map_err(|error| self.failed(error))?;
-        let (log, of) = found.ok_or_else(|| self.corrupt("its events are gone"))?;
-        self.must_be_of(id, of)?;
-        Ok(log)
-    }
-
-    fn must_be_of(&self, id: StoreId, of: StoreId) -> Result<(), OpenError> {
-        if of == id {
-            return Ok(());
-        }
-        Err(self.corrupt(format!("its log is of another store, {of}")))
+        log::open(&archives, own, unfinished).map_err(|error| self.failed(error))
     }
 
     pub(crate) fn failed(&self, error: LogError) -> OpenError {

@@ -1,7 +1,8 @@
 //! The index, open: the rows on disk, the calls in memory, and how far the rows reach.
 
 use crate::live::{Live, Stage};
-use crate::rows::{Mark, Rows};
+use crate::mark::Mark;
+use crate::rows::Rows;
 use domain::{CallId, StoreError};
 
 /// Where each call stands, and its events.

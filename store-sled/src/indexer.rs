@@ -2,13 +2,14 @@
 //! often, little by little, those that go on and a mark. What it has not done yet is read from the log again when the
 //! store is opened.
 
-use crate::error::{OpenError, failed_write};
+use crate::error::{OpenError, unwritten};
 use crate::folder::Folder;
 use crate::history::History;
 use crate::live::Stage;
 use crate::log::End;
+use crate::mark::Mark;
 use crate::notes::{HeadFile, NotedHead};
-use crate::rows::{Mark, RowBatch, Rows, WasLive};
+use crate::rows::{RowBatch, Rows, WasLive};
 use crate::shared::Shared;
 use crate::tail::{self, Rolled};
 use crate::threads::spawn;
@@ -42,7 +43,7 @@ pub(crate) enum Told {
     /// Events up to that position are archived: rows whose calls have no others need not hold them.
     Shrink(u64, oneshot::Sender<Result<u64, StoreError>>),
     /// Bring in everything, and say how that went.
-    Finish(SyncSender<Result<(), String>>),
+    Finish(SyncSender<Result<(), StoreError>>),
 }
 
 /// The thread, as the committing thread has it.
@@ -75,7 +76,8 @@ impl IndexThread {
         let thread = spawn("kaigi-index", folder.path(), move || {
             // The panic was reported where it happened.
             if panic::catch_unwind(AssertUnwindSafe(|| indexer.run(&completed))).is_err() {
-                shared.fail_index("its index failed; it is opened again".to_owned());
+                let why = "its index failed; it is opened again".to_owned();
+                shared.fail_index(StoreError::Unavailable(why));
             }
         })?;
         Ok(Self { orders, thread })
@@ -137,7 +139,7 @@ impl Shrinking {
     fn go_on(&mut self, rows: &Rows) -> Result<Done, StoreError> {
         let calls = rows.completed_after(self.last.as_ref(), ROWS_AT_ONCE)?;
         let Some(last) = calls.last() else {
-            rows.sync().map_err(StoreError::Unavailable)?;
+            rows.sync()?;
             rows.drop_unneeded()?;
             return Ok(Done::Yes);
         };
@@ -150,7 +152,7 @@ impl Shrinking {
             }
         }
         self.shrunk += batch.rows;
-        rows.apply(batch).map_err(StoreError::Unavailable)?;
+        rows.apply(batch)?;
         Ok(Done::NotYet)
     }
 }
@@ -189,7 +191,7 @@ impl Indexer {
         self.told.recv().map_err(|_| RecvTimeoutError::Disconnected)
     }
 
-    fn work(&mut self, told: Option<Told>) -> Result<(), String> {
+    fn work(&mut self, told: Option<Told>) -> Result<(), StoreError> {
         match told {
             Some(Told::Completed(calls)) => self.write_and_let_go(&calls),
             Some(Told::Due) => {
@@ -231,7 +233,7 @@ impl Indexer {
     }
 
     /// Writes the rows of calls, and lets go of those that are completed: each is written once.
-    fn write_and_let_go(&self, calls: &[CallId]) -> Result<(), String> {
+    fn write_and_let_go(&self, calls: &[CallId]) -> Result<(), StoreError> {
         let written = self.write(calls)?;
         let mut live = self.shared.live_mut();
         for (call, head) in written {
@@ -240,7 +242,7 @@ impl Indexer {
         Ok(())
     }
 
-    fn write_share(&mut self, most: usize) -> Result<(), String> {
+    fn write_share(&mut self, most: usize) -> Result<(), StoreError> {
         let Some(checkpoint) = &mut self.checkpoint else {
             return Ok(());
         };
@@ -267,7 +269,7 @@ impl Indexer {
     }
 
     /// Writes the rows of calls as they are now; one that is gone from memory has its row. Answers the completed ones.
-    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, Head)>, String> {
+    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, Head)>, StoreError> {
         let entries = self.entries(calls);
         self.apply(|rows, batch| {
             for (call, history, stage, on_disk) in &entries {
@@ -301,57 +303,47 @@ impl Indexer {
         entries
     }
 
-    fn apply(&self, fill: impl FnOnce(&Rows, &mut RowBatch)) -> Result<(), String> {
-        let mut batch = RowBatch::default();
-        let apply = |rows: &Rows| {
+    fn apply(&self, fill: impl FnOnce(&Rows, &mut RowBatch)) -> Result<(), StoreError> {
+        self.shared.with_rows(|rows| {
+            let mut batch = RowBatch::default();
             fill(rows, &mut batch);
             let written = batch.rows;
-            rows.apply(std::mem::take(&mut batch))
-                .map_err(StoreError::Unavailable)?;
+            rows.apply(batch)?;
             self.shared.counts.index_rows.fetch_add(written, Relaxed);
             Ok(())
-        };
-        self.shared
-            .with_rows(apply)
-            .map_err(|error| error.to_string())
+        })
     }
 
     /// Everything up to the checkpoint is in rows now.
-    fn move_mark(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
+    fn move_mark(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         if checkpoint.end.position == self.mark.position {
             return Ok(());
         }
-        let Rolled { digest, before } =
-            tail::roll_over(&self.shared.log, &self.mark, checkpoint.end)
-                .map_err(|error| StoreError::from(error).to_string())?;
+        let log = &self.shared.log;
+        let Rolled { digest, before } = tail::roll_over(log, &self.mark, checkpoint.end)?;
+        let End { position, address } = checkpoint.end;
         let mark = Mark {
-            position: checkpoint.end.position,
-            address: checkpoint.end.address,
+            position,
+            address,
             calls: checkpoint.calls,
             digest,
         };
-        // The mark must not be on the disk before what it vouches for.
-        let sync = |rows: &Rows| {
-            let synced = rows.sync_calls().and_then(|()| rows.sync());
-            synced.map_err(StoreError::Unavailable)
-        };
-        self.shared
-            .with_rows(sync)
-            .map_err(|error| error.to_string())?;
+        // The mark must not be on the disk before what it vouches for: the events of completed calls, and the rows. A
+        // crash in between leaves newer rows than the mark says, which replaying the log passes over.
+        self.shared.with_rows(|rows| {
+            rows.sync_calls()?;
+            rows.sync()
+        })?;
         self.apply(|_, batch| Rows::put_mark(batch, &mark))?;
-        let sync = |rows: &Rows| rows.sync().map_err(StoreError::Unavailable);
-        self.shared
-            .with_rows(sync)
-            .map_err(|error| error.to_string())?;
+        self.shared.with_rows(Rows::sync)?;
         // The path may lead to another store by now, such as a backup that was put in this one's place.
-        self.shared.log.verify_end()?;
-        self.head
-            .write(&NotedHead {
-                position: mark.position,
-                digest,
-                before,
-            })
-            .map_err(|error| failed_write(&error))?;
+        log.last().verify().map_err(StoreError::Unavailable)?;
+        let head = NotedHead {
+            position,
+            digest,
+            before,
+        };
+        self.head.write(&head).map_err(|error| unwritten(&error))?;
         self.shared.mark.store(mark.position, Relaxed);
         self.mark = mark;
         Ok(())
@@ -371,7 +363,7 @@ impl Indexer {
     }
 
     /// Everything that waits, and a mark behind it.
-    fn finish(&mut self) -> Result<(), String> {
+    fn finish(&mut self) -> Result<(), StoreError> {
         while self.checkpoint.is_some() {
             self.due_again = false;
             self.write_share(ROWS_AT_ONCE)?;

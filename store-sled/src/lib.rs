@@ -12,10 +12,10 @@
 //! its threads      indexer, jobs, round, commit, resume, queue        beside it: check, repair
 //! reading          shared, gap, read
 //! opening          replay, reach, tail, upgrade, open
-//! the index        history, calls, rows, live, index, index_copy
+//! the index        mark, history, calls, rows, live, index, index_copy
 //! the folder       notes, log, new_log, folder
 //! blocks, frames   block, layout
-//! bytes and files  bytes, at, files, presence, damage, error, guard, counts, threads, options
+//! bytes and files  bytes, at, files, presence, damage, error, guard, counts, threads, locks, options
 //! ```
 
 pub mod archive;
@@ -39,7 +39,9 @@ mod indexer;
 mod jobs;
 pub mod layout;
 mod live;
+mod locks;
 mod log;
+mod mark;
 mod new_log;
 mod notes;
 mod open;

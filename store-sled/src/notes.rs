@@ -43,21 +43,18 @@ pub(crate) enum Purpose {
 const MARKER_FIRST_WORDS: &str = "kaigi store, format ";
 
 pub(crate) fn read_marker(path: &Path) -> Result<Marker, OpenError> {
-    let text = match fs::read(path.join(MARKER)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Marker::None),
-        Err(error) => return Err(OpenError::from_io(&path.join(MARKER), error)),
+    let Some(text) = read_text(&path.join(MARKER))? else {
+        return Ok(Marker::None);
     };
     let damaged = || OpenError::Corrupt {
         path: path.to_owned(),
         what: format!("its file {MARKER} is not as a store's is"),
     };
-    let text = str::from_utf8(&text).map_err(|_| damaged())?;
     let said = text.strip_prefix(MARKER_FIRST_WORDS).ok_or_else(damaged)?;
     let (format, said) = said.split_once('\n').ok_or_else(damaged)?;
     let found = format.parse().map_err(|_| damaged())?;
     // A flipped digit is no newer program.
-    if found != 1_u64 && !check_holds(text) {
+    if found != 1_u64 && !check_holds(&text) {
         return Err(damaged());
     }
     if found > FORMAT {
@@ -92,7 +89,7 @@ pub(crate) fn write_marker(store: &Path, purpose: Purpose, id: StoreId) -> io::R
     if purpose == Purpose::Archive && there.is_ok_and(|there| there != text) {
         return Err(io::Error::other("it holds another store"));
     }
-    replace(&store.join("kaigi-store.new"), &store.join(MARKER), &text)
+    replace(&store.join(MARKER), &text)
 }
 
 const CHECK: &str = "check ";
@@ -147,11 +144,7 @@ impl Archives {
             let folder = folder.ok_or_else(|| io::Error::other("its name is no plain text"))?;
             let _ = writeln!(text, "folder {folder}");
         }
-        replace(
-            &store.join("archives.new"),
-            &store.join(ARCHIVES),
-            &with_check(text),
-        )
+        replace(&store.join(ARCHIVES), &with_check(text))
     }
 }
 
@@ -192,7 +185,7 @@ impl HeadFile {
         if let Some((position, digest)) = before {
             let _ = writeln!(text, "{BEFORE}{position} {digest}");
         }
-        replace(&self.0.with_extension("new"), &self.0, &with_check(text))
+        replace(&self.0, &with_check(text))
     }
 
     /// What was written last; nothing before the first checkpoint.

@@ -9,11 +9,12 @@ use crate::error::OpenError;
 use crate::folder::Folder;
 use crate::index::Index;
 use crate::log::{self, End, Log, LogError};
+use crate::mark::Mark;
 use crate::notes::{Acknowledged, Marker, NotedHead, Purpose};
 use crate::options::Options;
 use crate::reach::{beyond, reach_of};
 use crate::replay::{IndexError, known_behind, replay};
-use crate::rows::{Mark, Rows, is_to_be_made_anew};
+use crate::rows::{Rows, is_to_be_made_anew};
 use crate::tail::{self, Tail};
 use crate::upgrade::upgrade;
 use domain::{StoreError, StoreId};
@@ -200,7 +201,11 @@ fn must_not_be_the_only_copy(store: &Store<'_>) -> Result<(), Unusable> {
         position: 0,
         address: store.log.start(),
     };
-    let written = log::written_end(store.log).map_err(|error| store.failed(error))?;
+    let written = store
+        .log
+        .last()
+        .end()
+        .map_err(|error| store.failed(error))?;
     let end = log::find_end(store.log, start, store.promised, written);
     let end = end.map_err(|error| store.failed(error))?;
     if reach <= end.position {
@@ -224,8 +229,7 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
             format!("its events end at position {position}, and {promised} was acknowledged");
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
-    if store.purpose == Purpose::Archive
-        && log::written_end(store.log).is_ok_and(|at| at > end.address)
+    if store.purpose == Purpose::Archive && store.log.last().end().is_ok_and(|at| at > end.address)
     {
         let what = "it is an archive, and something stands behind its last event";
         return Err(Unusable::Store(store.folder.corrupt(what)));
@@ -342,7 +346,7 @@ fn read_index(store: &Store<'_>, rows: Rows) -> Result<(Index, u64), Unusable> {
 
 /// The end of the log, from the index's mark on.
 fn find_end(log: &Log, mark: &Mark, promised: u64) -> Result<End, LogError> {
-    let written = log::written_end(log)?;
+    let written = log.last().end()?;
     if mark.address > written {
         let position = mark.position;
         let what = format!("the index reaches to position {position}, and the log does not");

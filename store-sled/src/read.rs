@@ -3,10 +3,11 @@
 use crate::block::Groups;
 use crate::damage::Damage;
 use crate::gap::Gap;
+use crate::locks;
 use crate::log::{End, Frames, Log, LogError};
 use crate::shared::{Shared, wanted};
 use domain::{DamagedEvent, Position, StoreError, StoredEvent};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Reads the log from any position on.
 pub(crate) struct Reader {
@@ -102,13 +103,12 @@ impl Reader {
             return Err(damage.clone().into());
         }
         let gap = Arc::new(gap);
-        *self.gap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&gap));
+        *locks::lock(&self.gap) = Some(Arc::clone(&gap));
         Ok(gap)
     }
 
     fn last_gap(&self) -> Option<Arc<Gap>> {
-        let gap = self.gap.lock();
-        gap.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::lock(&self.gap).clone()
     }
 }
 

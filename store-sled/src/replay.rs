@@ -145,7 +145,7 @@ impl Replay<'_> {
                 written.push((call, history.head));
             }
         }
-        rows.apply(batch).map_err(StoreError::Unavailable)?;
+        rows.apply(batch)?;
         for (call, head) in written {
             live.let_go(&call, head);
         }

@@ -7,9 +7,9 @@
 use crate::commit::{Cause, Committer, Stopped};
 use crate::error::failed_write;
 use crate::indexer::IndexThread;
+use crate::mark::Mark;
 use crate::notes::Purpose;
 use crate::open::{self, Recovered};
-use crate::rows::Mark;
 
 /// How much must fit on the disk before the store resumes: the longest commit, and two segments of the index.
 const ROOM_BYTES: usize = 4 * 1024 * 1024;

@@ -7,12 +7,13 @@ use crate::guard::guarded;
 use crate::history::History;
 use crate::index::Index;
 use crate::live::{Live, Stage};
+use crate::locks;
 use crate::log::{End, Log};
 use crate::rows::Rows;
 use domain::{CallId, Head, Revision, StoreError, StoredEvent, WriteHealth};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 /// What readers see. Events are added by the committing thread, once its commit is durable.
@@ -54,13 +55,12 @@ impl Shared {
         }
     }
 
-    /// A panic elsewhere leaves the calls whole: they change only where nothing can fail any more.
     pub(crate) fn live(&self) -> RwLockReadGuard<'_, Live> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner)
+        locks::read(&self.live)
     }
 
     pub(crate) fn live_mut(&self) -> RwLockWriteGuard<'_, Live> {
-        self.live.write().unwrap_or_else(PoisonError::into_inner)
+        locks::write(&self.live)
     }
 
     /// The end of what is durable.
@@ -74,14 +74,16 @@ impl Shared {
     }
 
     pub(crate) fn index_failed(&self) -> Option<String> {
-        let failed = self.index_failed.lock();
-        failed.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::lock(&self.index_failed).clone()
     }
 
-    pub(crate) fn fail_index(&self, why: String) {
-        let failed = self.index_failed.lock();
-        let mut failed = failed.unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert(why);
+    /// The first reason is kept: the later ones follow from it.
+    pub(crate) fn fail_index(&self, error: StoreError) {
+        let why = match error {
+            StoreError::Unavailable(why) => why,
+            other => other.to_string(),
+        };
+        locks::lock(&self.index_failed).get_or_insert(why);
     }
 
     /// The completed calls whose rows are not written yet.
@@ -118,33 +120,30 @@ impl Shared {
     }
 
     /// Verifies that the index is where it was opened.
-    pub(crate) fn verify_index(&self) -> Result<(), String> {
-        let verified = self.with_rows(|rows| rows.verify().map_err(StoreError::Unavailable));
-        verified.map_err(|error| error.to_string())
+    pub(crate) fn verify_index(&self) -> Result<(), StoreError> {
+        self.with_rows(|rows| rows.verify().map_err(StoreError::Unavailable))
     }
 
     /// Lets go of an index that failed. Readers get an error until there is another, because making one can take long and
     /// they may be on threads that must not wait.
     pub(crate) fn close_index(&self) {
-        let rows = self.rows.write();
-        drop_rows(rows.unwrap_or_else(PoisonError::into_inner).take());
+        let rows = locks::write(&self.rows).take();
+        drop_rows(rows);
     }
 
     /// Puts another index in the place of one that failed.
     pub(crate) fn put_index(&self, index: Index) {
         // Readers look for a call in memory and then in the rows, with the rows locked. They must not find one of each.
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = locks::write(&self.rows);
         *self.live_mut() = index.live;
         *rows = Some(index.rows);
         self.mark.store(index.mark.position, Relaxed);
-        let failed = self.index_failed.lock();
-        *failed.unwrap_or_else(PoisonError::into_inner) = None;
+        *locks::lock(&self.index_failed) = None;
     }
 
     /// Lets go of the files once nobody reads any more; whoever waits is told.
     pub(crate) fn release(&self) {
-        let rows = self.rows.write();
-        let rows = rows.unwrap_or_else(PoisonError::into_inner).take();
+        let rows = locks::write(&self.rows).take();
         self.progress.send_modify(|progress| progress.closed = true);
         drop_rows(rows);
     }
@@ -201,7 +200,7 @@ impl Shared {
         &self,
         work: impl FnOnce(&Rows) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let rows = locks::read(&self.rows);
         work(rows.as_ref().ok_or_else(|| self.without_rows())?)
     }
 

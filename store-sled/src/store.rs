@@ -5,6 +5,7 @@ use crate::error::{OpenError, closed};
 use crate::folder::{Folder, is_store};
 use crate::indexer::IndexThread;
 use crate::jobs::{Append, Job, Kept, Task, Work};
+use crate::locks;
 use crate::log::Writer;
 use crate::notes::FORMAT;
 use crate::open::{self, Found, Recovered};
@@ -21,7 +22,7 @@ use domain::{
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -152,11 +153,7 @@ impl SledStore {
 
     /// The thread has let go of the files when this returns.
     fn join(&self) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let thread = locks::lock(&self.thread).take();
         // It answers for its own panics.
         let _ = thread.map(JoinHandle::join);
     }

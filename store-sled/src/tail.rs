@@ -6,8 +6,8 @@
 
 use crate::block::Groups;
 use crate::log::{End, Frames, Log, LogError};
+use crate::mark::Mark;
 use crate::notes::NotedHead;
-use crate::rows::Mark;
 use domain::envelope::{Hash, roll};
 
 /// How many events, at most, are between the two digests in `head`.

@@ -363,24 +363,16 @@ impl Opened<'_> {
         mut take: impl FnMut(StoredEvent),
     ) -> Result<(), Damage> {
         for offset in 0..self.events {
-            let position = self.first.saturating_add(offset.into());
-            let revision = self.first_revision.saturating_add(offset.into());
+            let (position, revision) = self.place(offset);
             let damage = |what: String| {
-                Damage::new(what)
-                    .at(position)
-                    .of(self.cause.call.as_str(), revision)
+                let call = self.cause.call.as_str();
+                Damage::new(what).at(position.0).of(call, revision.0)
             };
-            let raw = read_event(&mut self.left)
-                .ok_or_else(|| damage("the event is damaged".to_owned()))?;
-            if !wanted(position, Revision(revision)) {
-                continue;
+            let raw = read_event(&mut self.left);
+            let raw = raw.ok_or_else(|| damage("the event is damaged".to_owned()))?;
+            if wanted(position.0, revision) {
+                take(self.stored(raw, offset).map_err(damage)?);
             }
-            let index = self.first_index.saturating_add(offset.into());
-            let recorded = self
-                .recorded(raw, index, Revision(revision))
-                .map_err(damage)?;
-            let position = Position(position);
-            take(StoredEvent { position, recorded });
         }
         self.ends()
     }
@@ -391,13 +383,16 @@ impl Opened<'_> {
             let Some(raw) = read_event(&mut self.left) else {
                 return;
             };
-            let index = self.first_index.saturating_add(offset.into());
-            let revision = Revision(self.first_revision.saturating_add(offset.into()));
-            let position = Position(self.first.saturating_add(offset.into()));
-            if let Ok(recorded) = self.recorded(raw, index, revision) {
-                take(StoredEvent { position, recorded });
+            if let Ok(event) = self.stored(raw, offset) {
+                take(event);
             }
         }
+    }
+
+    fn place(&self, offset: u16) -> (Position, Revision) {
+        let position = self.first.saturating_add(offset.into());
+        let revision = self.first_revision.saturating_add(offset.into());
+        (Position(position), Revision(revision))
     }
 
     fn ends(&self) -> Result<(), Damage> {
@@ -410,12 +405,8 @@ impl Opened<'_> {
             .of(self.cause.call.as_str(), self.first_revision))
     }
 
-    fn recorded(
-        &self,
-        raw: RawEvent<'_>,
-        index: u32,
-        revision: Revision,
-    ) -> Result<RecordedEvent, String> {
+    fn stored(&self, raw: RawEvent<'_>, offset: u16) -> Result<StoredEvent, String> {
+        let (position, revision) = self.place(offset);
         let event_type = event_type(raw.code & !PERSONAL)
             .ok_or_else(|| format!("type {} is unknown to this program", raw.code & !PERSONAL))?;
         let payload = Payload {
@@ -430,15 +421,16 @@ impl Opened<'_> {
         });
         let event =
             stored::decode(&payload, personal.as_ref()).map_err(|error| error.to_string())?;
-        Ok(RecordedEvent {
+        let recorded = RecordedEvent {
             cause: Arc::clone(&self.cause),
-            index,
+            index: self.first_index.saturating_add(offset.into()),
             revision,
             event,
             payload,
             personal,
             hash: raw.hash,
-        })
+        };
+        Ok(StoredEvent { position, recorded })
     }
 }
 

@@ -13,11 +13,7 @@ use std::fs::File;
 pub(crate) fn find_end(log: &Log, from: End, promised: u64, written: u64) -> Result<End, LogError> {
     let mut end = from;
     // A file of the log is begun only once all before it is durable.
-    let begun = log
-        .segments()
-        .last()
-        .map_or(0, |segment| segment.first.saturating_sub(1));
-    let promised = promised.max(begun);
+    let promised = promised.max(log.last().first.saturating_sub(1));
     let mut frames = log.frames(end.address, written);
     let mut next = end.position + 1;
     let damage = loop {
@@ -58,24 +54,17 @@ fn later_commit(log: &Log, end: End, written: u64) -> Result<bool, LogError> {
     Ok(false)
 }
 
-/// The address behind the last byte of the log's files.
-pub(crate) fn written_end(log: &Log) -> Result<u64, LogError> {
-    let segments = log.segments();
-    segments.last().map_or(Ok(0), |segment| segment.end())
-}
-
 /// Cuts off what was torn, and makes durable what is about to be shown. What was not acknowledged is written once more:
 /// after a failed sync the system may hold it for written although the disk never got it.
 pub(crate) fn settle(log: &Log, end: End, acknowledged: u64) -> Result<File, LogError> {
-    let segments = log.segments();
-    let last = segments.last().expect("a log has at least one");
+    let last = log.last();
     let io = |error| LogError::io(&last.path, error);
     let file = last.to_write().map_err(io)?;
     if last.end()? > end.address {
         file.set_len(last.offset(end.address)).map_err(io)?;
     }
     if acknowledged < end.position {
-        write_again(log, last, &file, end, acknowledged)?;
+        write_again(log, &last, &file, end, acknowledged)?;
     }
     file.sync_all().map_err(io)?;
     Ok(file)

@@ -16,7 +16,7 @@ mod segments;
 mod tidy;
 mod write;
 
-pub(crate) use end::{find_end, settle, written_end};
+pub(crate) use end::{find_end, settle};
 pub(crate) use error::LogError;
 pub(crate) use open::{Unfinished, open};
 pub(crate) use piece::Piece;

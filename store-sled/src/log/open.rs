@@ -7,6 +7,7 @@ use crate::damage::Damage;
 use crate::notes::Archives;
 use domain::StoreId;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// What to do with a last file that was being made when the process died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,19 @@ pub(crate) fn open(
     let mut log = Log::new(found.segments);
     log.away = away.cloned();
     Ok(Some((log, store)))
+}
+
+impl Log {
+    /// Begins the log of that store in an empty folder.
+    pub(crate) fn begin(folder: &Path, store: StoreId) -> io::Result<Self> {
+        let (first, start) = (1, 0);
+        let header = SegmentHeader {
+            store,
+            first,
+            start,
+        };
+        Ok(Self::new(vec![Segment::create(folder, &header)?]))
+    }
 }
 
 /// The files of all archives in the order of the log: it may have been archived to one, to another, and to the first
@@ -78,7 +92,7 @@ impl Found {
             // A file that was being made when the process died, or the disk was full: nothing was written to it.
             if number == last && is_only_begun(&path) && !matches!(opened, Ok(Some(_))) {
                 if number > 0 && unfinished == Unfinished::Remove {
-                    let removed = std::fs::remove_file(&path);
+                    let removed = fs::remove_file(&path);
                     removed.map_err(|error| LogError::io(&path, error))?;
                 }
                 continue;

@@ -5,7 +5,7 @@ use super::error::LogError;
 use super::segments::Log;
 use crate::block::frame::{HEADER_BYTES, Header, MAGIC};
 use crate::block::{Groups, MAX_BLOCK_BYTES};
-use std::sync::PoisonError;
+use crate::locks;
 
 /// Within so many bytes frames are followed one by one.
 const NEAR: u64 = 128 * 1024;
@@ -13,15 +13,14 @@ const NEAR: u64 = 128 * 1024;
 impl Log {
     /// Remembers that a frame with that first position begins there.
     pub(crate) fn remember(&self, first: u64, address: u64) {
-        let hints = self.hints.lock();
-        let mut hints = hints.unwrap_or_else(PoisonError::into_inner);
-        hints.remember(first, address);
+        locks::lock(&self.hints).remember(first, address);
     }
 
     /// The first position and the address of the frame that holds the position, which is before the end of the log; or
     /// of the first damaged frame that is met on the way there.
     pub(crate) fn locate(&self, position: u64, until: u64) -> Result<(u64, u64), LogError> {
-        let (mut first, mut address) = match self.hint(position) {
+        let hint = locks::lock(&self.hints).near(position);
+        let (mut first, mut address) = match hint {
             Some(hint) => hint,
             None => self.halve(position, until)?,
         };
@@ -38,11 +37,6 @@ impl Log {
             }
             first = frame.header.next();
         }
-    }
-
-    fn hint(&self, position: u64) -> Option<(u64, u64)> {
-        let hints = self.hints.lock();
-        hints.unwrap_or_else(PoisonError::into_inner).near(position)
     }
 
     /// A frame not far before the one that holds the position.

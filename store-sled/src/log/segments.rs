@@ -4,9 +4,9 @@ use super::error::LogError;
 use super::hints::Hints;
 use super::segment::Segment;
 use crate::damage::Damage;
-use crate::presence;
+use crate::{locks, presence};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// The segments in order. The last one grows.
 pub(crate) struct Log {
@@ -49,15 +49,16 @@ impl Log {
     }
 
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
-        let segments = self.segments.read();
-        segments.unwrap_or_else(PoisonError::into_inner).clone()
+        locks::read(&self.segments).clone()
+    }
+
+    /// The one that grows.
+    pub(crate) fn last(&self) -> Arc<Segment> {
+        self.segments().pop().expect("a log has at least one")
     }
 
     pub(super) fn push(&self, segment: Arc<Segment>) {
-        let segments = self.segments.write();
-        segments
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(segment);
+        locks::write(&self.segments).push(segment);
     }
 
     /// Puts other files in the place of segments, which hold the same frames at the same addresses, and answers what was
@@ -67,8 +68,7 @@ impl Log {
         is_old: impl Fn(&Segment) -> bool,
         new: Vec<Arc<Segment>>,
     ) -> Vec<Arc<Segment>> {
-        let segments = self.segments.write();
-        let mut segments = segments.unwrap_or_else(PoisonError::into_inner);
+        let mut segments = locks::write(&self.segments);
         let all = std::mem::take(&mut *segments);
         let (old, mut kept): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|segment| is_old(segment));
@@ -81,14 +81,6 @@ impl Log {
     /// The address of the first frame.
     pub(crate) fn start(&self) -> u64 {
         self.segments().first().map_or(0, |segment| segment.start)
-    }
-
-    /// Verifies that the last file is where it was opened.
-    pub(crate) fn verify_end(&self) -> Result<(), String> {
-        match self.segments().last() {
-            Some(last) => last.verify(),
-            None => Ok(()),
-        }
     }
 
     /// Verifies that the files in that folder are where they were opened; those in archives may be away.

@@ -36,7 +36,7 @@ impl Writer {
         address: u64,
         segment_bytes: u64,
     ) -> Self {
-        let segment = log.segments().pop().expect("a log has at least one");
+        let segment = log.last();
         Self {
             log,
             folder,
