@@ -112,6 +112,7 @@ impl SledStore {
     pub async fn archive(&self, before: Timestamp, to: &Path) -> Result<Archived, ArchiveError> {
         let _one_at_a_time = self.archiving.lock().await;
         let (answer, answered) = oneshot::channel();
+        // The file that grows is never moved, so what is in it now has to end with it.
         self.ask(Job::Task(Task::BeginSegment(answer))).await?;
         answered.await.unwrap_or_else(|_| Err(closed()))?;
         let to = archive_folder(&self.path, self.id, to)?;
@@ -228,6 +229,7 @@ impl Moving<'_> {
                 }
             }
             next = header.next();
+            // Only between commits: a part of one at the end of the archive would look like a torn write.
             if header.behind == 0 {
                 cut.position = next - 1;
                 cut.address = frames.address();
@@ -240,6 +242,7 @@ impl Moving<'_> {
         let stage = self.shared.live().entry(call).map(|entry| entry.stage);
         match stage {
             Some(stage) => Ok(stage == Stage::Completed),
+            // Calls that go on are all in memory.
             None => Ok(self.shared.known(call)?.is_some()),
         }
     }
@@ -275,6 +278,7 @@ impl Moving<'_> {
             }
         }
         if !copied.is_empty() {
+            // The notes first, and the marker last: with it the archive can be opened, and must then be known to be whole.
             let noted = Acknowledged::note(self.to, cut.position);
             noted.map_err(|error| OpenError::from_io(self.to, error))?;
             write_marker(self.to, Purpose::Archive, id)
@@ -317,6 +321,7 @@ impl Moving<'_> {
                 file.write_all(&bytes)?;
                 at += bytes.len() as u64;
             }
+            // Durable under its own name only once it is whole, so no crash leaves a part of a file that looks like one.
             file.sync_all()?;
             fs::rename(&beside, to)?;
             sync_folder(to.parent().unwrap_or(Path::new("")))?;
@@ -348,6 +353,9 @@ impl Moving<'_> {
         if !archives.folders.iter().any(|folder| folder == self.to) {
             archives.folders.push(self.to.to_owned());
         }
+        // This write decides. Before it the archive's copies are waste, which the next archiving removes; after it the
+        // store's own files are, which the next opening removes. The part that stays gets its name only now, for the
+        // same reason.
         let new = archives
             .write(self.folder)
             .and_then(|()| settle_part(self.folder, cut.position + 1))

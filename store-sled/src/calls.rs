@@ -1,7 +1,8 @@
 //! The events of completed calls, each call's together, in files that are only ever appended to. Rows in sled say where;
 //! sled itself would rewrite such long values again and again.
 //!
-//! A record is a checksum (4 bytes), which covers the call's name, too, and what was given. Where it begins and how long it is stands in the row.
+//! A record is a checksum (4 bytes), which covers the call's name, too, and what was given. Where it begins and how
+//! long it is stands in the row.
 
 use crate::bytes::checksum_of;
 use crate::files::{open_or_make, sync_folder};
@@ -46,6 +47,8 @@ struct Tail {
 impl Calls {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let files = files_in(folder, open_or_make)?;
+        // A crash may leave a part of a record at the end. The next one goes after it. A row that tells of it is found
+        // damaged by the checksum, and its call is read from the log again, because no mark vouches for it.
         let (number, length) = match files.last_key_value() {
             Some((number, file)) => (*number, file.metadata()?.len()),
             None => (0, 0),
@@ -110,6 +113,7 @@ impl Calls {
         tail.length += tail.waiting.len() as u64;
         tail.waiting.clear();
         if tail.length >= FILE_BYTES {
+            // `sync` knows the file that grows only, so a full one is synced here.
             file.sync_data()?;
             tail.number += 1;
             tail.length = 0;
@@ -119,6 +123,7 @@ impl Calls {
 
     fn begin(&self, number: u64) -> io::Result<Arc<File>> {
         let file = Arc::new(open_or_make(&self.path(number))?);
+        // Its name has to outlive a power cut before a mark vouches for what is in it.
         sync_folder(&self.folder)?;
         locks::write(&self.files).insert(number, Arc::clone(&file));
         Ok(file)

@@ -1,4 +1,17 @@
-//! Committing: one write and one sync for all that waits, in the order in which it becomes durable, known and shown.
+//! Committing: one write and one sync for all that waits.
+//!
+//! A commit passes five steps, and a crash between any two of them is safe:
+//!
+//! 1. Its frames are written to the end of the log. A crash may leave a part: no later commit stands after it and
+//!    no note tells of its position, so opening cuts it off.
+//! 2. The log is synced. From here on opening finds the commit whole and keeps it, although its senders may never hear
+//!    of it. They send the same batch again, and get the events that were kept.
+//! 3. *acknowledged* notes the last position. The note is not synced, so it may be behind the log after a power cut; it
+//!    is never ahead, because it is written only after the sync. Opening relies on that: what is noted and not there
+//!    counts as lost.
+//! 4. The calls in memory grow, and the last position moves. Readers see the commit from here on.
+//! 5. The senders get their answers, and the indexer hears of completed calls. What it has not written is read from the
+//!    log again at the next opening.
 
 use crate::block::{Blocks, Sealed};
 use crate::error::failed_write;
@@ -90,11 +103,14 @@ impl Committer {
             return Vec::new();
         }
         let mut round = Round::after(self.last, waiting.len());
+        // Only this thread adds events, so heads stay as they are until it commits.
         let live = self.shared.live();
         for append in waiting {
             round.add(&self.shared, &live, append);
         }
         drop(live);
+        // Outside of the lock: this reads and decodes events. It may run before the commit, because what it looks for was
+        // committed earlier.
         for append in round.perhaps_kept.drain(..) {
             let kept = kept(&self.shared, &append.work.batch);
             // Whoever asked may not wait any more, here and below.
@@ -134,15 +150,18 @@ impl Committer {
     /// One write, one sync, and a note of how far that was. Answers how long the sync took. The log's file must still be
     /// there afterwards: a deleted file can be written and synced, too.
     fn make_durable(&mut self, frames: &[u8], last: u64) -> Result<Duration, Stopped> {
+        // Without an index, completed calls would stay in memory for as long as commits go on.
         if let Some(why) = self.shared.index_failed() {
             return Err(Stopped::by_write(why));
         }
+        // A file is created by its path, which may lead to another store's folder by now.
         let begins_a_file = self.log.is_file_full();
         if begins_a_file {
             self.verify_files()?;
         }
         self.shared.counts.syncs.fetch_add(1, Relaxed);
         let written = self.log.append(self.last + 1, frames);
+        // Files that are gone may be why the write failed, and then they are what to report.
         if begins_a_file || written.is_err() {
             self.verify_files()?;
         }
@@ -160,6 +179,7 @@ impl Committer {
     /// Shows the events. The position is raised before the calls are let go, so that nobody can see an event of a call
     /// that is not yet among all events.
     fn publish(&mut self, accepted: &[Accepted], mut known: Known, last: u64) {
+        // One lock for all calls and the position: a reader that finds a call grown finds its events in the log, too.
         let mut live = self.shared.live_mut();
         for Accepted { append, first } in accepted {
             let work = &append.work;
@@ -170,6 +190,8 @@ impl Committer {
                 head: work.head,
                 stage: work.stage,
             };
+            // The rows of completed calls that go on again were read when their batches were admitted. Nearly all
+            // commits have none, and are spared the lookups.
             let known = if known.is_empty() {
                 None
             } else {
@@ -203,6 +225,7 @@ impl Committer {
     fn let_index_catch_up(&self) {
         let most = MAX_BEHIND * self.checkpoint_every.max(LEAST_EVENTS);
         let behind = || self.last - self.shared.mark.load(Relaxed);
+        // Not forever: where the indexer is gone, the next commit is refused with its reason.
         while behind() > most && self.has_indexer() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -212,6 +235,8 @@ impl Committer {
         if self.purpose == Purpose::Archive {
             return Err(archive());
         }
+        // After a failure the end of the log is not known to be on the disk, and a file that follows it would say that
+        // it is.
         self.must_write()?;
         self.log.begin_segment(self.last + 1).map_err(|error| {
             let why = failed_write(&error);
@@ -229,6 +254,7 @@ impl Committer {
 
     /// Brings the whole index to the disk, so that the next opening replays nothing.
     pub(crate) fn finish_index(&mut self) -> Result<(), StoreError> {
+        // After a failed write the index may know less than the log, and opening replays the rest.
         self.must_write()?;
         // The files of another store may be at this one's path.
         let verified = self.verify_files();
@@ -250,6 +276,7 @@ impl Committer {
             indexer,
             ..
         } = self;
+        // The indexer uses the rows, so it ends first.
         if let Some(indexer) = indexer {
             indexer.stop();
         }

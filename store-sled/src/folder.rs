@@ -145,6 +145,7 @@ impl Folder {
     /// Makes sure that everything in the folder, and that it is there, outlives a power cut. Sled syncs neither its
     /// configuration nor its folders.
     pub(crate) fn sync_everything(&self) -> io::Result<()> {
+        // From the inside out: a folder that is synced names only what is on the disk.
         sync_tree(&self.path.join(INDEX))?;
         sync_folder(&self.log())?;
         for file in [LOCK, ACKNOWLEDGED] {
@@ -180,6 +181,7 @@ impl Folder {
             file.write_all(&vec![0; bytes])?;
             file.sync_all()
         });
+        // Also after a failure: what was written takes the room of the events to come.
         let removed = fs::remove_file(&path);
         written.and(removed)
     }

@@ -1,6 +1,11 @@
 //! The thread that brings into the index on disk what the log has got: completed calls as they come, and every so
 //! often, little by little, those that go on and a mark. What it has not done yet is read from the log again when the
 //! store is opened.
+//!
+//! A checkpoint takes the calls that changed since the last one, and the end of the log at that moment. Their rows are
+//! written in shares, so that commits are not held up, and calls may grow meanwhile: a row that is newer than the mark is
+//! passed over when the log is replayed, and an older one never replaces it, because one thread writes all rows. When the
+//! last row is written, everything up to that end is in rows, and the mark moves there.
 
 use crate::error::{OpenError, unwritten};
 use crate::folder::Folder;
@@ -139,6 +144,7 @@ impl Shrinking {
     fn go_on(&mut self, rows: &Rows) -> Result<Done, StoreError> {
         let calls = rows.completed_after(self.last.as_ref(), ROWS_AT_ONCE)?;
         let Some(last) = calls.last() else {
+            // The rows first: after a crash older rows would tell of files that are gone.
             rows.sync()?;
             rows.drop_unneeded()?;
             return Ok(Done::Yes);
@@ -210,6 +216,7 @@ impl Indexer {
             Some(Told::Finish(_)) | None => Ok(()),
         }?;
         self.shrink();
+        // Told of completed calls without a pause, the thread would write the shares without one, too.
         if self.paused.elapsed() < PAUSE {
             return Ok(());
         }
@@ -219,11 +226,13 @@ impl Indexer {
     }
 
     fn begin(&mut self) {
+        // Two at a time would mix their calls; the next one begins when this one is done.
         if self.checkpoint.is_some() {
             self.due_again = true;
             return;
         }
         self.due_again = false;
+        // Under one lock, as commits show their events: the calls and the end of the log belong together.
         let mut live = self.shared.live_mut();
         self.checkpoint = Some(Checkpoint {
             due: live.take_changed().into(),
@@ -235,6 +244,7 @@ impl Indexer {
     /// Writes the rows of calls, and lets go of those that are completed: each is written once.
     fn write_and_let_go(&self, calls: &[CallId]) -> Result<(), StoreError> {
         let written = self.write(calls)?;
+        // After the rows: a reader looks into memory first and then into the rows, and finds the call in one of them.
         let mut live = self.shared.live_mut();
         for (call, head) in written {
             live.let_go(&call, head);
@@ -296,6 +306,8 @@ impl Indexer {
             };
             let (stage, on_disk) = (entry.stage, entry.on_disk);
             entries.push((call.clone(), entry.history.clone(), stage, on_disk));
+            // Before it is so: a row that does not exist may be removed, and one that is forgotten would come back as a
+            // call that goes on when the store is opened.
             if stage == Stage::GoesOn {
                 live.note_on_disk(call);
             }
@@ -338,6 +350,8 @@ impl Indexer {
         self.shared.with_rows(Rows::sync)?;
         // The path may lead to another store by now, such as a backup that was put in this one's place.
         log.last().verify().map_err(StoreError::Unavailable)?;
+        // After the mark, so a crash in between leaves *head* at an older position. Opening compares the two only where
+        // they have the same.
         let head = NotedHead {
             position,
             digest,
@@ -364,6 +378,7 @@ impl Indexer {
 
     /// Everything that waits, and a mark behind it.
     fn finish(&mut self) -> Result<(), StoreError> {
+        // The one under way is for an earlier end of the log. Another after it takes in the rest.
         while self.checkpoint.is_some() {
             self.due_again = false;
             self.write_share(ROWS_AT_ONCE)?;

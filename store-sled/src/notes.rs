@@ -224,8 +224,9 @@ fn read_before(text: &str) -> Option<(u64, Hash)> {
     Some((position.parse().ok()?, Hash::from_hex(digest)?))
 }
 
-/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end. It is written behind the log's sync and is not synced itself, so it is never ahead
-/// of the log, and after a power cut at most behind.
+/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end. It is
+/// written behind the log's sync and is not synced itself, so it is never ahead of the log, and after a power cut at
+/// most behind.
 pub(crate) struct Acknowledged(File);
 
 impl Acknowledged {
@@ -259,6 +260,7 @@ impl Acknowledged {
         let position = last.to_be_bytes();
         bytes[..8].copy_from_slice(&position);
         bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
+        // In place, and so short that no crash leaves a part of it: it lies within one sector.
         at::write_all(&self.0, &bytes, 0)
     }
 

@@ -3,6 +3,11 @@
 //! The log is the truth. An index that is missing, damaged, or another store's is made anew from it. At the end of the
 //! log a commit that is not there whole was never acknowledged, and is cut off; whatever else does not hold is damage,
 //! and nothing is changed then.
+//!
+//! Before the log or a note is written, everything is read and compared. The order of the writes: the torn commit is
+//! cut off, the end of the log is synced, *acknowledged* notes it, everything in the folder is synced, rows are
+//! written, and at last the marker of a new store. A crash after any of them leaves a store that opens in the same way,
+//! because each write only says what the log has already.
 
 use crate::damage::Damage;
 use crate::error::OpenError;
@@ -121,6 +126,7 @@ impl Unusable {
     }
 }
 
+/// Opens the store in that folder, or makes one.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     let (folder, marker) = Folder::take(path)?;
     let (known, purpose) = match marker {
@@ -135,9 +141,11 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Found, OpenError> {
     let store = Store::of(&folder, id, &log, purpose, acknowledged)?;
     let io = |error| OpenError::from_io(folder.path(), error);
     let recovered = recover_with_any_index(&store, options).map_err(Unusable::why)?;
+    // Last, and durably: a folder without the marker is a store that was never used, and is made from the beginning.
     if marker == Marker::None {
         folder.write_marker(id).map_err(io)?;
     }
+    // They have a second copy of many events, so they stay until the new index is known to be whole.
     folder.remove_old_indexes().map_err(io)?;
     Ok(Found {
         log: Arc::new(log),
@@ -164,11 +172,12 @@ pub(crate) fn recover_again(
 
 /// An index that cannot be used is made anew, unless it has events that the log lost.
 fn recover_with_any_index(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> {
-    // The older ones are removed once the store is open.
+    // The older ones are removed once the store is open, and might have events that the log lost.
     if store.folder.indexes().len() > 1 {
         must_not_be_the_only_copy(store)?;
     }
     match recover(store, options) {
+        // Once only: an index that was just made from the log and does not fit it either means that the log is at fault.
         Err(Unusable::Index(_)) => {
             must_not_be_the_only_copy(store)?;
             let aside = store.folder.put_index_aside();
@@ -190,10 +199,13 @@ fn note(store: &Store<'_>, end: End) -> Result<Acknowledged, Unusable> {
 
 /// Refuses to open a store whose indexes have events beyond the end of the log: made anew, they would lose them.
 fn must_not_be_the_only_copy(store: &Store<'_>) -> Result<(), Unusable> {
+    // Rows are written only for events that are durable in the log, so no crash leaves an index that reaches further. A log
+    // that was restored from an older copy does.
     let reach = reach_of(&store.folder.indexes(), store.id);
     if reach == 0 {
         return Ok(());
     }
+    // Making an index reads the whole log.
     if let Some(away) = store.log.lacks(0) {
         return Err(store.failed(away));
     }
@@ -223,23 +235,26 @@ fn recover(store: &Store<'_>, options: &Options) -> Result<Recovered, Unusable> 
         return Err(store.failed(away));
     }
     let end = find_end(store.log, &mark, store.promised).map_err(|error| store.failed(error))?;
+    // Shorter than what a note tells of, it lost its end, however whole the rest is.
     if end.position < store.promised {
         let (position, promised) = (end.position, store.promised);
         let what =
             format!("its events end at position {position}, and {promised} was acknowledged");
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
+    // Nothing is appended to an archive, so nothing there can be a torn write.
     if store.purpose == Purpose::Archive && store.log.last().end().is_ok_and(|at| at > end.address)
     {
         let what = "it is an archive, and something stands behind its last event";
         return Err(Unusable::Store(store.folder.corrupt(what)));
     }
-    // Before the end of the log is cut off or noted.
+    // Both before the end of the log is cut off or noted: where they refuse, nothing has changed.
     verify_tail(store, &mark, end)?;
     compare(store, &index, known, end)?;
     let tail = log::settle(store.log, end, store.acknowledged);
     let tail = tail.map_err(|error| store.failed(error))?;
-    // What is shown from now on is as good as acknowledged.
+    // What is shown from now on is as good as acknowledged: readers may keep positions and act on events, so none of them
+    // may be taken for torn later. The log was synced just before, so the note is not ahead of it.
     let acknowledged = note(store, end)?;
     store
         .folder
@@ -259,13 +274,16 @@ fn verify_tail(store: &Store<'_>, mark: &Mark, end: End) -> Result<(), Unusable>
         return Ok(());
     };
     let compared = tail::compare(store.log, head, end.address);
+    // The mark is written just before *head*, with the same digest. A crash in between leaves them at different positions.
     let agrees = head.position != mark.position || head.digest == mark.digest;
     match compared {
         Tail::Differs => Err(Unusable::Store(store.folder.altered(tail::differs(head)))),
+        // The log vouches for *head*, so the index is at fault, and can be made anew.
         Tail::Verified if !agrees => {
             let what = "the digest in its index is not the one of its log";
             Err(Unusable::Index(store.folder.corrupt(what)))
         }
+        // Nothing tells which of the two was altered.
         Tail::Unknown if !agrees => {
             let what = "its file head and its index have different digests for the same position";
             Err(Unusable::Store(store.folder.altered(what)))
@@ -305,6 +323,7 @@ fn replayed(store: &Store<'_>, index: Index, known: u64, end: End) -> Result<Ind
 
 /// Compares how many events the rows know with the log, which is only read.
 fn compare(store: &Store<'_>, index: &Index, known: u64, end: End) -> Result<(), Unusable> {
+    // The usual case after a clean end: the rows know what the mark says, and the log need not be read for it.
     if known == index.mark.position {
         return Ok(());
     }

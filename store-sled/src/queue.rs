@@ -48,6 +48,7 @@ impl Queue {
             }
             match gathered {
                 Gathered::Appends | Gathered::Task(Task::Look) => {}
+                // What was asked before goes to the file before.
                 Gathered::Task(Task::BeginSegment(answer)) => {
                     self.committer.settle(std::mem::take(&mut waiting));
                     let _ = answer.send(self.committer.begin_segment());
@@ -61,6 +62,7 @@ impl Queue {
                     let _ = answer.send(written);
                     return;
                 }
+                // Like a kill, but for what waits: the index is not finished, and the next opening replays the log.
                 Gathered::Dropped => {
                     self.committer.settle(waiting);
                     self.release();

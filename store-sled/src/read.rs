@@ -28,6 +28,7 @@ impl Reader {
         after: Position,
         max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
+        // Taken once: what is committed from here on belongs to the next page.
         let end = self.shared.end();
         let wanted = wanted(after.0, end.position, max);
         // Whoever closed it is told so.
@@ -59,6 +60,7 @@ impl Reader {
             last = between.reached(&frames);
             match between.take(&mut frames) {
                 Ok(()) => {}
+                // A frame is taken whole or not at all, so nothing of the damaged one is in the page yet.
                 Err(LogError::Damage(damage)) => {
                     let gap = self.gap(last, end, &damage)?;
                     if let Err(damaged) = between.pass(&gap, &self.shared.log) {

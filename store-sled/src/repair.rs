@@ -92,8 +92,10 @@ pub fn repair(
     into: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, RepairError> {
+    // Nothing below may write to the damaged store: it is the only copy of what is lost in the new one.
     let _kept_out = keep_out(damaged)?;
     let log = damaged.join("log");
+    // Where that file is damaged, the store's own files are salvaged.
     let archives = Archives::read(damaged).unwrap_or_default().folders;
     // What is only away is not lost.
     if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
@@ -122,8 +124,11 @@ pub fn repair(
         .iter()
         .map(|path| RawFile::open(path))
         .collect::<Result<Vec<_>, _>>()?;
+    // By their names, because headers may be damaged.
     files.sort_by_key(|file| file.first);
     let total: u64 = files.iter().map(|file| file.length).sum();
+    // The log is read twice. The first time tells which positions it holds whole, so that of the index only the others are
+    // kept in memory; the second time writes the new log in order, with spare events where the log has a hole.
     let (mut whole, mut spare) = (Vec::new(), BTreeMap::new());
     for file in &files {
         file.scan(&mut whole, &mut spare)?;
@@ -141,6 +146,7 @@ pub fn repair(
         read += file.length;
         progress(read, total);
     }
+    // Beyond the last frame there may be more: events in the index, and positions of which only a note tells.
     let end = spare.last_key_value().map_or(next, |(last, _)| last + 1);
     let end = end.max(promised(damaged) + 1).max(next);
     salvage.take_spare(next..end, &spare)?;
@@ -183,6 +189,7 @@ impl RawFile {
                     address += header.frame_bytes() as u64;
                 }
                 Piece::Damaged { header, block, end } => {
+                    // Without a header the position can only be guessed. The hash decides whether the event follows.
                     let next = whole.last().map_or(1, |range| range.end);
                     let first = header.map_or(next, |header| header.first);
                     let events = intact_events(first, &block);
@@ -403,10 +410,12 @@ impl Salvage {
             known_to: 0,
             stranded: 0,
         });
+        // Events after a loss may still follow each other; that is the best proof there is that they are whole.
         let before = std::mem::replace(&mut state.seen, recorded.head());
         if revision <= state.head.revision.0 {
             return Ok(Taken::Not);
         }
+        // A new store holds histories without gaps only, so an event that does not follow is listed instead.
         let Ok(head) = verify(state.head, [recorded]) else {
             let continues = verify(before, [recorded]).is_ok();
             let is_whole = proof == Proof::Checksum || continues;
@@ -447,6 +456,7 @@ impl Salvage {
     fn finish(mut self, known: &BTreeMap<CallId, u64>) -> Result<Repaired, RepairError> {
         self.write_run()?;
         let failed = |error| OpenError::from_io(self.folder.path(), error);
+        // The marker comes last: a repair that was interrupted leaves a folder that is no store.
         let events = self.log.finish().map_err(failed)?;
         self.folder.write_marker(self.id).map_err(failed)?;
         let known_to = |call: &CallId| known.get(call).copied().unwrap_or(0);

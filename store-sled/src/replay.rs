@@ -101,6 +101,7 @@ impl Replay<'_> {
             },
             stage,
         };
+        // A call that is not in memory was completed before, or begins here.
         let known = match self.index.live.get(&call) {
             Some(_) => None,
             None => self.known(&call)?,
@@ -108,6 +109,7 @@ impl Replay<'_> {
         let live = &mut self.index.live;
         live.total += u64::from(first_revision == 1);
         let known = live.replay(&call, known, first_revision, grown)?;
+        // Counted, because the rows must know as many events as the log has: sled drops rows in silence.
         if known == Known::Already {
             self.known_already += u64::from(group.events);
         }

@@ -78,6 +78,8 @@ impl Round {
             let what = format!("an event of {length} bytes is longer than it takes");
             return Admission::Refused(StoreError::Refused(what).into());
         }
+        // Two batches of one call fit one commit if the second continues the first. Any other waits until the first is
+        // durable: judged now, it could be told of a conflict with events that may never be kept.
         if let Some(head) = self.heads.get(&work.call) {
             return if *head == work.expected {
                 Admission::Next
@@ -88,6 +90,7 @@ impl Round {
         if let Some(history) = live.get(&work.call) {
             return against(history.head, work);
         }
+        // In memory is what goes on. What is not there was completed, or nobody wrote to it; only the rows can tell.
         match shared.known(&work.call) {
             Ok(None) => against(Head::NONE, work),
             Ok(Some(history)) => {
@@ -116,9 +119,12 @@ fn against(head: Head, work: &Work) -> Admission {
     if head == work.expected {
         return Admission::Next;
     }
+    // The same revision and another hash: the sender continues another history than this one.
     if head.revision == work.expected.revision {
         return Admission::Refused(head_differs(&work.batch));
     }
+    // It would end at or before the present head, so the same batch may have been committed: its sender asks again after an
+    // answer that was lost. The events decide, once the round is over.
     if work.head.revision < head.revision || work.head == head {
         return Admission::PerhapsKept;
     }

@@ -133,7 +133,8 @@ impl Shared {
 
     /// Puts another index in the place of one that failed.
     pub(crate) fn put_index(&self, index: Index) {
-        // Readers look for a call in memory and then in the rows, with the rows locked. They must not find one of each.
+        // The rows stay locked meanwhile: a reader locks them before it looks into memory, and must not find a call of the
+        // one index and the rows of the other.
         let mut rows = locks::write(&self.rows);
         *self.live_mut() = index.live;
         *rows = Some(index.rows);
@@ -156,6 +157,7 @@ impl Shared {
         max: usize,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.with_rows(|rows| {
+            // Memory first. The indexer lets go of a call only after its row is written, so the call is in one of the two.
             let live = self.live().get(call).cloned();
             let history = match live {
                 Some(history) => Some(history),

@@ -40,6 +40,7 @@ pub(crate) fn roll_over(log: &Log, from: &Mark, to: End) -> Result<Rolled, LogEr
             let digest = rolling.digest;
             return Ok(Rolled { digest, before });
         }
+        // The first frame that begins within reach of the end: its digest is the one from which opening rolls.
         if before.is_none() && to.position - begun.0 <= TAIL_EVENTS {
             before = Some(begun);
         }
@@ -55,6 +56,7 @@ pub(crate) fn roll_between(log: &Log, from: End, until: u64) -> Result<Hash, Log
 
 /// Compares the events up to the noted head with its digest. The log ends at that address.
 pub(crate) fn compare(log: &Log, head: &NotedHead, end: u64) -> Tail {
+    // An earlier version wrote no second digest.
     let Some((before, digest)) = head.before else {
         return Tail::Unknown;
     };

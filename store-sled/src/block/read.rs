@@ -110,7 +110,8 @@ pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     events
 }
 
-/// Decodes the events of a damaged block that can still be read, wherever they stand: the caller compares each event with what is known of it.
+/// Decodes the events of a damaged block that can still be read, wherever they stand: the caller compares each event
+/// with what is known of it.
 #[derive(Default)]
 pub(crate) struct Fragments {
     pub(crate) events: Vec<RecordedEvent>,

@@ -16,6 +16,7 @@ pub(crate) fn find_end(log: &Log, from: End, promised: u64, written: u64) -> Res
     let promised = promised.max(log.last().first.saturating_sub(1));
     let mut frames = log.frames(end.address, written);
     let mut next = end.position + 1;
+    // The end moves by whole commits: a frame says how many events of its commit are in the frames after it.
     let damage = loop {
         let read = match frames.next(next) {
             Ok(None) => break None,
@@ -38,6 +39,8 @@ pub(crate) fn find_end(log: &Log, from: End, promised: u64, written: u64) -> Res
     let Some(damage) = damage else {
         return Ok(end);
     };
+    // A torn write is the only reason for which something may be cut off. It was not acknowledged, so no note tells of
+    // it, and the commit after it was never begun. Anything else that does not hold is damage, and stays for `repair`.
     let is_torn = end.position >= promised && !later_commit(log, end, written)?;
     if is_torn { Ok(end) } else { Err(damage.into()) }
 }
@@ -61,8 +64,10 @@ pub(crate) fn settle(log: &Log, end: End, acknowledged: u64) -> Result<File, Log
     let io = |error| LogError::io(&last.path, error);
     let file = last.to_write().map_err(io)?;
     if last.end()? > end.address {
+        // The next commit would overwrite only a part of it.
         file.set_len(last.offset(end.address)).map_err(io)?;
     }
+    // Readers are about to see these events and the index is about to have them, so they must survive the next power cut.
     if acknowledged < end.position {
         write_again(log, &last, &file, end, acknowledged)?;
     }
@@ -77,6 +82,7 @@ fn write_again(
     end: End,
     acknowledged: u64,
 ) -> Result<(), LogError> {
+    // Files before the last one were durable before that was begun.
     let first = acknowledged.saturating_add(1).max(last.first);
     let (first, address) = log.locate(first, end.address)?;
     let mut frames = log.frames(address, end.address);

@@ -26,6 +26,7 @@ pub(crate) fn settle_part(store: &Path, first: u64) -> io::Result<Option<PathBuf
 
 /// Takes away what is in an archive, and what was copied for one that was never finished.
 pub(crate) fn tidy(store: &Path, archives: &Archives) -> io::Result<()> {
+    // After `archives` was written the store needs the part, whose name the process may not have lived to change.
     if archives.up_to > 0 {
         settle_part(store, archives.up_to + 1)?;
     }
