@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::output::Console;
 use crate::read_models::warn_of_damage;
 use crate::sheets;
-use domain::{EventStore, Followed, Position, Prefix, Timestamp};
+use domain::{EventStore, Followed, Position, Prefix};
 use projections::{CallFilter, CallList, Listing};
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub async fn calls(
     };
     read_on(store, Position::START, take).await?;
     warn_of_damage(damaged);
-    let listing = Listing::new(Timestamp::now(), events, list.rows());
+    let listing = Listing::new(domain::now(), events, list.rows());
     console.listing(&listing, &sheets::calls())?;
     Ok(Exit::Done)
 }

@@ -7,8 +7,8 @@ use crate::output::{Column, Console, column, json_line, list};
 use crate::store::StoreUrl;
 use clap::{Args, Subcommand};
 use domain::{AgentId, SupervisorId, TimeSpan, Timestamp};
+use engine::keys::{Key, KeyFile, KeyFileError, Role, Wanted};
 use serde_json::{Value, json};
-use server::access::{Key, KeyFile, KeyFileError, Role, Wanted};
 use std::path::PathBuf;
 
 /// `kaigi keys`.
@@ -149,7 +149,7 @@ fn create(file: &KeyFile, args: Create, console: &mut Console) -> anyhow::Result
 fn list_keys(file: &KeyFile, console: &mut Console) -> anyhow::Result<()> {
     let keys = file.keys().map_err(ended)?;
     match console.output() {
-        Output::Table => console.table(&keys, &columns(Timestamp::now()), "There are no keys."),
+        Output::Table => console.table(&keys, &columns(domain::now()), "There are no keys."),
         Output::Ndjson => {
             let mut keys = keys.iter();
             keys.try_for_each(|key| console.print(&json_line(&key.row())))
@@ -162,7 +162,7 @@ fn list_keys(file: &KeyFile, console: &mut Console) -> anyhow::Result<()> {
 }
 
 fn revoke(file: &KeyFile, id: &str, console: &mut Console) -> anyhow::Result<()> {
-    let key = file.revoke(id, Timestamp::now()).map_err(ended)?;
+    let key = file.revoke(id, domain::now()).map_err(ended)?;
     if console.output() != Output::Table {
         return console.print(&json_line(&key.row()));
     }
@@ -233,7 +233,7 @@ fn supervisor(text: &str) -> Result<SupervisorId, String> {
 /// A time, or how long from now.
 fn end(text: &str) -> Result<Timestamp, String> {
     let after = text.parse::<TimeSpan>();
-    let after = after.map(|lasts| Timestamp::now().plus_millis(lasts.as_millis()));
+    let after = after.map(|lasts| domain::now().plus_millis(lasts.as_millis()));
     after.or_else(|_| text.parse()).map_err(|_| {
         "must be a whole number of s, m, h or d, such as 90d, or a time like 2027-01-01T00:00:00Z"
             .to_owned()

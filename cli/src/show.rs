@@ -21,7 +21,7 @@ pub async fn show(
     what: Show,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
-    let as_of = Timestamp::now();
+    let as_of = domain::now();
     match what {
         Show::ActiveCalls { idle, queue } => {
             let model: Checkpointed<ActiveCalls> = caught_up(url, store).await?;

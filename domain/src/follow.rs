@@ -1,8 +1,9 @@
 //! Following a store: what is there, then what comes, each event once and in order, and where the one ends.
 
-use crate::envelope::StoredEvent;
-use crate::ids::Position;
-use crate::store::{DamagedEvent, EventStore, Pages, StoreError};
+use crate::store::{EventStore, Pages, StoreError};
+use rules::DamagedEvent;
+use rules::envelope::StoredEvent;
+use rules::ids::Position;
 use std::sync::Arc;
 
 /// After a page of this many events, or a full one, there are probably many more.

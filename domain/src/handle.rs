@@ -1,17 +1,18 @@
 //! The one loop that does the I/O: load, decide, append, and again on a conflict.
 
-use crate::call::Call;
-use crate::command::Request;
-use crate::decide::{clamped, decide};
-use crate::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent, personal_text};
-use crate::evolve::evolve_in_place;
-use crate::ids::{CallId, CommandId, KeyId, Revision};
-use crate::rejection::Rejection;
-use crate::store::{AppendError, DamagedEvent, EventStore, StoreError};
-use crate::stored::digest;
-use crate::time::Timestamp;
+use crate::store::{AppendError, EventStore, StoreError};
 use foldhash::fast::RandomState;
 use lru::LruCache;
+use rules::DamagedEvent;
+use rules::Timestamp;
+use rules::call::Call;
+use rules::command::Request;
+use rules::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent, personal_text};
+use rules::evolve_in_place;
+use rules::ids::{CallId, CommandId, KeyId, Revision};
+use rules::rejection::Rejection;
+use rules::stored::digest;
+use rules::{clamped, decide};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -112,12 +113,25 @@ pub enum HandleError {
     Store(#[from] StoreError),
 }
 
+impl HandleError {
+    /// The code in the interface.
+    pub fn code(&self) -> &'static str {
+        match self {
+            HandleError::Rejected { rejection, .. } => rejection.code.name(),
+            HandleError::Expected { .. } => "conflict",
+            HandleError::CommandIdReused(_) => "command_id_reused",
+            HandleError::Unsettled { .. } => "unsettled",
+            HandleError::Store(error) => error.code(),
+        }
+    }
+}
+
 impl Handler {
     /// Takes commands for that store, by the machine's clock and randomness.
     pub fn new(store: Arc<dyn EventStore>) -> Self {
         Self {
             store,
-            clock: Box::new(Timestamp::now),
+            clock: Box::new(crate::clock::now),
             random: Box::new(random),
             cache: Mutex::new(LruCache::new(CACHED_CALLS)),
             damaged: RwLock::default(),
@@ -461,7 +475,7 @@ impl Rebuilding {
     /// Follows the chain through the next events, and leaves the call as it is.
     pub fn verify(&mut self, events: &[StoredEvent]) -> Result<(), Altered> {
         let recorded = events.iter().map(|stored| &stored.recorded);
-        self.head = Some(crate::envelope::verify(self.head(), recorded)?);
+        self.head = Some(rules::envelope::verify(self.head(), recorded)?);
         Ok(())
     }
 
@@ -474,7 +488,7 @@ impl Rebuilding {
 /// The call after the events, and the head of its chain, verified; for whoever explains a call rather than runs it.
 pub fn rebuild(events: &[StoredEvent]) -> Result<(Call, Head), Altered> {
     let recorded = events.iter().map(|stored| &stored.recorded);
-    let head = crate::envelope::verify(Head::NONE, recorded)?;
+    let head = rules::envelope::verify(Head::NONE, recorded)?;
     let mut known = Known::default();
     known.fold(events);
     Ok((known.call, head))

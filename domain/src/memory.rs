@@ -1,9 +1,10 @@
 //! A store in memory: for tests, and for whoever wants to try a file of commands without keeping it.
 
-use crate::envelope::{Batch, Head, StoredEvent};
-use crate::ids::{CallId, Position, Revision, StoreId};
-use crate::store::{AppendError, DamagedEvent, EventStore, StoreError, StoreInfo};
+use crate::store::{AppendError, EventStore, StoreError, StoreInfo};
 use async_trait::async_trait;
+use rules::DamagedEvent;
+use rules::envelope::{Batch, Head, StoredEvent};
+use rules::ids::{CallId, Position, Revision, StoreId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;

@@ -1,8 +1,9 @@
 //! Prefixes of a store's events: how many there are, where the last one stands, and one hash over all of them.
 
-use crate::envelope::{Hash, Head, StoredEvent, roll};
-use crate::ids::Position;
-use crate::store::{DamagedEvent, Entry, EventStore, StoreError};
+use crate::store::{EventStore, StoreError};
+use rules::envelope::{Hash, Head, StoredEvent, roll};
+use rules::ids::Position;
+use rules::{DamagedEvent, Entry};
 
 /// All events of a store up to one of them. A damaged event counts as one event, with [`DamagedEvent::hash`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

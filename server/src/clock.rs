@@ -45,7 +45,7 @@ pub(crate) enum ClockError {
 impl Clock {
     /// The machine's.
     pub(crate) fn of_machine() -> Self {
-        Self::new(Timestamp::now, u64::MAX, Timestamp::now())
+        Self::new(domain::now, u64::MAX, domain::now())
     }
 
     /// The one by which the handler records, and which the store's last event shows to have been at least there.
@@ -199,7 +199,7 @@ mod tests {
 
     /// A clock that the test sets.
     fn settable(max_ahead_ms: u64) -> (Clock, Arc<AtomicU64>) {
-        let start = Timestamp::now();
+        let start = domain::now();
         let shown = Arc::new(AtomicU64::new(start.as_millis()));
         let wall = Arc::clone(&shown);
         let wall = move || Timestamp::from_millis(wall.load(Ordering::Relaxed)).unwrap();

@@ -152,7 +152,7 @@ impl Log {
     fn note(&self, level: &'static str, event: &'static str, detail: &str) {
         if let Some(queue) = &self.0 {
             let note = Note {
-                at: Text(Timestamp::now()),
+                at: Text(domain::now()),
                 level,
                 event,
                 detail,
@@ -206,7 +206,7 @@ impl Line {
     fn text(&self) -> String {
         let refused = self.refused.as_ref();
         let written = Written {
-            at: Text(Timestamp::now()),
+            at: Text(domain::now()),
             method: self.method,
             route: self.route,
             status: self.status.as_u16(),

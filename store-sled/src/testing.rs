@@ -1,6 +1,6 @@
 //! What the tests in here share.
 
-use domain::{Actor, Batch, Command, Handler, Head, MemoryStore, Party, Request, Timestamp};
+use domain::{Actor, Batch, Command, Handler, Head, MemoryStore, Party, Request};
 use std::sync::Arc;
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -21,7 +21,7 @@ pub(crate) async fn a_call(call: &str) -> Vec<Batch> {
         by: Actor::Party(agent),
         party: Party::Customer,
     };
-    let at = Timestamp::now();
+    let at = domain::now();
     let handler = Handler::new(Arc::new(MemoryStore::new())).with_clock(move || at);
     let mut batches: Vec<Batch> = Vec::new();
     for command in [connect, hold] {

@@ -56,7 +56,7 @@ async fn of_call(store: &SledStore, number: usize) -> Result<Vec<StoredEvent>, S
 }
 
 fn later() -> Timestamp {
-    Timestamp::now().plus_millis(60_000)
+    domain::now().plus_millis(60_000)
 }
 
 fn bytes_in(folder: &Path) -> u64 {

@@ -155,7 +155,7 @@ async fn a_deleted_index_is_made_anew_while_the_store_is_open() {
 #[tokio::test]
 async fn archiving_is_no_loss_of_files() {
     let (folder, path, store, _) = a_store().await;
-    let later = domain::Timestamp::now().plus_millis(60_000);
+    let later = domain::now().plus_millis(60_000);
     let archived = store.archive(later, &folder.path().join("archive")).await;
     assert!(archived.unwrap().events > 0);
     // Two looks go by.

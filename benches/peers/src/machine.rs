@@ -27,7 +27,7 @@ pub(crate) fn print(title: &str, run: &Run, peers: &[&str]) {
     println!("# {title}\n");
     println!("- {}, {cores} cores, Linux {}", processor(), kernel.trim());
     println!("- {system}; 4 KiB and a sync take {p50:.0} us (p99 {p99:.0})");
-    println!("- {}", Timestamp::now());
+    println!("- {}", domain::now());
     println!("- {}", versions(peers).join(", "));
     if peers.contains(&"rusqlite") {
         println!("- SQLite {}", rusqlite::version());

@@ -1,7 +1,6 @@
 //! Where the service of an embedded store is: a file beside the events, for those who find the store in use.
 
 use anyhow::Context;
-use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use server::listen::Listener;
 use std::fs;
@@ -38,7 +37,7 @@ impl Address {
         Ok(Self {
             url: format!("{scheme}://{}", reachable(address)),
             pid: std::process::id(),
-            started_at: Timestamp::now().to_string(),
+            started_at: domain::now().to_string(),
             listening: format!("{scheme}://{address}"),
         })
     }

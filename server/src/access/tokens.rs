@@ -77,7 +77,7 @@ impl Tokens {
         Ok(Issued {
             url: format!("{stream}{joint}{NAME}={text}"),
             text,
-            expires_at: Timestamp::now().plus_millis(lasts_ms),
+            expires_at: domain::now().plus_millis(lasts_ms),
         })
     }
 

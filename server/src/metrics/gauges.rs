@@ -2,10 +2,10 @@
 
 use super::labels::{ByPhase, ByWhy};
 use crate::Service;
-use crate::access::Keys;
 use crate::clock::ClockError;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
+use engine::keys::Keys;
 use projections::{ActiveCall, OwedWrapUp};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -62,9 +62,7 @@ pub(crate) async fn observe(service: &Service, key: &str) -> Gauges {
         (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
     });
     let (calls, owed) = stands.await;
-    let oldest_ms = owed
-        .first()
-        .map(|since| Timestamp::now().millis_since(*since));
+    let oldest_ms = owed.first().map(|since| domain::now().millis_since(*since));
     Gauges {
         calls: Some(calls),
         wrap_ups_owed: Some(owed.len() as u64),

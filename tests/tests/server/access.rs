@@ -1,12 +1,13 @@
 //! Who may do what: every route against every role.
 
 use domain::json::write_command;
-use domain::{Actor, CallId, EventStore, Handler, MemoryStore, Position, Request, Timestamp};
+use domain::{Actor, CallId, EventStore, Handler, MemoryStore, Position, Request};
+use engine::keys::{Grant, Key, KeyFile, Keys};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use server::access::{Access, Grant, Guards, Key, KeyFile, Keys};
+use server::access::{Access, Guards};
 use server::log::Log;
 use server::route::{Route, table};
 use server::service::Parts;
@@ -264,9 +265,9 @@ fn useless_keys(keys: &mut Vec<Key>) -> Vec<(&'static str, String)> {
         Grant::Operator,
     ];
     let (mut revoked, of_revoked) = Key::create("revoked", everything.clone());
-    revoked.revoked_at = Some(Timestamp::now());
+    revoked.revoked_at = Some(domain::now());
     let (mut expired, of_expired) = Key::create("expired", everything.clone());
-    expired.expires_at = Some(Timestamp::now());
+    expired.expires_at = Some(domain::now());
     let (_, unknown) = Key::create("unknown", everything.clone());
     let (known, of_known) = Key::create("known", everything);
     let mut other_secret = of_known.clone();
@@ -1166,7 +1167,7 @@ async fn a_changed_key_file_is_read_again_and_a_bad_one_leaves_the_keys_in_force
     eventually("it is missed", async || keys().trouble().is_some()).await;
     assert!(service.admits(&of_first).await);
     std::fs::write(&path, &good).unwrap();
-    file.revoke(&first.id, Timestamp::now()).unwrap();
+    file.revoke(&first.id, domain::now()).unwrap();
     eventually("the first is revoked", async || {
         !service.admits(&of_first).await
     })

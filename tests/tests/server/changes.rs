@@ -402,14 +402,14 @@ async fn rows_that_change_while_all_are_taken_are_as_they_are_then() {
             &service,
             &format!("c{call}"),
             connect_call(ANA),
-            Timestamp::now(),
+            domain::now(),
         )
         .await;
         at(
             &service,
             &format!("c{call}"),
             hang_up(CUSTOMER),
-            Timestamp::now(),
+            domain::now(),
         )
         .await;
     }
@@ -418,7 +418,7 @@ async fn rows_that_change_while_all_are_taken_are_as_they_are_then() {
     let writing = async {
         for call in (0..calls).rev() {
             let wrap_up = apply_wrap_up(ANA, "billing");
-            at(&service, &format!("c{call}"), wrap_up, Timestamp::now()).await;
+            at(&service, &format!("c{call}"), wrap_up, domain::now()).await;
         }
         let last = service.service.store.info().await.unwrap().last;
         end.0.send_replace(Some(last));
@@ -508,7 +508,7 @@ async fn who_stops_reading_is_cut_off_and_can_go_on_while_others_are_told_everyt
     for round in 0..40 {
         for call in 0..200 {
             let call = format!("c{round}-{call}");
-            at(&service, &call, connect_call(ANA), Timestamp::now()).await;
+            at(&service, &call, connect_call(ANA), domain::now()).await;
         }
         for _ in 0..200 {
             let row = quick.next_named("row").await.unwrap();

@@ -3,10 +3,11 @@
 use super::commands::conversation::Conversation;
 use super::commands::wire::Wire;
 use domain::{EventStore, MemoryStore, Timestamp};
+use engine::keys::{Grant, Key, KeyFile, Role};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use server::Settings;
-use server::access::{Access, Grant, Key, KeyFile, Role};
+use server::access::Access;
 use server::route::{Route, table};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +48,7 @@ impl Here {
 
     fn revoke(&self, text: &str) {
         let id = text.split('_').nth(1).unwrap();
-        self.file.revoke(id, Timestamp::now()).unwrap();
+        self.file.revoke(id, domain::now()).unwrap();
         self.look();
     }
 
@@ -253,7 +254,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 impl Wall {
     fn right() -> Self {
-        Self(Arc::new(AtomicU64::new(Timestamp::now().as_millis())))
+        Self(Arc::new(AtomicU64::new(domain::now().as_millis())))
     }
 
     fn now(&self) -> Timestamp {
