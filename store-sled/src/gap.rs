@@ -215,7 +215,7 @@ impl Judge<'_> {
         lost: HashSet<u64>,
         named: &HashSet<CallId>,
     ) -> Result<HashMap<u64, CallId>, StoreError> {
-        let mut calls = Calls {
+        let mut calls = CallsOfLost {
             lost,
             found: HashMap::new(),
         };
@@ -228,7 +228,7 @@ impl Judge<'_> {
         Ok(calls.found)
     }
 
-    fn look_everywhere(&self, calls: &mut Calls) -> Result<(), StoreError> {
+    fn look_everywhere(&self, calls: &mut CallsOfLost) -> Result<(), StoreError> {
         for (call, entry) in self.shared.live().calls() {
             calls.look_in(call, &entry.history);
         }
@@ -247,12 +247,12 @@ impl Judge<'_> {
 }
 
 /// The calls of lost events, as far as they are found.
-struct Calls {
+struct CallsOfLost {
     lost: HashSet<u64>,
     found: HashMap<u64, CallId>,
 }
 
-impl Calls {
+impl CallsOfLost {
     fn look(&mut self, call: &CallId, row: Option<Row>) {
         match row {
             Some(Row::Whole(history)) => self.look_in(call, &history),
