@@ -249,6 +249,7 @@ impl Moving<'_> {
 
     /// Copies what is before the cut to the archive, and what is behind it of the file that holds both to another.
     fn copy(&self, id: StoreId, cut: &Cut) -> Result<(Vec<PathBuf>, u64), ArchiveError> {
+        // Files of a longer attempt would follow the new ones, and not fit them.
         self.remove_unfinished(cut)?;
         let mut copied = Vec::new();
         let mut bytes = 0;
@@ -331,6 +332,7 @@ impl Moving<'_> {
         let Some((copy, found)) = Segment::open(to)? else {
             return Err(ArchiveError::NotTheSame(to.display().to_string()));
         };
+        // Read back before anything may depend on it.
         let copy = Log::new(vec![copy]);
         let from = End {
             position: header.first - 1,
@@ -368,9 +370,10 @@ impl Moving<'_> {
         let moved = |segment: &Segment| {
             segment.path.starts_with(self.folder) && segment.start < cut.address
         };
+        // Readers go by addresses, which are the same in the copies. Those that have an old file open read on in it.
         let old = self.log().replace(moved, new);
         for segment in old {
-            // Whoever reads it still has it open; what cannot be removed now is when the store is opened.
+            // What cannot be removed now is removed when the store is opened.
             let _ = fs::remove_file(&segment.path);
         }
         Ok(())

@@ -219,6 +219,7 @@ impl Judge<'_> {
             lost,
             found: HashMap::new(),
         };
+        // Most gaps are explained by these few rows; all others are read only for what is left.
         for call in named {
             calls.look(call, self.row(call)?);
         }

@@ -50,11 +50,8 @@ impl Reader {
     /// Reads what is wanted, or up to a damaged event, which is the error if no event is before it.
     fn read_between(&self, between: &mut Between, start: End, end: End) -> Result<(), StoreError> {
         let at_once = between.events.capacity() * 192;
-        let mut frames = self
-            .shared
-            .log
-            .frames(start.address, end.address)
-            .at_once(at_once);
+        let log = &self.shared.log;
+        let mut frames = log.frames(start.address, end.address).at_once(at_once);
         let mut last = start;
         while between.next <= between.until {
             last = between.reached(&frames);
@@ -63,14 +60,10 @@ impl Reader {
                 // A frame is taken whole or not at all, so nothing of the damaged one is in the page yet.
                 Err(LogError::Damage(damage)) => {
                     let gap = self.gap(last, end, &damage)?;
-                    if let Err(damaged) = between.pass(&gap, &self.shared.log) {
+                    if let Err(damaged) = between.pass(&gap, log) {
                         return between.stop_before(damaged);
                     }
-                    frames = self
-                        .shared
-                        .log
-                        .frames(gap.end, end.address)
-                        .at_once(at_once);
+                    frames = log.frames(gap.end, end.address).at_once(at_once);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -78,12 +71,14 @@ impl Reader {
         if between.next == between.until + 1 {
             last = between.reached(&frames);
         }
-        self.shared.log.remember(last.position, last.address);
+        // Readers mostly go on where they stopped, so the next page is found without a search.
+        log.remember(last.position, last.address);
         Ok(())
     }
 
     /// Where reading begins to come to that position.
     fn start_for(&self, position: u64, end: u64) -> Result<End, LogError> {
+        // Within a gap nothing can be located. It is read once and then gone through from its start.
         let gap = self.last_gap();
         if let Some(gap) = gap.filter(|gap| gap.positions.contains(&position)) {
             let (position, address) = (gap.positions.start, gap.start);
@@ -98,9 +93,9 @@ impl Reader {
         if let Some(gap) = self.last_gap().filter(|gap| gap.start == from.address) {
             return Ok(gap);
         }
-        let gap = self
-            .shared
-            .with_rows(|rows| Gap::read(&self.shared, rows, from, end))?;
+        let shared = &self.shared;
+        let gap = shared.with_rows(|rows| Gap::read(shared, rows, from, end))?;
+        // No position is lost, so no event can be reported in the place of the damage.
         if gap.positions.is_empty() {
             return Err(damage.clone().into());
         }

@@ -20,7 +20,7 @@ use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// How much memory sled may use to read an index once.
@@ -94,32 +94,8 @@ pub fn repair(
 ) -> Result<Repaired, RepairError> {
     // Nothing below may write to the damaged store: it is the only copy of what is lost in the new one.
     let _kept_out = keep_out(damaged)?;
-    let log = damaged.join("log");
-    // Where that file is damaged, the store's own files are salvaged.
-    let archives = Archives::read(damaged).unwrap_or_default().folders;
-    // What is only away is not lost.
-    if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
-        return Err(LogError::Away(away.clone()).into());
-    }
-    let elsewhere = archives.iter().map(|folder| folder.join("log"));
-    let folders = elsewhere.chain([log]);
-    let files: Vec<_> = folders
-        .flat_map(|folder| segments_in(&folder).unwrap_or_default())
-        .filter(|path| first_of(path).is_some())
-        .collect();
-    if files.is_empty() {
-        return Err(RepairError::NoLog(damaged.display().to_string()));
-    }
-    let within = is_within(into, damaged).map_err(|error| OpenError::from_io(into, error))?;
-    if within {
-        return Err(RepairError::InTheStore(into.display().to_string()));
-    }
-    let is_taken = into
-        .read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some());
-    if is_taken {
-        return Err(RepairError::Taken(into.display().to_string()));
-    }
+    let files = files_of(damaged)?;
+    must_be_free(into, damaged)?;
     let mut files = files
         .iter()
         .map(|path| RawFile::open(path))
@@ -151,6 +127,36 @@ pub fn repair(
     let end = end.max(promised(damaged) + 1).max(next);
     salvage.take_spare(next..end, &spare)?;
     salvage.finish(&known)
+}
+
+/// The files of the damaged store's log, also of its archives.
+fn files_of(damaged: &Path) -> Result<Vec<PathBuf>, RepairError> {
+    // Where the file `archives` is damaged, the store's own files are salvaged.
+    let archives = Archives::read(damaged).unwrap_or_default().folders;
+    // What is only away is not lost.
+    if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
+        return Err(LogError::Away(away.clone()).into());
+    }
+    let folders = archives.iter().map(PathBuf::as_path).chain([damaged]);
+    let files: Vec<_> = folders
+        .flat_map(|folder| segments_in(&folder.join("log")).unwrap_or_default())
+        .filter(|path| first_of(path).is_some())
+        .collect();
+    if files.is_empty() {
+        return Err(RepairError::NoLog(damaged.display().to_string()));
+    }
+    Ok(files)
+}
+
+fn must_be_free(into: &Path, damaged: &Path) -> Result<(), RepairError> {
+    if is_within(into, damaged).map_err(|error| OpenError::from_io(into, error))? {
+        return Err(RepairError::InTheStore(into.display().to_string()));
+    }
+    let entries = into.read_dir();
+    if entries.is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(RepairError::Taken(into.display().to_string()));
+    }
+    Ok(())
 }
 
 /// A file of the log as it is, whatever its header says.

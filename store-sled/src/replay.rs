@@ -106,6 +106,7 @@ impl Replay<'_> {
             Some(_) => None,
             None => self.known(&call)?,
         };
+        // The mark has the number of calls up to it, so each first event after it is of a new one.
         let live = &mut self.index.live;
         live.total += u64::from(first_revision == 1);
         let known = live.replay(&call, known, first_revision, grown)?;
@@ -113,6 +114,7 @@ impl Replay<'_> {
         if known == Known::Already {
             self.known_already += u64::from(group.events);
         }
+        // A later group may continue the call all the same, so its stage is looked at again before its row is written.
         if stage == Stage::Completed {
             self.completed.push(call);
         }

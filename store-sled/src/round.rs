@@ -60,6 +60,7 @@ impl Round {
     }
 
     pub(crate) fn add(&mut self, shared: &Shared, live: &Live, append: Append) {
+        // In order, also within a call: all that come after this one wait as well.
         if self.blocks.bytes() > MAX_BYTES {
             return self.later.push(append);
         }
@@ -106,6 +107,7 @@ impl Round {
 
     fn accept(&mut self, append: Append) {
         let work = &append.work;
+        // A batch's groups stand next to each other, as the port promises of its events.
         let first = self.blocks.next();
         for group in work.groups.each() {
             self.blocks.push(group);

@@ -110,6 +110,7 @@ impl Shared {
 
     pub(crate) fn cannot_write(&self, why: String) {
         self.health.send_modify(|health| {
+            // Attempts to resume that fail belong to the same failure.
             health.failures += u64::from(health.trouble.is_none());
             health.trouble = Some(why);
         });
@@ -222,6 +223,7 @@ fn drop_rows(rows: Option<Rows>) {
 
 /// What is damaged in the index alone is made again from the log when the store is opened the next time.
 fn damaged_index(rows: &Rows, damage: &Damage) -> StoreError {
+    // Nothing is repaired while the store runs: sled's own state is not trusted after that.
     let advice = match rows.make_anew() {
         Ok(()) => "no event is lost: open the store again, and its index is made anew from the log",
         Err(_) => "no event is lost: remove the store's folder index and open it again",

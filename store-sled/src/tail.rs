@@ -77,7 +77,7 @@ fn reaches(
 ) -> Result<Option<Hash>, LogError> {
     let (first, address) = log.locate(before + 1, end)?;
     if first != before + 1 {
-        // The frame is damaged, or no frame begins where one did.
+        // The frame is damaged, or no frame begins where one did: the second digest is always of the end of a frame.
         log.frames(address, end).next(first)?;
         return Ok(None);
     }
@@ -85,6 +85,7 @@ fn reaches(
         position: before,
         address,
     };
+    // By whole frames: a frame that ends beyond the position was not there when *head* was written.
     let mut rolling = Rolling::from(log, from, digest, end);
     while rolling.position < head.position && rolling.next_frame()? {}
     Ok((rolling.position == head.position).then_some(rolling.digest))

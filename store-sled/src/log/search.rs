@@ -51,6 +51,8 @@ impl Log {
         let mut high = end;
         while high.saturating_sub(low.1) > NEAR {
             let middle = low.1 + (high - low.1) / 2;
+            // Frames have their positions, and positions ascend with addresses. Where nothing whole is found up to `high`, the
+            // search goes on before the middle, and ends at a whole frame before the damage.
             match self.find(middle, high)? {
                 Some((address, header)) if header.first <= position => {
                     low = (header.first, address);
@@ -78,6 +80,7 @@ impl Log {
             if let Some((at, header)) = first_frame(chunk) {
                 return Ok(Some((from + at as u64, header)));
             }
+            // A frame may begin in this chunk and end in the next, so chunks overlap by more than one frame.
             let passed = read.saturating_sub(2 * MAX_BLOCK_BYTES).max(1) as u64;
             from = if from + read as u64 >= end {
                 end.max(from + 1)
