@@ -150,13 +150,6 @@ const TARGETS: [(&str, &str); 2] = [("agent", "agent:ben"), ("dial", "dial:+3906
 /// Who can be in a call.
 const PARTIES: [(&str, &str); 3] = [("customer", "customer"), TARGETS[0], TARGETS[1]];
 
-/// A match without a catch-all, so that a new value breaks the build until it is listed here.
-fn holds() -> [HoldScope; 2] {
-    match HoldScope::default() {
-        HoldScope::Others | HoldScope::None => [HoldScope::Others, HoldScope::None],
-    }
-}
-
 fn consulting() -> Vec<Sample> {
     let requested = |(kind, target), hold: HoldScope| {
         let (by, target) = (read("ana"), read(target));
@@ -167,9 +160,11 @@ fn consulting() -> Vec<Sample> {
         let (by, target) = (read("ana"), read(target));
         sample(kind, Event::ConsultStarted { by, target })
     };
-    let requested = TARGETS
-        .into_iter()
-        .flat_map(|target| holds().map(|hold| requested(target, hold)));
+    let requested = TARGETS.into_iter().flat_map(|target| {
+        HoldScope::ALL
+            .iter()
+            .map(move |hold| requested(target, *hold))
+    });
     requested.chain(TARGETS.map(started)).collect()
 }
 

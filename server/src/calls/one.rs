@@ -58,7 +58,7 @@ async fn call(
         }
         if allowed.is_err() {
             let named = events.iter().flat_map(|stored| agents(&stored.recorded));
-            allowed = asked.caller.may_read_call(&id, named.flatten());
+            allowed = asked.caller.may_read_call(&id, named);
         }
         let taken = service.turns.run(asked.caller.key(), move || {
             let taken = shown.take_in(&events);

@@ -7,7 +7,6 @@
 mod format;
 pub(crate) mod frame;
 mod read;
-mod types;
 mod write;
 
 pub(crate) use format::{LONGEST_BLOCK, MAX_BLOCK_BYTES, MAX_EVENT_BYTES};

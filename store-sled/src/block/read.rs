@@ -4,7 +4,6 @@ use super::format::{
     ACTOR_SHIFT, CORRELATED, GROUP_COUNTS, HEADER_BYTES, LATER_PART, LAYOUT, PERSONAL, REPORTED,
     RESERVED, checksum,
 };
-use super::types::event_type;
 use crate::bytes::Cursor;
 use crate::damage::Damage;
 use domain::envelope::{Digest, Hash, PersonalPart};
@@ -304,7 +303,8 @@ impl RawGroup<'_> {
     pub(crate) fn last(&self) -> Result<(EventType, Hash), Damage> {
         let mut last = None;
         self.each_raw(|event| last = Some((event.code, event.hash)))?;
-        let known = last.and_then(|(code, hash)| Some((event_type(code & !PERSONAL)?, hash)));
+        let known =
+            last.and_then(|(code, hash)| Some((EventType::numbered(code & !PERSONAL)?, hash)));
         known.ok_or_else(|| Damage::new("the event is damaged").at(self.first))
     }
 
@@ -408,7 +408,7 @@ impl Opened<'_> {
 
     fn stored(&self, raw: RawEvent<'_>, offset: u16) -> Result<StoredEvent, String> {
         let (position, revision) = self.place(offset);
-        let event_type = event_type(raw.code & !PERSONAL)
+        let event_type = EventType::numbered(raw.code & !PERSONAL)
             .ok_or_else(|| format!("type {} is unknown to this program", raw.code & !PERSONAL))?;
         let payload = Payload {
             event_type,

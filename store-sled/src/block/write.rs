@@ -5,7 +5,6 @@ use super::format::{
     PERSONAL, REPORTED, checksum,
 };
 use super::frame;
-use super::types::type_code;
 use crate::bytes::{write_counted, write_short_text, write_varint};
 use domain::{Actor, Party, RecordedEvent};
 use std::sync::Arc;
@@ -270,7 +269,7 @@ fn write_event(into: &mut Vec<u8>, event: &RecordedEvent) {
     } else {
         0
     };
-    into.push(type_code(event.payload.event_type) | personal);
+    into.push(event.payload.event_type.number() | personal);
     write_varint(into, event.payload.version);
     if let Some(part) = &event.personal {
         into.extend_from_slice(part.key.0.as_bytes());
