@@ -12,6 +12,7 @@ use crate::turns::Turns;
 use crate::{Settings, route, verify};
 use axum::Router;
 use domain::{EventStore, Handler, Position, StoreError};
+use engine::follower::Reader;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Service {
     pub settings: Settings,
     /// Who may do what.
     pub guards: Guards,
+    /// The reader of the store, to which the feed and the read models subscribe.
+    pub(crate) reader: Arc<Reader>,
     /// The events as they come, and the proof that none is missing.
     pub feed: Feed,
     /// The four read models.
@@ -85,15 +88,22 @@ impl Service {
         let metrics = Metrics::new();
         let turns = Arc::new(Turns::new(&guards));
         let budget = Budget::within(&settings, &guards);
-        let feed_turns = Arc::clone(&turns);
-        let feed = Feed::taking_turns(Arc::clone(&store), folder.as_deref(), &settings, feed_turns);
-        let views_turns = Arc::clone(&turns);
-        let views = Views::taking_turns(Arc::clone(&store), folder, &settings, views_turns).await?;
+        let reader = Reader::start(
+            Arc::clone(&store),
+            folder.as_deref(),
+            settings.stop_at_damage,
+        );
+        let shared = || (Arc::clone(&reader), Arc::clone(&store), Arc::clone(&turns));
+        let (for_feed, of, its_turns) = shared();
+        let feed = Feed::subscribed(for_feed, of, &settings, its_turns);
+        let (for_views, of, its_turns) = shared();
+        let views = Views::subscribed(for_views, of, folder, &settings, its_turns).await?;
         let service = Arc::new(Self {
             store,
             handler,
             settings,
             guards,
+            reader,
             feed,
             views,
             metrics,

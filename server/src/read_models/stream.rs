@@ -6,8 +6,8 @@
 use super::asked::Asked;
 use super::changes::{Change, Further, Id, Kind, Place, Rendered};
 use super::filter::Filter;
+use super::shared::Progress;
 use super::snapshot::{self, Beginning, Wanted};
-use super::views::Progress;
 use crate::access::Caller;
 use crate::streamed::PIECE;
 use crate::{Problem, Service, sse};
