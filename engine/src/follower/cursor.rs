@@ -149,7 +149,8 @@ impl Cursor {
         };
         // Nothing follows, so nothing can be taken for a continuation.
         let is_end = matches!(&next, Ok(Page::Events(events)) if events.is_empty());
-        if !(overlaps && is_end) && !self.span.holds(&*self.store).await? {
+        let is_proved = overlaps && is_end;
+        if !is_proved && !self.span.holds(&*self.store).await? {
             return Ok(Page::Contradiction);
         }
         self.is_verified = true;

@@ -22,9 +22,12 @@ pub struct Subscription {
     /// The cursor of the last read, which knows how long to wait after a failure.
     cursor: Option<Cursor>,
     /// A read of this subscriber's own. It is kept until it completes, whatever else its owner has to do.
-    reading: Option<Pin<Box<dyn Future<Output = (Cursor, Read)> + Send>>>,
+    reading: Option<OwnRead>,
     reported: Reported,
 }
+
+/// A read under way; it gives the cursor back.
+type OwnRead = Pin<Box<dyn Future<Output = (Cursor, Read)> + Send>>;
 
 /// What the subscriber comes to.
 #[derive(Debug)]

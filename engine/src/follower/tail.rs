@@ -52,6 +52,7 @@ struct Inner {
 }
 
 /// What has to be compared with the store.
+#[derive(Clone, Copy)]
 pub(super) enum Doubt {
     /// Kept prefixes: the first must lead to the second.
     Of(Span),
@@ -287,11 +288,11 @@ impl Tail {
         }
     }
 
-    /// All entries after the one prefix up to the other, if they are among the recent ones.
-    pub fn between(&self, from: Prefix, to: Prefix) -> Option<Vec<Arc<Counted>>> {
-        let ahead = to.count.saturating_sub(from.count);
+    /// At most so many entries after the one prefix, up to the other, if they are among the recent ones.
+    pub fn between(&self, from: Prefix, to: Prefix, most: usize) -> Option<Vec<Arc<Counted>>> {
+        let ahead = usize::try_from(to.count.saturating_sub(from.count)).ok()?;
         let inner = self.inner();
-        let next = inner.after(from)?.take(usize::try_from(ahead).ok()?);
+        let next = inner.after(from)?.take(ahead.min(most));
         Some(next.cloned().collect())
     }
 

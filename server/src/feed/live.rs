@@ -94,7 +94,10 @@ impl Live {
         let Some(ahead) = ahead.filter(|_| place.generation == delivered.generation) else {
             return Onwards::Gone;
         };
-        let Some(mut next) = self.tail.between(place.reached, delivered.reached) else {
+        let Some(mut next) = self
+            .tail
+            .between(place.reached, delivered.reached, PAGE + 1)
+        else {
             return Onwards::InStore(ahead);
         };
         if next.len() > PAGE {
@@ -254,7 +257,7 @@ mod tests {
         let (there, mut registration) = recorded.joined(read, 2);
         assert_eq!(there, 0);
         assert_eq!(registration.looked_through(), None);
-        let entries = recorded.live.tail.between(start.reached, first).unwrap();
+        let entries = recorded.live.tail.between(start.reached, first, 2).unwrap();
         recorded.live.deliver(&entries, start.generation);
         assert!(registration.next_now().is_none());
         assert_eq!(registration.looked_through(), Some(first));
