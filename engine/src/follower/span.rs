@@ -4,6 +4,9 @@ use super::counted::Counted;
 use domain::{EventStore, Prefix, StoreError, leads};
 use std::sync::Arc;
 
+/// The most events that are read again for one page, after damaged ones.
+const LONGEST: u64 = 64;
+
 /// What was read of a store: a prefix, and a shorter one that it follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -25,25 +28,28 @@ impl Span {
         }
     }
 
-    /// This and the next entries: the last one of them, and everything before it.
+    /// This and the next entries: the last whole event, everything before it, and what follows it. A damaged event alone
+    /// would prove little, because its bytes are not known.
     #[must_use]
     pub fn and(self, entries: &[Arc<Counted>]) -> Self {
-        match entries {
-            [] => self,
-            [last] => Self {
-                from: self.to,
-                to: last.up_to,
-            },
-            [.., before, last] => Self {
-                from: before.up_to,
-                to: last.up_to,
-            },
-        }
+        let whole = entries.iter().rposition(|entry| entry.event().is_some());
+        let from = match whole {
+            Some(0) => self.to,
+            Some(last) => entries[last - 1].up_to,
+            None if self.len() < LONGEST => self.from,
+            None => self.to,
+        };
+        let to = entries.last().map_or(self.to, |last| last.up_to);
+        Self { from, to }
+    }
+
+    fn len(self) -> u64 {
+        self.to.count - self.from.count
     }
 
     /// Whether it is that of a single event.
     pub(super) fn is_of_one(self) -> bool {
-        self.to.count == self.from.count + 1
+        self.len() == 1
     }
 
     /// Whether the store still has these events.

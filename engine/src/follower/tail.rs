@@ -140,10 +140,14 @@ impl Tail {
     pub fn end_span(&self) -> (Span, u64) {
         let inner = self.inner();
         let end = self.end();
-        let from = match inner.recent.len() {
-            0 => inner.marks.last_span().from,
-            1 => inner.before_recent,
-            events => inner.recent[events - 2].up_to,
+        let whole = inner
+            .recent
+            .iter()
+            .rposition(|entry| entry.event().is_some());
+        let from = match whole {
+            None => inner.marks.last_span().from,
+            Some(0) => inner.before_recent,
+            Some(last) => inner.recent[last - 1].up_to,
         };
         let to = end.reached;
         (Span { from, to }, end.generation)
