@@ -284,7 +284,7 @@ fn no_place_is_known_before_the_kept_proof_was_compared_with_the_store() {
         states.wait_for(|state| state.caught_up).await.unwrap();
         reader.close().await;
 
-        let slow = SlowStore::new(store, vec![Duration::from_secs(60)]);
+        let slow = SlowStore::new(store, vec![Duration::from_mins(1)]);
         let reader = Reader::start(Arc::new(slow), Some(folder.path()), false);
         sleep(Duration::from_secs(30)).await;
         let (first, none) = (
