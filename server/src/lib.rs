@@ -25,6 +25,7 @@ pub mod service;
 mod settings;
 mod shares;
 mod sse;
+mod start;
 mod streamed;
 mod turns;
 mod values;

@@ -2,16 +2,16 @@
 
 use crate::access::Guards;
 use crate::budget::Budget;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::feed::Feed;
 use crate::lag::Milestones;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::read_models::Views;
 use crate::turns::Turns;
-use crate::{Settings, route, verify};
+use crate::{Settings, route};
 use axum::Router;
-use domain::{EventStore, Handler, Position, StoreError};
+use domain::{EventStore, Handler, Position};
 use engine::follower::Reader;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Service {
     pub(crate) turns: Arc<Turns>,
     /// What waits to be sent.
     pub(crate) budget: Budget,
-    stopping: watch::Sender<bool>,
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 /// Recent positions of the store and counts of the feed, to compute how far their readers lag.
@@ -72,56 +72,6 @@ pub struct Parts {
 }
 
 impl Service {
-    /// Starts following the store; must be called within a runtime. Questions are answered at once, from what was read so far.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, StoreError> {
-        let Parts {
-            store,
-            handler,
-            settings,
-            guards,
-            folder,
-            log,
-        } = parts;
-        let handler = Arc::new(handler);
-        let clock = Clock::of(&handler, &*store, settings.max_ahead_ms).await?;
-        let guards = guards.within(&settings, clock.clone());
-        let metrics = Metrics::new();
-        let turns = Arc::new(Turns::new(&guards));
-        let budget = Budget::within(&settings, &guards);
-        let reader = Reader::start(
-            Arc::clone(&store),
-            folder.as_deref(),
-            settings.stop_at_damage,
-        );
-        let shared = || (Arc::clone(&reader), Arc::clone(&store), Arc::clone(&turns));
-        let (for_feed, of, its_turns) = shared();
-        let feed = Feed::subscribed(for_feed, of, &settings, its_turns);
-        let (for_views, of, its_turns) = shared();
-        let views = Views::subscribed(for_views, of, folder, &settings, its_turns).await?;
-        let service = Arc::new(Self {
-            store,
-            handler,
-            settings,
-            guards,
-            reader,
-            feed,
-            views,
-            metrics,
-            log,
-            clock,
-            lags: Lags::default(),
-            turns,
-            budget,
-            stopping: watch::Sender::new(false),
-        });
-        if let Some(why) = service.views.refused_checkpoint() {
-            service.log.notice("checkpoint_refused", why);
-        }
-        verify::start(&service);
-        clock::watch(&service);
-        Ok(service)
-    }
-
     /// For how long the feed has not read what the store had, and the read models what the feed had.
     pub(crate) fn lag(&self) -> Duration {
         let feed = self.lags.store.lag(self.feed.state().prefix.position);

@@ -89,6 +89,11 @@ impl Reader {
         })
     }
 
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
     /// What was read last.
     pub fn tail(&self) -> &Arc<Tail> {
         &self.tail

@@ -70,22 +70,16 @@ impl Feed {
     /// Begins to follow the store, from where the proof that is kept in that folder ends; must be called within a
     /// runtime.
     pub fn start(store: Arc<dyn EventStore>, folder: Option<&Path>, settings: &Settings) -> Self {
-        let reader = Reader::start(Arc::clone(&store), folder, settings.stop_at_damage);
-        let turns = Arc::new(Turns::new(&Guards::open()));
-        Self::subscribed(reader, store, settings, turns)
+        let reader = Reader::start(store, folder, settings.stop_at_damage);
+        Self::subscribed(reader, settings, Arc::new(Turns::new(&Guards::open())))
     }
 
     /// The same, where all parts of the service share the reader and the turns.
-    pub(crate) fn subscribed(
-        reader: Arc<Reader>,
-        store: Arc<dyn EventStore>,
-        settings: &Settings,
-        turns: Arc<Turns>,
-    ) -> Self {
+    pub(crate) fn subscribed(reader: Arc<Reader>, settings: &Settings, turns: Arc<Turns>) -> Self {
         let live = Arc::new(Live::of(Arc::clone(reader.tail())));
         let delivering = tokio::spawn(deliver(Arc::clone(&reader), Arc::clone(&live)));
         let reading = Reading {
-            store,
+            store: Arc::clone(reader.store()),
             tail: Arc::clone(reader.tail()),
             max_wait: Duration::from_millis(settings.max_wait_ms),
             stop_at_damage: settings.stop_at_damage,

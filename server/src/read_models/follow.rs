@@ -197,7 +197,7 @@ impl Following {
 
 impl Rebuilt {
     fn nothing(shared: &Shared) -> Self {
-        let model: Checkpointed<AllFour> = Checkpointed::new(shared.store.id());
+        let model: Checkpointed<AllFour> = Checkpointed::new(shared.reader.store().id());
         Self {
             subscription: subscribe(shared, model.mark(), model.events()).rereading(),
             model,
@@ -296,7 +296,7 @@ mod tests {
         let model = Checkpointed::new(store.id());
         let place = Some(folder.path().to_owned());
         let reader = Reader::start(Arc::clone(&store), None, false);
-        let shared = Arc::new(Shared::new(Arc::clone(&store), reader, place, model, false));
+        let shared = Arc::new(Shared::new(reader, place, model, false));
         let (_orders, mut following) = Following::new(Arc::clone(&shared));
         while shared.progress().events.position == Position::START {
             let step = following.subscription.next().await;

@@ -4,7 +4,7 @@ use super::changes::Changes;
 use super::ended::Ended;
 use super::rebuilds::Rebuilds;
 use crate::calls::Lists;
-use domain::{DamagedEvent, EventStore, Position, Prefix, StoredEvent};
+use domain::{DamagedEvent, Position, Prefix, StoredEvent};
 use engine::checkpoints::{self, NotKept};
 use engine::follower::{Batch, Reader, Run};
 use projections::{AllFour, Checkpointed};
@@ -26,7 +26,6 @@ pub struct Behind {
 
 /// What the task that follows and those who ask share.
 pub(super) struct Shared {
-    pub(super) store: Arc<dyn EventStore>,
     /// The reader of the store, which they subscribe to.
     pub(super) reader: Arc<Reader>,
     pub(super) changes: Changes,
@@ -70,7 +69,6 @@ pub(super) struct Upkeep {
 
 impl Shared {
     pub(super) fn new(
-        store: Arc<dyn EventStore>,
         reader: Arc<Reader>,
         folder: Option<PathBuf>,
         model: Checkpointed<AllFour>,
@@ -80,7 +78,6 @@ impl Shared {
         let position = model.position();
         let progress = Progress::of(&model, tag);
         Self {
-            store,
             reader,
             changes: Changes::since(position, tag),
             lists: Lists::new(stop_at_damage),

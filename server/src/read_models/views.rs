@@ -74,26 +74,25 @@ impl Views {
         folder: Option<PathBuf>,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
-        let reader = Reader::start(Arc::clone(&store), None, settings.stop_at_damage);
+        let reader = Reader::start(store, None, settings.stop_at_damage);
         let turns = Arc::new(Turns::new(&Guards::open()));
-        Self::subscribed(reader, store, folder, settings, turns).await
+        Self::subscribed(reader, folder, settings, turns).await
     }
 
     /// The same, where all parts of the service share the reader and the turns.
     pub(crate) async fn subscribed(
         reader: Arc<Reader>,
-        store: Arc<dyn EventStore>,
         folder: Option<PathBuf>,
         settings: &Settings,
         turns: Arc<Turns>,
     ) -> Result<Self, StoreError> {
-        let (kept, refused) = kept(&store, folder.as_ref()).await?;
+        let (kept, refused) = kept(reader.store(), folder.as_ref()).await?;
         // A checkpoint that left calls out has passed damage that the setting says to stop at.
         let kept =
             kept.filter(|model| !settings.stop_at_damage || model.state().damaged().is_empty());
         let checkpoint = kept.as_ref().map(Checkpointed::position);
-        let model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
-        let shared = Shared::new(store, reader, folder, model, settings.stop_at_damage);
+        let model = kept.unwrap_or_else(|| Checkpointed::new(reader.store().id()));
+        let shared = Shared::new(reader, folder, model, settings.stop_at_damage);
         shared.upkeep().kept = checkpoint;
         let shared = Arc::new(shared);
         let (orders, following) = follow::start(Arc::clone(&shared));
