@@ -11,6 +11,7 @@ use crate::read_models::Views;
 use crate::settings::Settings;
 use crate::turns::Turns;
 use domain::{EventStore, Handler, Position};
+use engine::follower::Reader;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ pub struct Service {
     pub settings: Settings,
     /// Who may do what.
     pub guards: Guards,
+    /// The reader of the store, to which the feed and the read models subscribe.
+    pub(crate) reader: Arc<Reader>,
     /// The events as they come, and the proof that none is missing.
     pub feed: Feed,
     /// The four read models.

@@ -1,4 +1,4 @@
-//! Starting the service: its parts are put together, and what looks after it begins.
+//! How a service starts: its reader, what subscribes to it, and what watches over both.
 
 use crate::access::Guards;
 use crate::budget::Budget;
@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use crate::turns::Turns;
 use crate::{clock_log, verify};
 use domain::{EventStore, Handler, StoreError};
+use engine::follower::Reader;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -49,15 +50,21 @@ impl Service {
         let metrics = Metrics::new();
         let turns = Arc::new(Turns::new(&guards));
         let budget = Budget::within(&settings, &guards);
-        let feed_turns = Arc::clone(&turns);
-        let feed = Feed::taking_turns(Arc::clone(&store), folder.as_deref(), &settings, feed_turns);
-        let views_turns = Arc::clone(&turns);
-        let views = Views::taking_turns(Arc::clone(&store), folder, &settings, views_turns).await?;
+        let reader = Reader::start(
+            Arc::clone(&store),
+            folder.as_deref(),
+            settings.stop_at_damage,
+        );
+        let feed = Feed::subscribed(Arc::clone(&reader), &settings, Arc::clone(&turns));
+        let subscribed =
+            Views::subscribed(Arc::clone(&reader), folder, &settings, Arc::clone(&turns));
+        let views = subscribed.await?;
         let service = Arc::new(Self {
             store,
             handler,
             settings,
             guards,
+            reader,
             feed,
             views,
             metrics,
