@@ -124,7 +124,7 @@ impl SledStore {
         let cut = moving.cut(before)?;
         let (files, bytes) = moving.copy(self.id, &cut)?;
         moving.commit(&cut, files)?;
-        // The events are moved, whatever becomes of the rows.
+        // The events are moved, also where the rows cannot shrink.
         let (calls, rows_stay) = match self.shrink(&cut).await {
             Ok(calls) => (calls, None),
             Err(error) => (0, Some(error.to_string())),

@@ -144,7 +144,7 @@ impl Calls {
         let Some(file) = self.file(place.file) else {
             return Ok(None);
         };
-        // Whatever a damaged row says, no call is that long.
+        // A damaged row may say any length; no call is that long.
         let length = usize::try_from(place.length).ok();
         let Some(length) = length.filter(|length| (CHECKSUM_BYTES..1 << 30).contains(length))
         else {

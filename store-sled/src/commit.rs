@@ -113,7 +113,7 @@ impl Committer {
         // committed earlier.
         for append in round.perhaps_kept.drain(..) {
             let kept = kept(&self.shared, &append.work.batch);
-            // Whoever asked may not wait any more, here and below.
+            // The sender may not wait any more, here and below.
             let _ = append.answer.send(kept.map(Kept::Before));
         }
         if !round.accepted.is_empty() {
@@ -176,7 +176,7 @@ impl Committer {
         Ok(synced)
     }
 
-    /// Shows the events. The position is raised before the calls are let go, so that nobody can see an event of a call
+    /// Shows the events. The position is raised before the calls are let go, so that no reader sees an event of a call
     /// that is not yet among all events.
     fn publish(&mut self, accepted: &[Accepted], mut known: Known, last: u64) {
         // One lock for all calls and the position: a reader that finds a call grown finds its events in the log, too.
@@ -281,7 +281,7 @@ impl Committer {
             indexer.stop();
         }
         shared.release();
-        // The lock on the folder goes last, with the folder: who gets it finds all files let go.
+        // The lock on the folder goes last, with the folder: the next process finds all files let go.
         folder.await_release();
     }
 

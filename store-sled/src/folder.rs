@@ -1,4 +1,4 @@
-//! The folder a store lives in: what may be there, who has it, and that what is written reaches the disk.
+//! The folder of a store: what may be in it, its lock, and syncing what is written to it.
 //!
 //! ```text
 //! kaigi-store     what the folder is, written last when a store is made
@@ -81,7 +81,7 @@ impl Folder {
             lock: Some(lock),
         };
         folder.remove_unfinished_snapshots()?;
-        // Whoever had the lock until now may have made the store.
+        // The process that had the lock until now may have made the store.
         let marker = read_marker(path)?;
         Ok((folder, marker))
     }
@@ -137,7 +137,7 @@ impl Folder {
         indexes.into_iter().try_for_each(fs::remove_dir_all)
     }
 
-    /// Says for ever after that the store was made completely.
+    /// Notes durably that the store was made completely.
     pub(crate) fn write_marker(&self, id: StoreId) -> io::Result<()> {
         write_marker(&self.path, Purpose::Calls, id)
     }

@@ -15,7 +15,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Of a call nobody wrote to.
+    /// Of a call without events.
     pub(crate) const NONE: History = History {
         head: Head::NONE,
         bytes: Vec::new(),

@@ -30,7 +30,7 @@ impl Index {
     pub(crate) fn events_known(&self) -> Result<u64, StoreError> {
         let mut known = self.rows.completed_events()?;
         for (call, entry) in self.live.calls() {
-            // A completed call that somebody wrote to again has a row of each kind, and the newer one counts.
+            // A completed call that goes on again has a row of each kind, and the newer one counts.
             known += entry.history.head.revision.0;
             known = known.saturating_sub(self.rows.completed_events_of(call)?);
         }

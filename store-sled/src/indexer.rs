@@ -39,7 +39,7 @@ const MAX_WAITING: usize = 128;
 const SHARE: usize = 32;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What the thread is told.
+/// An order to the thread.
 pub(crate) enum Told {
     /// The calls are completed and durable.
     Completed(Vec<CallId>),
@@ -176,7 +176,7 @@ impl Indexer {
                 Ok(told) => Some(told),
             };
             if let Some(Told::Finish(answer)) = told {
-                // Whoever closes the store may not have waited.
+                // The caller that closes the store may not have waited.
                 let _ = answer.send(self.finish());
                 return;
             }
@@ -370,7 +370,7 @@ impl Indexer {
         };
         match self.shared.with_rows(|rows| shrinking.go_on(rows)) {
             Ok(Done::NotYet) => self.shrinking = Some(shrinking),
-            // Whoever archives may not have waited.
+            // The caller that archives may not have waited.
             Ok(Done::Yes) => drop(shrinking.answer.send(Ok(shrinking.shrunk))),
             Err(error) => drop(shrinking.answer.send(Err(error))),
         }

@@ -24,7 +24,7 @@ pub(crate) enum Task {
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// A batch, and who waits for it.
+/// A batch, and the channel to its sender.
 pub(crate) struct Append {
     pub(crate) work: Box<Work>,
     pub(crate) answer: oneshot::Sender<Result<Kept, AppendError>>,

@@ -58,7 +58,7 @@ impl Queue {
                     self.committer.settle(waiting);
                     let written = self.committer.finish_index();
                     self.release();
-                    // Whoever closed it may not have waited.
+                    // The caller may not have waited.
                     let _ = answer.send(written);
                     return;
                 }
@@ -86,7 +86,7 @@ impl Queue {
             match self.jobs.try_recv() {
                 Ok(Job::Append(append)) => waiting.push(append),
                 Ok(Job::Task(task)) => return Gathered::Task(task),
-                // Those who were just answered are about to ask again, and a commit costs the same for all of them.
+                // Senders that just got answers are about to send again, and a commit costs the same for all of them.
                 Err(_) if patience > 0 && waiting.len() < self.committer.answered / 2 => {
                     patience -= 1;
                     std::thread::yield_now();

@@ -31,7 +31,7 @@ impl Reader {
         // Taken once: what is committed from here on belongs to the next page.
         let end = self.shared.end();
         let wanted = wanted(after.0, end.position, max);
-        // Whoever closed it is told so.
+        // A closed store returns an error, also where no event is wanted.
         self.shared.with_rows(|_| Ok(()))?;
         if wanted == 0 {
             return Ok(Vec::new());

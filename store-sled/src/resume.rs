@@ -102,7 +102,7 @@ impl Committer {
         let recovered = open::recover_again(&self.folder, log, self.id, self.last, &self.options);
         let recovered = recovered.map_err(|error| error.to_string())?;
         // Opening an index looks for the end of the log by itself. Nothing was written since the log was cut back, so
-        // another end means that somebody else did.
+        // another end means that another process did.
         if recovered.end == self.shared.end() {
             return Ok(recovered);
         }

@@ -91,7 +91,7 @@ impl Round {
         if let Some(history) = live.get(&work.call) {
             return against(history.head, work);
         }
-        // In memory is what goes on. What is not there was completed, or nobody wrote to it; only the rows can tell.
+        // In memory is what goes on. What is not there was completed, or is new; only the rows can tell.
         match shared.known(&work.call) {
             Ok(None) => against(Head::NONE, work),
             Ok(Some(history)) => {

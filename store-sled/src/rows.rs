@@ -116,7 +116,7 @@ pub(crate) fn is_to_be_made_anew(index: &Path) -> bool {
 
 impl Rows {
     /// Opens the index of that store, which is made if it is missing. One that cannot be read, or is another store's,
-    /// is an error that says why; whoever asked may remove it and ask again.
+    /// is an error that says why; the caller may remove it and try again.
     pub(crate) fn open(
         path: &Path,
         store: StoreId,

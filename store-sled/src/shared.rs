@@ -143,7 +143,7 @@ impl Shared {
         *locks::lock(&self.index_failed) = None;
     }
 
-    /// Lets go of the files once nobody reads any more; whoever waits is told.
+    /// Lets go of the files once no reader uses them, and wakes all that wait for events.
     pub(crate) fn release(&self) {
         let rows = locks::write(&self.rows).take();
         self.progress.send_modify(|progress| progress.closed = true);
