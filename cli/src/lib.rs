@@ -30,4 +30,5 @@ pub mod show;
 pub mod store;
 pub mod store_verbs;
 pub mod story;
+pub mod verbs;
 pub mod waiting;

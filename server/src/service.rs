@@ -8,12 +8,10 @@ use crate::lag::Milestones;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::read_models::Views;
+use crate::settings::Settings;
 use crate::turns::Turns;
-use crate::{Settings, route};
-use axum::Router;
 use domain::{EventStore, Handler, Position};
 use engine::follower::Reader;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -55,22 +53,6 @@ pub(crate) struct Lags {
     pub(crate) feed: Milestones<u64>,
 }
 
-/// What a service is made of.
-pub struct Parts {
-    /// The open store.
-    pub store: Arc<dyn EventStore>,
-    /// The loop that takes commands for it; a test may set its clock.
-    pub handler: Handler,
-    /// What the operator chose.
-    pub settings: Settings,
-    /// Who may do what.
-    pub guards: Guards,
-    /// Where read models and the proof are kept between two runs; none keeps nothing.
-    pub folder: Option<PathBuf>,
-    /// Where requests are told.
-    pub log: Log,
-}
-
 impl Service {
     /// For how long the feed has not read what the store had, and the read models what the feed had.
     pub(crate) fn lag(&self) -> Duration {
@@ -83,11 +65,6 @@ impl Service {
     pub(crate) fn takes_events(&self) -> bool {
         let health = self.store.write_health();
         health.is_none_or(|health| health.trouble.is_none())
-    }
-
-    /// Every route, guarded, as one service.
-    pub fn router(self: &Arc<Self>) -> Router {
-        route::router(self)
     }
 
     /// Tells streams to end and the rest to finish.

@@ -1,17 +1,37 @@
 //! How a service starts: its reader, what subscribes to it, and what watches over both.
 
+use crate::access::Guards;
 use crate::budget::Budget;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::feed::Feed;
+use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::read_models::Views;
-use crate::service::{Lags, Parts, Service};
+use crate::service::{Lags, Service};
+use crate::settings::Settings;
 use crate::turns::Turns;
-use crate::verify;
-use domain::StoreError;
+use crate::{clock_log, verify};
+use domain::{EventStore, Handler, StoreError};
 use engine::follower::Reader;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// What a service is made of.
+pub struct Parts {
+    /// The open store.
+    pub store: Arc<dyn EventStore>,
+    /// The loop that takes commands for it; a test may set its clock.
+    pub handler: Handler,
+    /// What the operator chose.
+    pub settings: Settings,
+    /// Who may do what.
+    pub guards: Guards,
+    /// Where read models and the proof are kept between two runs; none keeps nothing.
+    pub folder: Option<PathBuf>,
+    /// Where requests are told.
+    pub log: Log,
+}
 
 impl Service {
     /// Starts following the store; must be called within a runtime. Questions are answered at once, from what was read so far.
@@ -59,7 +79,7 @@ impl Service {
             service.log.notice("checkpoint_refused", why);
         }
         verify::start(&service);
-        clock::watch(&service);
+        clock_log::start(&service);
         Ok(service)
     }
 }

@@ -120,7 +120,7 @@ impl Mailboxes {
         let of_call = self.of_call.get(&event.cause.call);
         let of_call = of_call.into_iter().flatten();
         let mut concerned: Vec<_> = self.of_everything.iter().chain(of_call).copied().collect();
-        for agent in agents(event).into_iter().flatten() {
+        for agent in agents(event) {
             concerned.extend(self.of_agent.get(agent).into_iter().flatten());
         }
         concerned

@@ -6,10 +6,11 @@ use super::page::{Asked, Layout, MOST, comes_past};
 use super::reading::{Reading, no_such_prefix};
 use super::stream::Subscription;
 use crate::access::{Caller, HISTORY};
+use crate::handled::Handled;
 use crate::operations::schemas;
 use crate::read_models::{agent, liked_best, unless_stopping, wait};
 use crate::request::Params;
-use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::route::{Answer, Operation, Parameter, Route};
 use crate::{Problem, Service, sse, values};
 use axum::Extension;
 use axum::extract::State;
@@ -73,7 +74,7 @@ fn events() -> Route {
 }
 
 fn events_parameters() -> Vec<Parameter> {
-    let types: Vec<_> = EventType::ALL.iter().map(|event| event.name()).collect();
+    let types = EventType::NAMES;
     let position = || values::whole_number(0);
     vec![
         Parameter::query(
@@ -263,15 +264,13 @@ fn event_type(params: &Params) -> Result<Option<EventType>, Problem> {
     let Some(name) = params.text("type") else {
         return Ok(None);
     };
-    let mut known = EventType::ALL.iter();
-    let found = known.find(|event_type| event_type.name() == name);
     let unknown = || {
         Problem::bad_value(
             "type",
             "there is no such type of event; /openapi.json lists them",
         )
     };
-    found.copied().map(Some).ok_or_else(unknown)
+    EventType::named(name).map(Some).ok_or_else(unknown)
 }
 
 fn after(params: &Params) -> Result<Option<Position>, Problem> {
