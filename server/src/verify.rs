@@ -1,4 +1,4 @@
-//! Compares what is served with what it was made from: the read models with the feed, by the count and the rolling hash
+//! Compares what is served with what it was made from: the read models with the reader, by the count and the rolling hash
 //! of their events. It measures how far each lags behind the store, and looks whether a damaged event is whole again.
 
 use crate::Service;

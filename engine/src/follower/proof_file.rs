@@ -121,7 +121,7 @@ fn checksum(bytes: &[u8], store: StoreId) -> [u8; CHECKSUM] {
     checksum
 }
 
-/// Opens the file in that folder: what it has, and who writes on. Without a folder, or where it cannot be written to,
+/// Opens the file in that folder: what it has, and the task that writes on. Without a folder, or where it cannot be written to,
 /// nothing is kept, and the next start reads the store; the tail reports why.
 pub(super) fn open(folder: Option<&Path>, store: StoreId, tail: Arc<Tail>) -> (Found, Keeper) {
     // Not bounded, because the reader must not wait for a disk: some fifty bytes wait for 1,024 events.

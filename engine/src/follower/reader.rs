@@ -1,5 +1,5 @@
-//! The one reader of the store. It goes on whatever happens, and looks again and again whether the store still has what
-//! was read: a cluster can be restored from a backup while it is being read.
+//! The one reader of the store. It retries after every failure, and compares the store with what was read again and again:
+//! a cluster can be restored from a backup while it is being read.
 
 use super::counted::Counted;
 use super::cursor::{Cursor, Read};

@@ -21,7 +21,7 @@ pub struct Subscription {
     rereads: bool,
     /// The cursor of the last read, which knows how long to wait after a failure.
     cursor: Option<Cursor>,
-    /// A read of this subscriber's own. It is kept until it completes, whatever else its owner has to do.
+    /// A read of this subscriber's own. It is kept until it completes, even if its owner stops waiting for it.
     reading: Option<OwnRead>,
     reported: Reported,
 }

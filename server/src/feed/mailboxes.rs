@@ -1,4 +1,4 @@
-//! A bounded mailbox for each subscriber, found by what it asks for, so that nobody is woken for what is not theirs. A
+//! A bounded mailbox for each subscriber, found by its filter, so that an event wakes only those that it concerns. A
 //! subscriber whose mailbox is full is cut off, and no other one waits for it. The mailbox is emptied then: the subscriber may
 //! not read for long, and would keep events in memory that the service needs no more.
 
@@ -99,7 +99,7 @@ impl Mailboxes {
         }
     }
 
-    /// Puts the event into the mailbox of everybody who asked for it.
+    /// Puts the event into each mailbox whose filter it passes.
     pub(super) fn deliver(&mut self, counted: &Arc<Counted>) {
         let mut concerned = match &counted.entry {
             Entry::Event(event) => self.concerned(&event.recorded),
@@ -151,7 +151,7 @@ impl Mailboxes {
         sent.is_ok()
     }
 
-    /// Each mailbox stands in one list, whatever it asks for.
+    /// The one list that has the mailbox.
     fn listed_under(&mut self, filter: &Filter) -> &mut Vec<u64> {
         match filter {
             Filter {

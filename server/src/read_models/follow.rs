@@ -18,7 +18,7 @@ const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
 /// How often a checkpoint is kept.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_mins(5);
 
-/// How the task is told what to do.
+/// Commands to the task.
 pub(super) struct Orders {
     stop: watch::Sender<bool>,
     /// How often it was asked for, and why the last time.

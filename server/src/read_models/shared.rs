@@ -24,7 +24,7 @@ pub struct Behind {
     pub since: Duration,
 }
 
-/// What the task that follows and those who ask share.
+/// The state that the task that follows and the questions share.
 pub(super) struct Shared {
     /// The reader of the store, which they subscribe to.
     pub(super) reader: Arc<Reader>,
@@ -45,7 +45,7 @@ pub(super) struct Live {
     pub(super) tag: u32,
 }
 
-/// What those who wait are told.
+/// How far the fold is, for tasks that wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) events: Prefix,
@@ -137,7 +137,7 @@ impl Shared {
         }
     }
 
-    /// Takes events in, and notes what they changed for those who follow. Only the task that follows does this, so the
+    /// Takes events in, and notes what they changed for subscribers. Only the task that follows does this, so the
     /// model does not change between the three steps.
     fn fold_events(&self, events: &[&StoredEvent]) {
         let set_aside = self.progress.borrow().set_aside;
@@ -191,7 +191,7 @@ impl Shared {
         });
     }
 
-    /// Puts another model in place of this one; who followed this one begins anew.
+    /// Puts another model in place of this one; subscribers begin anew.
     pub(super) fn swap(&self, model: Checkpointed<AllFour>) {
         let position = model.position();
         let mut live = self.live_mut();
@@ -206,7 +206,7 @@ impl Shared {
         upkeep.store_end = None;
         drop(upkeep);
         self.lists.forget();
-        // Many calls take their time to go, and nobody waits for that any more.
+        // Dropping many calls takes time, and no lock is held for it here.
         drop(old);
     }
 
