@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::ids::agent;
 use crate::keys::Keys;
+use crate::output::Output;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
 use crate::store::StoreUrl;
@@ -101,19 +103,6 @@ Exit codes:
   0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected
   4 not found · 5 conflict · 6 something does not verify · 65 some input lines were malformed
   75 the store is busy or unreachable: try again";
-
-/// How rows are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// One JSON value.
-    Json,
-    /// One JSON object a line.
-    Ndjson,
-    /// Comma-separated values; lists in a cell are JSON.
-    Csv,
-}
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -807,13 +796,6 @@ fn day_or_time(text: &str) -> Result<Timestamp, String> {
         "must be a day like 2026-11-22 or a time like 2026-11-22T09:00:00Z, between the years 1970 and 9999"
             .to_owned()
     })
-}
-
-/// An agent, with or without `agent:` before the ID.
-pub(crate) fn agent(text: &str) -> Result<AgentId, String> {
-    let id = text.strip_prefix("agent:").unwrap_or(text);
-    id.parse()
-        .map_err(|error: domain::InvalidText| error.to_string())
 }
 
 fn phase(text: &str) -> Result<domain::call::Phase, String> {

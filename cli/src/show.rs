@@ -1,8 +1,8 @@
 //! `kaigi show`: the read models, of a store at hand.
 
-use crate::args::{HandleTimes as Args, Output, Show, Subject, Window as Length};
+use crate::args::{HandleTimes as Args, Show, Subject, Window as Length};
 use crate::exit::{Exit, usage};
-use crate::output::Console;
+use crate::output::{Console, Output};
 use crate::read_models::{catch_up, caught_up};
 use crate::sheets::{self, Explain, Windows};
 use crate::store::StoreUrl;

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tests::hex::{hex, unhex};
 use uuid::Uuid;
 
 /// An event to be written, and what its golden file is called.
@@ -383,22 +384,6 @@ fn json_line(event: &StoredEvent) -> String {
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let (pairs, rest) = digits.as_chunks::<2>();
-    assert!(rest.is_empty(), "half a byte in {text}");
-    let byte = |pair: &[u8; 2]| str::from_utf8(pair).map(|pair| u8::from_str_radix(pair, 16));
-    let bytes = pairs.iter().map(|pair| byte(pair).unwrap().unwrap());
-    bytes.collect()
 }
 
 fn file_text(said: &str, part: Option<&PersonalPart>, bytes: &[u8]) -> String {

@@ -1,8 +1,8 @@
 //! `kaigi show` and `kaigi calls` through a service, which has the read models.
 
-use crate::args::{Calls, HandleTimes, Output, Show, Subject, Window};
+use crate::args::{Calls, HandleTimes, Show, Subject, Window};
 use crate::exit::Exit;
-use crate::output::{Console, Sheet};
+use crate::output::{Console, Output, Sheet};
 use crate::sheets::{self, Explain, Windows};
 use crate::show::Asked;
 use client::{Answer, Client, ClientError, Question};

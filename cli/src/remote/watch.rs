@@ -2,9 +2,9 @@
 
 use super::show::{VIEWERS, listing, print, question};
 use super::subscription::{Subscription, Told};
-use crate::args::{Output, Show};
+use crate::args::Show;
 use crate::exit::{Exit, usage};
-use crate::output::{Console, json_line};
+use crate::output::{Console, Output, json_line};
 use crate::show::Asked;
 use client::{Client, ClientError};
 use serde_json::{Value, json};

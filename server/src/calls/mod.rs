@@ -7,11 +7,12 @@ mod one;
 pub(crate) use lists::Lists;
 
 use crate::access::HISTORY;
+use crate::handled::Handled;
 use crate::read_models::{
     Asked, Format, Found, Listed as _, MadeOf, Page, Paging, Place, Rendering, agent,
     agent_parameter, found, list, list_answers, paging_parameters, phase, phase_parameter, queue,
 };
-use crate::route::{Handled, Operation, Parameter};
+use crate::route::{Operation, Parameter};
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service, values};
 use axum::body::Body;

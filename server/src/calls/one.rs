@@ -3,9 +3,10 @@
 use super::history::{Walk, events, of_type};
 use crate::access::{HISTORY, ONE_CALL};
 use crate::feed::agents;
+use crate::handled::Handled;
 use crate::read_models::{Asked, Format, KAIGI_POSITION, has, text};
 use crate::request::CallInPath;
-use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::route::{Answer, Operation, Parameter, Route};
 use crate::{Problem, Service, values};
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};

@@ -2,10 +2,10 @@
 
 use super::asked::Asked;
 use super::changes::Kind;
-use super::follow::WhyRebuilt;
 use super::format::Format;
 use super::listed::listed;
 use super::questions::Question;
+use super::rebuilds::WhyRebuilt;
 use super::stream;
 use crate::access::Caller;
 use crate::request::Params;

@@ -5,7 +5,8 @@
 //! keeps the row before it, so that one who filters is told of what stops to fit, wherever they go on from.
 
 use super::rows::{Facets, Followed};
-use super::snapshot::{Key, OfQuarter};
+use crate::sse;
+use bytes::Bytes;
 use domain::{CallId, Event, Position, StoredEvent, Timestamp};
 use projections::{
     ActiveCall, AllFour, HandleTimes, MonitoredCall, OwedWrapUp, ReadModel, TimesFilter,
@@ -58,6 +59,15 @@ pub(crate) struct Id {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of this stream; leave the header away to begin with all rows")]
 pub(crate) struct NoId;
+
+/// Where a row of a call that goes on stands: when it began, the call, and the agent where a call has several rows.
+pub(super) type Key = (Timestamp, CallId, String);
+
+/// Rendered rows of a quarter of an hour after those that were sent, and how many it has in all.
+pub(super) struct OfQuarter<'a> {
+    pub(super) rows: Box<dyn Iterator<Item = Rendered> + 'a>,
+    pub(super) all: usize,
+}
 
 /// A row as it is sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -249,6 +259,26 @@ impl Rendered {
             facets,
         }
     }
+
+    /// As an event of a stream, to begin with.
+    pub(super) fn event(&self, position: Position) -> Bytes {
+        sse::event(None, "row", &self.data(position))
+    }
+
+    /// What an event says of the row.
+    pub(super) fn data(&self, position: Position) -> String {
+        data(position, &self.key, &self.row)
+    }
+
+    /// What an event says once the row is gone.
+    pub(super) fn gone(&self, position: Position) -> String {
+        data(position, &self.key, "null")
+    }
+}
+
+/// Key and row are JSON already.
+fn data(position: Position, key: &str, row: &str) -> String {
+    format!(r#"{{"position":{position},"key":{key},"row":{row}}}"#)
 }
 
 impl Change {
@@ -261,7 +291,7 @@ impl Change {
 }
 
 impl Watching {
-    fn new(kinds: Vec<Kind>, events: &[StoredEvent]) -> Self {
+    fn new(kinds: Vec<Kind>, events: &[&StoredEvent]) -> Self {
         let mut touched: Vec<(CallId, Option<Timestamp>)> = Vec::new();
         let mut places = HashMap::new();
         for StoredEvent { recorded, .. } in events.iter().filter(|_| !kinds.is_empty()) {
@@ -310,7 +340,7 @@ impl Changes {
     }
 
     /// What is to be compared of a fold of those events.
-    pub(crate) fn watching(&self, events: &[StoredEvent]) -> Watching {
+    pub(crate) fn watching(&self, events: &[&StoredEvent]) -> Watching {
         let mut logs = self.logs();
         for log in &mut logs.logs {
             log.is_blind = !log.is_wanted();

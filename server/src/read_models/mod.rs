@@ -13,8 +13,10 @@ mod format;
 mod listed;
 mod page;
 mod questions;
+mod rebuilds;
 mod routes;
 mod rows;
+mod shared;
 mod snapshot;
 mod stream;
 mod views;
@@ -25,12 +27,13 @@ pub(crate) use asked::{
 pub(crate) use batches::Rendering;
 pub use csv::{csv, csv_of};
 pub(crate) use filter::{agent, phase};
-pub use follow::WhyRebuilt;
 pub(crate) use format::{Format, liked_best};
 pub(crate) use listed::{Found, found};
 pub(crate) use page::{Page, Paging, Place};
+pub use rebuilds::WhyRebuilt;
 pub(crate) use routes::{
     agent_parameter, list, list_answers, paging_parameters, phase_parameter, queue, routes,
 };
 pub(crate) use rows::Listed;
-pub use views::{Behind, NotReached, Standing, Views};
+pub use shared::Behind;
+pub use views::{NotReached, Standing, Views};

@@ -4,13 +4,12 @@
 //! the list; everything that changed since the first of them follows out of the log of changes, so that the client has
 //! the state of one position when it has caught up. No stream holds rows that are not being sent.
 
-use super::changes::{Id, Kind, Place, Rendered};
+use super::changes::{Id, Key, Kind, Place};
 use super::filter::Filter;
-use super::stream::row_event;
 use super::views::Views;
 use crate::Service;
 use crate::streamed::PIECE;
-use domain::{CallId, Position, Timestamp};
+use domain::{Position, Timestamp};
 use projections::{AllFour, HandleTimes, ReadModel, TimesFilter, Window};
 use std::sync::Arc;
 
@@ -37,9 +36,6 @@ enum Rows {
     GoingOn(Option<Key>),
     Ended(Ended),
 }
-
-/// Where a row of a call that goes on stands: when it began, the call, and the agent where a call has several rows.
-pub(super) type Key = (Timestamp, CallId, String);
 
 /// Rows of a snapshot, by the quarter of an hour in which the calls ended.
 struct Ended {
@@ -140,7 +136,7 @@ fn going_on(
             break;
         }
         if wanted.filter.fits(&row.facets) {
-            events.extend_from_slice(&row_event(position, &row));
+            events.extend_from_slice(&row.event(position));
         }
         *after = Some(key);
     }
@@ -178,7 +174,7 @@ impl Ended {
                     break;
                 }
                 if wanted.filter.fits(&row.facets) {
-                    events.extend_from_slice(&row_event(self.position, &row));
+                    events.extend_from_slice(&row.event(self.position));
                 }
                 self.sent += 1;
             }
@@ -193,10 +189,4 @@ impl Ended {
             more: !self.quarters.is_empty(),
         }
     }
-}
-
-/// Rendered rows of a quarter of an hour after those that were sent, and how many it has in all.
-pub(super) struct OfQuarter<'a> {
-    pub(super) rows: Box<dyn Iterator<Item = Rendered> + 'a>,
-    pub(super) all: usize,
 }

@@ -1,11 +1,11 @@
 //! Writing: groups of events, and the blocks and frames they stand in.
 
-use super::{
+use super::format::{
     ACTOR_SHIFT, CORRELATED, GROUP_COUNTS, HEADER_BYTES, LATER_PART, LAYOUT, MAX_BLOCK_BYTES,
     PERSONAL, REPORTED, checksum,
 };
+use super::frame;
 use crate::bytes::{write_counted, write_short_text, write_varint};
-use crate::log::frame;
 use domain::{Actor, Party, RecordedEvent};
 use std::sync::Arc;
 
