@@ -6,10 +6,10 @@ use crate::output::Console;
 use crate::read_models::{catch_up, caught_up};
 use crate::sheets::{self, Explain, Windows};
 use crate::store::StoreUrl;
-use domain::{EventStore, Queue, Timestamp};
+use domain::{EventStore, Queue, TimeSpan, Timestamp};
 use projections::{
-    ActiveCalls, AllFour, By, Checkpointed, Explained, ExplainedRow, HandleTimes, Listing,
-    Monitoring, TimesFilter, Window, WindowRow, WrapUpQueue,
+    ActiveCalls, AllFour, By, Checkpointed, Explained, ExplainedRow, Filter, Followed as _,
+    HandleTimes, Listing, Monitoring, TimesFilter, Window, WindowRow, WrapUpQueue,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -25,12 +25,13 @@ pub async fn show(
     match what {
         Show::ActiveCalls { idle, queue } => {
             let model: Checkpointed<ActiveCalls> = caught_up(url, store).await?;
-            let calls = model.state();
-            let mut rows = match idle {
-                Some(idle) => calls.idle(as_of, idle.as_millis()),
-                None => calls.rows(),
+            let filter = Filter {
+                queue,
+                idle_ms: idle.map(TimeSpan::as_millis),
+                ..Filter::default()
             };
-            rows.retain(|row| is_of(queue.as_ref(), row.queue.as_ref().map(|queue| queue.0)));
+            let mut rows = model.state().rows();
+            rows.retain(|row| filter.fits(&row.facets()) && filter.fits_at(&row.facets(), as_of));
             let listing = Listing::new(as_of, model.events(), rows);
             console.listing(&listing, &sheets::active_calls(as_of))?;
         }
@@ -69,17 +70,17 @@ pub async fn all_four(
     catch_up(&mut model, store).await?;
     let (events, four) = (model.events(), model.state());
     console.print("\nACTIVE CALLS  (kaigi show active-calls)\n")?;
-    let listing = Listing::new(as_of, events, four.active_calls());
+    let listing = Listing::new(as_of, events, four.rows_of::<ActiveCalls>());
     console.listing(&listing, &sheets::active_calls(as_of))?;
     console.print("\nWRAP-UP QUEUE  (kaigi show wrap-up-queue)\n")?;
-    let listing = Listing::new(as_of, events, four.wrap_up_queue());
+    let listing = Listing::new(as_of, events, four.rows_of::<WrapUpQueue>());
     console.listing(&listing, &sheets::wrap_up_queue(as_of))?;
     console.print("\nHANDLE TIMES  (kaigi show handle-times --window 1d --by all)\n")?;
     let rows = four.windows(Window::Day, By::All, &TimesFilter::default());
     let listing = Listing::new(as_of, events, rows);
     windows(&listing, By::All, console)?;
     console.print("\nMONITORING  (kaigi show monitoring)\n")?;
-    let listing = Listing::new(as_of, events, four.monitoring());
+    let listing = Listing::new(as_of, events, four.rows_of::<Monitoring>());
     console.listing(&listing, &sheets::monitoring(as_of))
 }
 

@@ -8,8 +8,8 @@ pub(crate) use lists::Lists;
 
 use crate::access::HISTORY;
 use crate::read_models::{
-    Asked, Format, Found, Listed as _, MadeOf, Page, Paging, Place, Rendering, agent,
-    agent_parameter, found, list, list_answers, paging_parameters, phase, phase_parameter, queue,
+    Asked, Format, Found, MadeOf, Page, Paging, Place, Rendering, agent, found, list, list_answers,
+    paging_parameters, parameter, phase,
 };
 use crate::route::{Handled, Operation, Parameter};
 use crate::streamed::{self, CutOff, Pieces};
@@ -20,7 +20,7 @@ use axum::response::Response;
 use axum::routing::get;
 use domain::Timestamp;
 use lists::{Asking, Folded, Own};
-use projections::{CallFilter, ListedCall};
+use projections::{CallFilter, ListedCall, Parameter as Declared, Row as _};
 use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
@@ -178,13 +178,13 @@ fn filter(asked: &Asked) -> Result<CallFilter, Problem> {
 fn calls_operation() -> Operation {
     let time = values::time();
     let mut parameters = vec![
-        agent_parameter(),
+        parameter(&Declared::AGENT),
         Parameter::query(
             "customer",
             values::customer(),
             "Only of the customer with this number; a + is written %2B",
         ),
-        queue(),
+        parameter(&Declared::QUEUE),
         Parameter::query(
             "correlation",
             values::correlation(),
@@ -192,7 +192,7 @@ fn calls_operation() -> Operation {
         ),
         Parameter::query("from", time.clone(), "Only answered at or after this time"),
         Parameter::query("to", time, "Only answered before this time"),
-        phase_parameter(),
+        parameter(&Declared::PHASE),
     ];
     parameters.extend(paging_parameters(
         &[ListedCall::SORTS],

@@ -6,7 +6,7 @@ use crate::access::Keys;
 use crate::clock::ClockError;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
-use projections::{ActiveCall, OwedWrapUp};
+use projections::{ActiveCall, ActiveCalls, OwedWrapUp, WrapUpQueue};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -58,8 +58,12 @@ pub(crate) async fn observe(service: &Service, key: &str) -> Gauges {
     let streams = service.feed.subscribers();
     let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
     let stands = views.ask(key, |model, _| {
-        let four = model.state();
-        (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
+        let state = model.state();
+        let (calls, owed) = (
+            state.rows_of::<ActiveCalls>(),
+            state.rows_of::<WrapUpQueue>(),
+        );
+        (by_phase(&calls), since(&owed))
     });
     let (calls, owed) = stands.await;
     let oldest_ms = owed.first().map(|since| domain::now().millis_since(*since));

@@ -3,7 +3,6 @@
 use super::csv;
 use super::format::Format;
 use super::page::{Batch, Paging, Place};
-use super::rows::Listed;
 use domain::envelope::Hash;
 use domain::json::Text;
 use domain::{Prefix, Timestamp};
@@ -123,7 +122,7 @@ impl Times {
     }
 
     /// At most `max` rows after that place; `rows` makes those of one window.
-    pub(super) fn batch<R: Listed>(
+    pub(super) fn batch<R: Row>(
         &self,
         paging: &Paging,
         after: Option<&Place>,

@@ -6,13 +6,14 @@
 use super::asked::{Asked, MadeOf, not_modified};
 use super::batches::{Rendering, Times};
 use super::explained::{self, Explaining};
+use super::models::Model;
 use super::page::{Page, Paging, Place};
 use super::questions::{OfEnded, OfLive, Question};
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service};
 use axum::body::Body;
 use axum::response::Response;
-use projections::{AgentTimes, AllFour, By, CallTimes, ReadModel, Window, WindowRow};
+use projections::{AgentTimes, AllFour, By, CallTimes, ReadModel, Row, Window, WindowRow};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -28,11 +29,13 @@ const AT_ONCE: usize = 256;
 const WINDOWS_AT_ONCE: usize = 2048;
 const AT_ONCE_IN_ANOTHER_ORDER: usize = 8192;
 
+/// The list of a read model, as the request asks for it.
 pub(super) async fn listed(
     service: &Arc<Service>,
     asked: Asked,
-    question: Question,
+    model: &'static Model,
 ) -> Result<Response, Problem> {
+    let question = Question::of(model, &asked.params)?;
     let format = asked.format()?;
     let paging = question.paging(&asked.params, format)?;
     asked.waited(service).await?;
@@ -242,7 +245,7 @@ impl At {
         }
     }
 
-    fn rows<R: super::rows::Listed>(
+    fn rows<R: Row>(
         &mut self,
         to: &mut Rendering,
         batch: impl FnOnce(Option<&Place>) -> super::page::Batch<R>,

@@ -1,4 +1,4 @@
-//! The four read models, and their changes as they come.
+//! The read models, and their changes as they come.
 
 mod answering;
 mod asked;
@@ -11,10 +11,10 @@ mod filter;
 mod follow;
 mod format;
 mod listed;
+mod models;
 mod page;
 mod questions;
 mod routes;
-mod rows;
 mod snapshot;
 mod stream;
 mod views;
@@ -29,8 +29,5 @@ pub use follow::WhyRebuilt;
 pub(crate) use format::{Format, liked_best};
 pub(crate) use listed::{Found, found};
 pub(crate) use page::{Page, Paging, Place};
-pub(crate) use routes::{
-    agent_parameter, list, list_answers, paging_parameters, phase_parameter, queue, routes,
-};
-pub(crate) use rows::Listed;
+pub(crate) use routes::{list, list_answers, paging_parameters, parameter, routes};
 pub use views::{Behind, NotReached, Standing, Views};

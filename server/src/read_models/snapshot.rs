@@ -4,14 +4,14 @@
 //! the list; everything that changed since the first of them follows out of the log of changes, so that the client has
 //! the state of one position when it has caught up. No stream holds rows that are not being sent.
 
-use super::changes::{Id, Kind, Place, Rendered};
-use super::filter::Filter;
+use super::changes::{Id, Place};
+use super::models::{Key, Kind};
 use super::stream::row_event;
 use super::views::Views;
 use crate::Service;
 use crate::streamed::PIECE;
-use domain::{CallId, Position, Timestamp};
-use projections::{AllFour, HandleTimes, ReadModel, TimesFilter, Window};
+use domain::{Position, Timestamp};
+use projections::{AllFour, Filter, HandleTimes, ReadModel, TimesFilter, Window};
 use std::sync::Arc;
 
 /// The calls of how many milliseconds a stream of ended calls begins with, unless it is said since when: a day.
@@ -37,9 +37,6 @@ enum Rows {
     GoingOn(Option<Key>),
     Ended(Ended),
 }
-
-/// Where a row of a call that goes on stands: when it began, the call, and the agent where a call has several rows.
-pub(super) type Key = (Timestamp, CallId, String);
 
 /// Rows of a snapshot, by the quarter of an hour in which the calls ended.
 struct Ended {
@@ -100,11 +97,10 @@ async fn begin(views: &Views, key: &str, wanted: &Wanted) -> Beginning {
     let asked = views.ask(key, move |model, tag| {
         let position = model.position();
         let place = Place::end_of(position);
-        let rows = match kind {
-            Kind::ActiveCalls | Kind::WrapUpQueue | Kind::Monitoring => Rows::GoingOn(None),
-            Kind::CallTimes | Kind::AgentTimes => {
-                Rows::Ended(Ended::new(model.state(), position, span))
-            }
+        let rows = if kind.is_live() {
+            Rows::GoingOn(None)
+        } else {
+            Rows::Ended(Ended::new(model.state(), position, span))
         };
         Beginning {
             id: Id { place, tag },
@@ -193,10 +189,4 @@ impl Ended {
             more: !self.quarters.is_empty(),
         }
     }
-}
-
-/// Rendered rows of a quarter of an hour after those that were sent, and how many it has in all.
-pub(super) struct OfQuarter<'a> {
-    pub(super) rows: Box<dyn Iterator<Item = Rendered> + 'a>,
-    pub(super) all: usize,
 }
