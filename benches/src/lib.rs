@@ -4,7 +4,7 @@ use domain::{
     Call, CallId, Command, Event, Handler, MemoryStore, Position, Request, StoredEvent, Timestamp,
 };
 use domain::{EventStore, decide, evolve_in_place};
-use kaigi::simulate::{Day, simulate};
+use simulate::{Day, simulate};
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -3,7 +3,6 @@
 use crate::keys::Keys;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
-use crate::simulate::placed::Placed;
 use crate::store::StoreUrl;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -14,6 +13,7 @@ use domain::{
     Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision, Target,
     TimeSpan, Timestamp,
 };
+use simulate::placed::Placed;
 use std::ffi::OsStr;
 use std::marker::PhantomData;
 use std::path::PathBuf;

@@ -2,16 +2,16 @@
 
 use crate::args::{Demo, Output};
 use crate::exit::Exit;
-use crate::import;
 use crate::output::Console;
 use crate::run::{Tally, run};
 use crate::show;
-use crate::simulate::placed::{Placed, moved, place};
-use crate::simulate::{Day, simulate};
 use crate::store::StoreUrl;
 use anyhow::{Context, bail};
 use domain::json::write_command;
 use domain::{CallId, EventStore, Handler, Position, Request, Timestamp};
+use import::asterisk::import_captures;
+use simulate::placed::{Placed, moved, place};
+use simulate::{Day, simulate};
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub async fn demo(
 /// The captured call, as if it had begun a while ago.
 fn captured(now: Timestamp) -> anyhow::Result<Vec<Request>> {
     let files = [(PathBuf::from(CAPTURE.0), CAPTURE.1.to_vec())];
-    let mut import = import::asterisk::import_captures(&files).context("the demo's capture")?;
+    let mut import = import_captures(&files).context("the demo's capture")?;
     let began = import
         .commands
         .iter()

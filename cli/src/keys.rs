@@ -7,8 +7,8 @@ use crate::output::{Column, Console, column, json_line, list};
 use crate::store::StoreUrl;
 use clap::{Args, Subcommand};
 use domain::{AgentId, SupervisorId, TimeSpan, Timestamp};
+use engine::keys::{Key, KeyFile, KeyFileError, Role, Wanted};
 use serde_json::{Value, json};
-use server::access::{Key, KeyFile, KeyFileError, Role, Wanted};
 use std::path::PathBuf;
 
 /// `kaigi keys`.

@@ -25,7 +25,6 @@ pub mod run;
 pub mod serve;
 pub mod sheets;
 pub mod show;
-pub mod simulate;
 pub mod store;
 pub mod store_verbs;
 pub mod story;

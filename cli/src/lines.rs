@@ -1,6 +1,6 @@
 //! The lines of an input that is read by whoever waits for it.
 
-use server::commands::lines::{Cutter, Line};
+use engine::lines::{Cutter, Line};
 use std::io::{self, BufRead};
 
 /// The lines of an input.
@@ -58,7 +58,7 @@ impl<R: BufRead> Iterator for Lines<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use server::commands::lines::LONGEST;
+    use engine::lines::LONGEST;
 
     fn lines(input: &[u8]) -> Vec<Line> {
         // A tiny buffer makes every line cross its end.

@@ -11,7 +11,7 @@ use kaigi::run::{News, Stopped, Tally};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
     copy, demo, embedded, events, find, follow, import, keys, one_call, place, private, progress,
-    remote, replay, run, serve, show, simulate, store_verbs,
+    remote, replay, run, serve, show, store_verbs,
 };
 
 use domain::json::write_command;

@@ -3,8 +3,8 @@
 use crate::events::read_on;
 use crate::store::StoreUrl;
 use domain::{EventStore, Followed};
+use engine::checkpoints::{self, Found, Why};
 use projections::{CheckpointError, Checkpointed, Projection};
-use server::checkpoints::{self, Found, Why};
 use std::path::Path;
 use std::sync::Arc;
 

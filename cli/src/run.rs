@@ -5,11 +5,11 @@ use crate::lines::Lines;
 use crate::waiting::{Waiting, ticks};
 use domain::json::{InvalidCommand, parse_command};
 use domain::{HandleError, Handler, StoreError};
-use server::commands::in_order::{
+use engine::in_order::{
     Answered, Answers, Asked, Intake, Judged, Outcome, Place, Ready, in_order_retrying,
 };
-use server::commands::lines::Line;
-use server::commands::retry::Retry;
+use engine::lines::Line;
+use engine::retry::Retry;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -368,8 +368,8 @@ fn told_of(digest: &StoreDigest) -> [Fact; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::{Day, simulate};
     use domain::Handler;
+    use simulate::{Day, simulate};
 
     #[tokio::test]
     async fn a_store_that_does_not_count_is_read_to_know() {

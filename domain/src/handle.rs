@@ -113,6 +113,19 @@ pub enum HandleError {
     Store(#[from] StoreError),
 }
 
+impl HandleError {
+    /// The code in the interface.
+    pub fn code(&self) -> &'static str {
+        match self {
+            HandleError::Rejected { rejection, .. } => rejection.code.name(),
+            HandleError::Expected { .. } => "conflict",
+            HandleError::CommandIdReused(_) => "command_id_reused",
+            HandleError::Unsettled { .. } => "unsettled",
+            HandleError::Store(error) => error.code(),
+        }
+    }
+}
+
 impl Handler {
     /// Takes commands for that store, by the machine's clock and randomness.
     pub fn new(store: Arc<dyn EventStore>) -> Self {

@@ -67,20 +67,17 @@ impl<'a> AnswerJson<'a> {
 impl RejectionJson {
     /// The refusal, if the error is one: an answer, and no failure of ours.
     pub fn of(error: &HandleError) -> Option<Self> {
-        let (code, rule, revision) = match error {
+        let (rule, revision) = match error {
             HandleError::Rejected {
                 rejection,
                 revision,
-            } => {
-                let rule = rejection.rule.to_string();
-                (rejection.code.name(), Some(rule), Some(revision.0))
-            }
-            HandleError::Expected { actual, .. } => ("conflict", None, Some(actual.0)),
-            HandleError::CommandIdReused(_) => ("command_id_reused", None, None),
+            } => (Some(rejection.rule.to_string()), Some(revision.0)),
+            HandleError::Expected { actual, .. } => (None, Some(actual.0)),
+            HandleError::CommandIdReused(_) => (None, None),
             HandleError::Unsettled { .. } | HandleError::Store(_) => return None,
         };
         Some(Self {
-            code,
+            code: error.code(),
             rule,
             message: error.to_string(),
             revision,

@@ -173,6 +173,15 @@ impl From<DamagedEvent> for StoreError {
 }
 
 impl StoreError {
+    /// The code in the interface.
+    pub fn code(&self) -> &'static str {
+        match self {
+            StoreError::Unavailable(_) => "store_unavailable",
+            StoreError::Corrupt(_) | StoreError::DamagedEvent(_) => "store_damaged",
+            StoreError::Refused(_) => "store_refuses",
+        }
+    }
+
     /// Whether stored bytes are not what was written. Retrying changes nothing; repairing the store does.
     pub fn is_damage(&self) -> bool {
         matches!(self, StoreError::Corrupt(_) | StoreError::DamagedEvent(_))

@@ -138,7 +138,7 @@ fn units(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Keys;
+    use engine::keys::Keys;
     use futures_util::FutureExt as _;
 
     const ALL: usize = 8 * UNIT;

@@ -9,7 +9,6 @@ pub mod access;
 mod body;
 mod budget;
 pub mod calls;
-pub mod checkpoints;
 mod clock;
 pub mod commands;
 pub mod feed;

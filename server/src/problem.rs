@@ -144,13 +144,14 @@ impl Problem {
 impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
         let failed = StatusCode::INTERNAL_SERVER_ERROR;
+        let code = error.code();
         let said = error.to_string();
         match error {
-            StoreError::Unavailable(_) => Self::try_again("store_unavailable", said, STORE_AWAY_S),
+            StoreError::Unavailable(_) => Self::try_again(code, said, STORE_AWAY_S),
             StoreError::Corrupt(_) | StoreError::DamagedEvent(_) => {
-                Self::new(failed, "store_damaged", said).and("`kaigi store check` finds the damage")
+                Self::new(failed, code, said).and("`kaigi store check` finds the damage")
             }
-            StoreError::Refused(_) => Self::new(failed, "store_refuses", said),
+            StoreError::Refused(_) => Self::new(failed, code, said),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of routes: each with who may take it and what it is asked and answers. The router, the guard in front of
 //! each handler and the OpenAPI document are made of it, so that none can know a route that another does not.
 
-use crate::access::{Access, Caller, Role};
+use crate::access::{Access, Caller};
 use crate::commands::NDJSON;
 use crate::listen::{self, Seat};
 use crate::log::{self, Line};
@@ -16,6 +16,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use engine::keys::Role;
 use futures_util::FutureExt as _;
 use http_body::Body as _;
 use serde_json::Value;

@@ -3,9 +3,9 @@
 use crate::api::{Answered, Api};
 use crate::service::Held;
 use domain::json::write_command;
-use kaigi::simulate::{Day, simulate};
 use reqwest::{Client, Method};
 use serde_json::Value;
+use simulate::{Day, simulate};
 
 /// Asks every route of a running service, and holds whatever is answered against its document.
 pub struct Judge<'a> {

@@ -1,10 +1,11 @@
 //! A running service on a store in memory, and a key for each role.
 
 use domain::{Entry, EventStore, Handler, MemoryStore, Position, StoreError, Timestamp};
+use engine::keys::{Grant, Key, KeyFile, Keys};
 use projections::{AllFour, Checkpointed};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use server::access::{Grant, Guards, Key, KeyFile, Keys};
+use server::access::Guards;
 use server::log::Log;
 use server::service::Parts;
 use server::{Service, Settings};

@@ -5,13 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Our crates, by folder and name.
-const CRATES: [(&str, &str); 11] = [
+const CRATES: [(&str, &str); 14] = [
     ("rules", "rules"),
     ("domain", "domain"),
     ("projections", "projections"),
     ("copies", "copies"),
     ("store-sled", "store-sled"),
     ("store-eventstoredb", "store-eventstoredb"),
+    ("engine", "engine"),
+    ("import", "import"),
+    ("simulate", "simulate"),
     ("server", "server"),
     ("client", "client"),
     ("cli", "kaigi"),
@@ -64,17 +67,36 @@ fn copies_are_made_of_any_store_through_the_port() {
 }
 
 #[test]
+fn commands_from_elsewhere_are_made_with_the_rules_alone() {
+    assert_eq!(arrows("simulate"), BTreeSet::from(["domain"]));
+    assert_eq!(arrows("import"), BTreeSet::from(["domain"]));
+}
+
+#[test]
 fn the_service_knows_no_store_and_its_client_nothing_of_the_service() {
-    assert_eq!(arrows("server"), BTreeSet::from(["domain", "projections"]));
+    assert_eq!(arrows("engine"), BTreeSet::from(["domain", "projections"]));
+    assert_eq!(
+        arrows("server"),
+        BTreeSet::from(["domain", "engine", "projections"])
+    );
     assert_eq!(arrows("client"), BTreeSet::from(["domain"]));
 }
 
 #[test]
 fn the_program_brings_them_together() {
     let stores = ["store-eventstoredb", "store-sled"];
-    let all = ["client", "copies", "domain", "projections", "server"]
-        .into_iter()
-        .chain(stores);
+    let all = [
+        "client",
+        "copies",
+        "domain",
+        "engine",
+        "import",
+        "projections",
+        "server",
+        "simulate",
+    ]
+    .into_iter()
+    .chain(stores);
     assert_eq!(arrows("cli"), all.collect());
 }
 

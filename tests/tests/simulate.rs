@@ -7,8 +7,8 @@ use domain::{
     Actor, AgentId, Call, CallId, Command, CommandId, CustomerNumber, Party, Rejection,
     RejectionCode, Request, SupervisorId, Target, Timestamp, decide, evolve,
 };
-use kaigi::simulate::placed::{Placed, place};
-use kaigi::simulate::{Day, simulate};
+use simulate::placed::{Placed, place};
+use simulate::{Day, simulate};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 

@@ -73,7 +73,8 @@ impl From<Hex> for String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two lower-case digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
     let text = String::with_capacity(bytes.len() * 2);
     bytes.iter().fold(text, |mut text, byte| {
         // Writing to a text never fails.
@@ -82,6 +83,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The bytes that lower-case digits stand for; `None` for any other text.
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let bytes = pairs

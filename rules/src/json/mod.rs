@@ -11,7 +11,7 @@ mod whole;
 pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
 pub use command::{InvalidCommand, parse_command, parse_command_for, write_command};
 pub use event::{DamagedJson, EventJson, parse_damaged};
-pub use hex::{NotHex, Sha256Text};
+pub use hex::{NotHex, Sha256Text, hex};
 pub use plain::plain;
 pub use whole::{InvalidEvent, Parts, parse_line, parse_parts, write_line, write_parts};
 

@@ -3,10 +3,10 @@
 //! Every request has one [`Admission`]. The guard in front of the routes cuts the request off when it ends; a handler
 //! asks it for an [`Effect`] right before it changes anything.
 
-use super::{Key, Keys, Standing};
 use crate::Problem;
 use crate::clock::Clock;
 use axum::http::StatusCode;
+use engine::keys::{Key, Keys, Standing};
 use std::fmt;
 use std::future::{Future, pending};
 use std::pin::pin;

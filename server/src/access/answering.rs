@@ -1,8 +1,7 @@
 //! What the routes of keys and tokens answer.
 
-use super::key_file::{agent, supervisor};
 use super::tokens::{Full, MOST_PER_KEY};
-use super::{Caller, Effect, KeyFile, KeyFileError, Keys, Role, Wanted};
+use super::{Caller, Effect};
 use crate::request::Params;
 use crate::route::{self, Route};
 use crate::{Problem, Service, body, values};
@@ -14,6 +13,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::{InvalidTime, Timestamp};
+use engine::keys::{KeyFile, KeyFileError, Keys, Role, Wanted, parse_agent, parse_supervisor};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -142,13 +142,13 @@ fn wanted(body: KeyBody) -> Result<Wanted, Problem> {
         agent: body
             .agent
             .as_deref()
-            .map(agent)
+            .map(parse_agent)
             .transpose()
             .map_err(bad("agent"))?,
         supervisor: body
             .supervisor
             .as_deref()
-            .map(supervisor)
+            .map(parse_supervisor)
             .transpose()
             .map_err(bad("supervisor"))?,
         expires_at: body

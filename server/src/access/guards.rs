@@ -1,12 +1,11 @@
 //! What stands in front of every route.
 
-use super::keys::Standing;
 use super::origins::{self, Origins};
 use super::rates::Rates;
 use super::streams;
 use super::streams::{Place, Streams};
 use super::tokens::{self, Tokens};
-use super::{Access, Caller, Key, Keys};
+use super::{Access, Caller};
 use crate::clock::Clock;
 use crate::problem::Refused;
 use crate::route::Route;
@@ -15,6 +14,7 @@ use crate::{Problem, Settings};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::keys::{Key, Keys, Standing};
 use http_body::Body as _;
 use std::future::Future;
 use std::sync::Arc;
@@ -284,10 +284,11 @@ fn token_unknown() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Grant, KeyFile, READ_MODELS};
+    use crate::access::READ_MODELS;
     use crate::route::{Answer, Operation};
     use axum::body::Body;
     use axum::http::request::Builder;
+    use engine::keys::{Grant, KeyFile};
 
     use serde_json::json;
     use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! How often a key may ask, by its roles.
 
-use super::{Grant, Role};
 use crate::Settings;
+use engine::keys::{Grant, Role};
 use lru::LruCache;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};

@@ -1,10 +1,11 @@
 //! Keys for operators, and tokens for streams, over HTTP.
 
-use super::{OPERATION, Role, STREAMS, answering};
+use super::{OPERATION, STREAMS, answering};
 use crate::route::{Answer, Handled, Operation, Parameter, Route};
 use crate::values;
 use axum::http::Method;
 use axum::routing::{delete, get, post};
+use engine::keys::Role;
 use serde_json::{Value, json};
 
 pub(crate) fn routes() -> Vec<Handled> {

@@ -1,11 +1,8 @@
 //! Commands: one for a call, or many in a stream.
 
 mod headers;
-pub mod in_order;
-pub mod lines;
 mod one;
 mod refusal;
-pub mod retry;
 mod stream;
 
 pub(crate) use headers::trace;

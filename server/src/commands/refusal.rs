@@ -59,17 +59,17 @@ fn problem(error: &HandleError) -> Problem {
                 RejectionCode::CallNotFound => StatusCode::NOT_FOUND,
                 _ => StatusCode::CONFLICT,
             };
-            Problem::new(status, rejection.code.name(), said)
+            Problem::new(status, error.code(), said)
                 .rule(rejection.rule.to_string())
                 .revision(*revision)
         }
         HandleError::Expected { actual, .. } => {
-            Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", said).revision(*actual)
+            Problem::new(StatusCode::PRECONDITION_FAILED, error.code(), said).revision(*actual)
         }
         HandleError::CommandIdReused(_) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "command_id_reused", said)
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), said)
         }
-        HandleError::Unsettled { .. } => Problem::try_again("unsettled", said, UNSETTLED_S),
+        HandleError::Unsettled { .. } => Problem::try_again(error.code(), said, UNSETTLED_S),
         HandleError::Store(error) => of_store(error),
     }
 }

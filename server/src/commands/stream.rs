@@ -1,8 +1,6 @@
 //! Many commands, one a line, and their answers while they still come.
 
 use super::headers::correlation;
-use super::in_order::{Answers, Asked, Dropped, Intake, Place, Ready, in_order};
-use super::lines::{Cutter, Line};
 use super::{TooFarAhead, by_no_rule, must_have_happened, must_run, refusal};
 use crate::access::Caller;
 use crate::body::{BrokenOff, MALFORMED, Pieces, must_be};
@@ -18,6 +16,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use domain::json::{RejectionJson, parse_command};
 use domain::{Correlation, Request};
+use engine::in_order::{Answers, Asked, Dropped, Intake, Place, Ready, in_order};
+use engine::lines::{Cutter, Line};
 use futures_util::stream::unfold;
 use std::pin::pin;
 use std::sync::Arc;

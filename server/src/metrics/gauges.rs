@@ -2,10 +2,10 @@
 
 use super::labels::{ByPhase, ByWhy};
 use crate::Service;
-use crate::access::Keys;
 use crate::clock::ClockError;
 use domain::call::Phase;
 use domain::{CommitFigures, Spread, Timestamp};
+use engine::keys::Keys;
 use projections::{ActiveCall, ActiveCalls, OwedWrapUp, WrapUpQueue};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;

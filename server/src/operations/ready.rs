@@ -1,12 +1,13 @@
 //! Whether the service can be relied upon: it follows its store, and knows who may do what.
 
-use crate::access::{Access, Keys};
+use crate::access::Access;
 use crate::route::{Answer, Handled, Operation, Route};
 use crate::{Problem, Service};
 use axum::extract::State;
 use axum::http::{Method, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use engine::keys::Keys;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

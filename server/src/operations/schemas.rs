@@ -6,9 +6,9 @@
     reason = "schemas are written where they are used, one within the other"
 )]
 
-use crate::access::Role;
 use domain::call::Phase;
 use domain::rejection::RejectionCode;
+use engine::keys::Role;
 use projections::{ListedCall, Shape, Shaped as _, Type};
 use serde_json::{Map, Value, json};
 

@@ -2,7 +2,7 @@
 
 use super::follow::WhyRebuilt;
 use super::format::Format;
-use crate::access::{Caller, Keys};
+use crate::access::Caller;
 use crate::request::Params;
 use crate::{Problem, Service};
 use axum::Extension;
@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::envelope::Hash;
 use domain::json::Text;
+use engine::keys::Keys;
 use projections::SetAside;
 use serde::Serialize;
 use std::sync::Arc;

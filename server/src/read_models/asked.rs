@@ -10,9 +10,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::json::hex;
 use domain::{Position, Prefix, Timestamp};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,14 +107,7 @@ impl Asked {
             hasher.update(part);
             hasher.update([0]);
         }
-        let question: String =
-            hasher.finalize()[..8]
-                .iter()
-                .fold(String::new(), |mut hex, byte| {
-                    // Writing to a text never fails.
-                    let _ = write!(hex, "{byte:02x}");
-                    hex
-                });
+        let question = hex(&hasher.finalize()[..8]);
         format!("W/\"{position}-{tag:08x}-{question}\"")
     }
 

@@ -1,10 +1,10 @@
 //! The task that follows the store: it alone folds, and puts a rebuilt model in place of the old one.
 
 use super::views::Shared;
-use crate::checkpoints;
 use domain::{
     DamagedEvent, EventStore, Followed, Follower, Position, StoreError, StoredEvent, leads,
 };
+use engine::checkpoints;
 use projections::{AllFour, Checkpointed};
 use std::future::pending;
 use std::pin::Pin;

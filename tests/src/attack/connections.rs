@@ -3,7 +3,7 @@
 use super::{Attack, Outcome};
 use crate::service_program::Serving;
 use anyhow::{Context as _, ensure};
-use server::access::{Grant, Key, KeyFile};
+use engine::keys::{Grant, Key, KeyFile};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use super::{Attack, Outcome};
 use crate::service_program::Serving;
 use anyhow::Context as _;
-use server::access::{Grant, Key, KeyFile};
+use engine::keys::{Grant, Key, KeyFile};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;

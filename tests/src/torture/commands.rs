@@ -2,7 +2,7 @@
 
 use domain::json::write_command;
 use domain::{Command, CommandId, Request};
-use kaigi::simulate::{Day, simulate};
+use simulate::{Day, simulate};
 use std::collections::{HashMap, VecDeque};
 
 /// How many calls a day has; the next day follows.

@@ -2,8 +2,9 @@
 
 use super::{call, keep, nodes, open};
 use domain::{CallId, EventStore, HandleError, Position, Revision, StoreError};
+use engine::checkpoints;
 use projections::{ActiveCalls, AllFour};
-use server::{Service, Settings, checkpoints};
+use server::{Service, Settings};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store_eventstoredb::ClusterStore;

@@ -1,7 +1,7 @@
 //! `kaigi keys`.
 
+use engine::keys::{KeyFile, Keys};
 use serde_json::{Value, json};
-use server::access::{KeyFile, Keys};
 use std::path::Path;
 use std::process::{Child, Output};
 use tests::program::{Ran, Run, bare, on};

@@ -2,11 +2,12 @@
 
 use domain::json::write_command;
 use domain::{Actor, CallId, EventStore, Handler, MemoryStore, Position, Request};
+use engine::keys::{Grant, Key, KeyFile, Keys};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use server::access::{Access, Grant, Guards, Key, KeyFile, Keys};
+use server::access::{Access, Guards};
 use server::log::Log;
 use server::route::{Route, table};
 use server::service::Parts;

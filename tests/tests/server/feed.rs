@@ -8,9 +8,10 @@ use domain::{
     AppendError, Batch, CallId, Command, EventStore, Handler, MemoryStore, Position, Revision,
     StoreError, StoreId, StoreInfo, StoredEvent,
 };
+use engine::keys::{Grant, Key, KeyFile, Keys};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use server::access::{Grant, Guards, Key, KeyFile, Keys};
+use server::access::Guards;
 use server::feed::{Feed, INTERVAL, State, Subscribers};
 use server::log::Log;
 use server::service::Parts;

@@ -3,10 +3,11 @@
 use super::commands::conversation::Conversation;
 use super::commands::wire::Wire;
 use domain::{EventStore, MemoryStore, Timestamp};
+use engine::keys::{Grant, Key, KeyFile, Role};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use server::Settings;
-use server::access::{Access, Grant, Key, KeyFile, Role};
+use server::access::Access;
 use server::route::{Route, table};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

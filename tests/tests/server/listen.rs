@@ -1,11 +1,12 @@
 //! Connections: their limits, and their end.
 
 use domain::{Handler, MemoryStore};
+use engine::keys::Keys;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
-use server::access::{Guards, Keys};
+use server::access::Guards;
 use server::listen::{Certificate, Listener, serve};
 use server::log::Log;
 use server::service::Parts;

@@ -3,13 +3,13 @@
 
 use crate::read_models::Stand;
 use domain::{EventStore, Handler, MemoryStore, Position, Prefix, StoredEvent};
-use kaigi::simulate::{Day, simulate};
+use engine::checkpoints;
 use projections::{AllFour, Checkpointed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use server::Settings;
-use server::checkpoints;
 use server::read_models::{Views, WhyRebuilt};
+use simulate::{Day, simulate};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,12 +2,13 @@
 
 use domain::json::{EventJson, parse_command, write_command};
 use domain::{EventStore, Handler, MemoryStore, Position, Request, StoredEvent};
-use kaigi::simulate::{Day, simulate};
+use engine::keys::Role;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use server::Settings;
-use server::access::{Access, Role};
+use server::access::Access;
 use server::route::{Parameter, Place, Route};
+use simulate::{Day, simulate};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -5,7 +5,6 @@ use domain::{
     AppendError, Batch, CallId, Command, EventStore, Handler, MemoryStore, Position, Request,
     Revision, StoreError, StoreId, StoreInfo, StoredEvent,
 };
-use kaigi::simulate::{Day, simulate};
 use projections::{
     ActiveCalls, AllFour, By, Checkpointed, ExplainedRow, Monitoring, ReadModel, Row, TimesFilter,
     Window, WrapUpQueue,
@@ -16,6 +15,7 @@ use serde_json::{Value, json, to_value};
 use server::Settings;
 use server::operations::document;
 use server::read_models::WhyRebuilt;
+use simulate::{Day, simulate};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};

@@ -3,11 +3,12 @@
 use crate::nothing_missing::paused;
 use crate::read_models::request;
 use domain::{EventStore, HandleError, Handler, MemoryStore, Position, StoreError, StoredEvent};
-use kaigi::simulate::{Day, simulate};
+use engine::checkpoints;
 use projections::{ActiveCalls, AllFour, Checkpointed};
 use serde_json::{Value, json};
+use server::Settings;
 use server::read_models::WhyRebuilt;
-use server::{Settings, checkpoints};
+use simulate::{Day, simulate};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

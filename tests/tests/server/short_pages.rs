@@ -9,9 +9,9 @@ use domain::{
     AppendError, Batch, CallId, EventStore, MemoryStore, Position, Revision, StoreError, StoreId,
     StoreInfo, StoredEvent,
 };
-use kaigi::simulate::Day;
 use reqwest::Method;
 use serde_json::Value;
+use simulate::Day;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::service::{Running, Setup};

@@ -8,8 +8,8 @@ use domain::{
 };
 use kaigi::exit::Exit;
 use kaigi::run::{Stopped, Tally};
-use kaigi::simulate::{Day, simulate};
 use serde_json::Value;
+use simulate::{Day, simulate};
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

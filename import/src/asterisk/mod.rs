@@ -24,7 +24,7 @@ mod reading;
 mod story;
 mod switchboard;
 
-use super::{Import, ImportError, Note};
+use crate::{Import, ImportError, Note};
 use domain::Request;
 use reading::Capture;
 use std::path::{Path, PathBuf};

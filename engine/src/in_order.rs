@@ -2,8 +2,7 @@
 //! HTTP and a file of them have in common. Whoever reads takes a [`Place`] for each line, whoever writes takes the
 //! [`Answers`]; between the two there is never more than was agreed.
 
-use super::refusal;
-use super::retry::Retry;
+use crate::retry::Retry;
 use domain::json::{AnswerJson, RejectionJson};
 use domain::{Answer, CallId, Command, CommandId, HandleError, Handler, Request, Timestamp};
 use serde::Serialize;
@@ -393,7 +392,8 @@ fn answer(job: Job, result: Result<Answer, HandleError>) {
 
 fn undecided(job: Job, said: &str, error: HandleError) {
     let (call, id) = (&job.asked.request.call, job.asked.id);
-    let code = refusal::not_accepted(&error, call, id).code();
-    let answer = serde_json::json!({ "call": call.as_str(), "id": id.to_string(), "error": said, "code": code });
+    let answer = serde_json::json!({
+        "call": call.as_str(), "id": id.to_string(), "error": said, "code": error.code(),
+    });
     job.place.answered(&answer, Outcome::Undecided(error));
 }

@@ -1,10 +1,22 @@
 //! What is due next, in all calls together.
 
 use super::staff::Agent;
-use super::story::Step;
-use domain::Timestamp;
+use domain::{AgentId, SupervisorId, Timestamp};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+/// One thing that is to be done in a call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// The conversation goes on.
+    Next,
+    /// A supervisor turns to the call.
+    Listen,
+    /// A supervisor who is on the call does something else.
+    Supervise(SupervisorId),
+    /// An agent is through with the work after the call.
+    WrapUp(AgentId),
+}
 
 /// Something that happens at its time.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use super::plan::{self, Answer, Chapter};
 use super::{Story, by_agent, by_target, text};
-use crate::simulate::staff::Staff;
+use crate::staff::Staff;
 use domain::call::{Consult, ConsultState, Phase, SEATS};
 use domain::command::{HoldScope, Origin};
 use domain::{

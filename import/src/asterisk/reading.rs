@@ -1,6 +1,6 @@
 //! A capture as it lies in the file, read into what the switchboard needs of it.
 
-use crate::import::ImportError;
+use crate::ImportError;
 use domain::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;

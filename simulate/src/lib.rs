@@ -20,13 +20,13 @@ mod random;
 mod staff;
 mod story;
 
-use agenda::{Agenda, Due};
+use agenda::{Agenda, Due, Step};
 use day::Arrivals;
 use domain::{Request, Timestamp};
 use random::Random;
 use staff::{Agent, SHIFTS, Staff};
 use std::collections::{HashMap, VecDeque};
-use story::{Step, Story};
+use story::Story;
 
 /// How big a day to make up, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

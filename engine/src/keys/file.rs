@@ -1,8 +1,8 @@
 //! The file of keys: hashes as readable JSON, changed only by putting another file in its place, so that whoever reads
 //! it finds the old one or the new one whole, and needs no lock.
 
-use super::keys::{check_name, grants};
-use super::{Key, Role, Standing};
+use super::key::{Key, Standing, check_name, grants};
+use super::role::Role;
 use domain::json::{Sha256Text, plain};
 use domain::{Actor, AgentId, Party, SupervisorId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -419,8 +419,12 @@ impl Line {
             return Err("an id is letters, digits and -".to_owned());
         }
         check_name(&self.name).map_err(|error| error.to_string())?;
-        let agent = self.agent.as_deref().map(agent).transpose()?;
-        let supervisor = self.supervisor.as_deref().map(supervisor).transpose()?;
+        let agent = self.agent.as_deref().map(parse_agent).transpose()?;
+        let supervisor = self
+            .supervisor
+            .as_deref()
+            .map(parse_supervisor)
+            .transpose()?;
         let grants = grants(&self.roles, agent.as_ref(), supervisor.as_ref())
             .map_err(|error| error.to_string())?;
         Ok(Key {
@@ -441,7 +445,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// An agent as `agent:ID`.
-pub(super) fn agent(text: &str) -> Result<AgentId, String> {
+pub fn parse_agent(text: &str) -> Result<AgentId, String> {
     match text.parse() {
         Ok(Actor::Party(Party::Agent(agent))) => Ok(agent),
         Ok(_) | Err(_) => Err("an agent is written agent:ID".to_owned()),
@@ -449,7 +453,7 @@ pub(super) fn agent(text: &str) -> Result<AgentId, String> {
 }
 
 /// A supervisor as `supervisor:ID`.
-pub(super) fn supervisor(text: &str) -> Result<SupervisorId, String> {
+pub fn parse_supervisor(text: &str) -> Result<SupervisorId, String> {
     match text.parse() {
         Ok(Actor::Supervisor(supervisor)) => Ok(supervisor),
         Ok(_) | Err(_) => Err("a supervisor is written supervisor:ID".to_owned()),

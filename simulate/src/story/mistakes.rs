@@ -1,7 +1,7 @@
 //! What people and telephone systems ask for that a rule refuses.
 
 use super::{Story, by_agent, by_target};
-use crate::simulate::staff::Staff;
+use crate::staff::Staff;
 use domain::call::{Phase, SEATS, WrapUpState};
 use domain::command::{HoldScope, Origin};
 use domain::{Actor, AgentId, Command, GivenReason, Party, Target, decide};

@@ -5,7 +5,7 @@ mod mistakes;
 mod moves;
 mod plan;
 
-use super::agenda::{Agenda, Due};
+use super::agenda::{Agenda, Due, Step};
 use super::queues::QueueMix;
 use super::random::Random;
 use super::staff::{Agent, Staff};
@@ -35,19 +35,6 @@ const BARGES_IN: u64 = 350;
 const CONSULTS_AGAIN: u64 = 850;
 const SUGGESTION_TAKEN: u64 = 700;
 const NEVER_WRAPPED_UP: u64 = 4;
-
-/// One thing that is to be done in a call.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
-    /// The conversation goes on.
-    Next,
-    /// A supervisor turns to the call.
-    Listen,
-    /// A supervisor who is on the call does something else.
-    Supervise(SupervisorId),
-    /// An agent is through with the work after the call.
-    WrapUp(AgentId),
-}
 
 /// A call that is being told.
 pub(super) struct Story {

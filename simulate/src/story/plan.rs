@@ -1,7 +1,7 @@
 //! What is to happen in a call: drawn when it is answered.
 
-use crate::simulate::queues::QueueMix;
-use crate::simulate::random::Random;
+use crate::queues::QueueMix;
+use crate::random::Random;
 
 /// Something that is to happen while the customer is there, if the call lets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -57,7 +57,7 @@ impl Retry {
     }
 
     /// Attempts a command until it is decided or patience ends. An attempt must be safe to repeat.
-    pub(super) async fn decided<F>(&self, attempt: impl Fn() -> F) -> Result<Answer, HandleError>
+    pub(crate) async fn decided<F>(&self, attempt: impl Fn() -> F) -> Result<Answer, HandleError>
     where
         F: Future<Output = Result<Answer, HandleError>>,
     {
