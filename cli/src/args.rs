@@ -4,15 +4,19 @@ use crate::keys::Keys;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
 use crate::store::StoreUrl;
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
+    ValueEnum,
+};
 use clap_complete::Shell;
 use domain::command::{HoldScope, Origin};
 use domain::{
-    Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision, Target,
-    TimeSpan, Timestamp,
+    Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision,
+    SupervisorId, Target, TimeSpan, Timestamp,
 };
+use projections::{Description, ShowOption, Values, descriptions};
 use simulate::placed::Placed;
 use std::ffi::OsStr;
 use std::marker::PhantomData;
@@ -411,99 +415,145 @@ pub struct OfParty {
 }
 
 /// `kaigi show`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug)]
 pub enum Show {
-    /// The calls that go on
-    #[command(
-        after_help = "Example:\n  kaigi show active-calls --idle 4h    calls whose hang-up never came"
-    )]
-    ActiveCalls {
-        /// Only calls in which nothing happened for so long, such as 30m or 4h
-        #[arg(long, value_name = "TIME")]
-        idle: Option<TimeSpan>,
-        /// Only calls of that queue
-        #[arg(long)]
-        queue: Option<Queue>,
-    },
-    /// The wrap-ups that are owed, oldest first
-    WrapUpQueue {
-        /// Only those this agent owes
-        #[arg(long, value_parser = agent)]
-        agent: Option<AgentId>,
-        /// Only calls of that queue
-        #[arg(long)]
-        queue: Option<Queue>,
-    },
-    /// How long calls took, and what of it was what
-    #[command(after_help = HANDLE_TIMES_EXAMPLES)]
-    HandleTimes(HandleTimes),
-    /// Which calls a supervisor may listen to, and who does
-    Monitoring,
-    /// One call
-    Call {
-        /// The call
-        call: CallId,
-    },
+    /// A read model.
+    ReadModel(ShowReadModel),
+    /// One call.
+    Call(ShowCall),
 }
 
-const HANDLE_TIMES_EXAMPLES: &str = "\
-Examples:
-  kaigi show handle-times --by call                         each call that ended
-  kaigi show handle-times --window 1h --by queue            an hour a row, for each queue
-  kaigi show handle-times --window 1d --by agent --agent agent:ana
-  kaigi show handle-times --window 1h --by all --explain    and the calls behind each row";
+/// `kaigi show` of a read model, whose options are made of its description.
+#[derive(Debug, Clone)]
+pub struct ShowReadModel {
+    /// The read model.
+    pub model: &'static Description,
+    /// The options that were given, as parameters of its list.
+    pub values: Vec<(&'static str, String)>,
+}
 
-/// `kaigi show handle-times`.
+/// `kaigi show call`.
 #[derive(Debug, Args)]
-pub struct HandleTimes {
-    /// What a row is about; call and agent are single calls, unless a window is given [default: call, or all in a window]
-    #[arg(long, value_enum)]
-    pub by: Option<Subject>,
-    /// Sum up by the time calls ended, in UTC
-    #[arg(long, value_enum)]
-    pub window: Option<Window>,
-    /// Also list the calls behind each row
-    #[arg(long, requires = "window")]
-    pub explain: bool,
-    /// Only this agent
-    #[arg(long, value_parser = agent)]
-    pub agent: Option<AgentId>,
-    /// Only this queue
-    #[arg(long)]
-    pub queue: Option<Queue>,
-    /// Only calls that ended at or after this time; with --window, every window that overlaps is shown whole
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<Timestamp>,
-    /// Only calls that ended before this time; with --window, every window that overlaps is shown whole
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<Timestamp>,
+pub struct ShowCall {
+    /// The call
+    pub call: CallId,
 }
 
-/// What a row of handle times is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Subject {
-    /// A call.
-    Call,
-    /// An agent; without a window, in one call.
-    Agent,
-    /// A queue in a window.
-    Queue,
-    /// All calls in a window.
-    All,
+impl ShowReadModel {
+    /// In a few lines.
+    pub fn in_short(model: &'static Description) -> Self {
+        let values = model.command.demo.iter();
+        Self {
+            model,
+            values: values
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
+        }
+    }
+
+    /// The value of an option, if it was given.
+    pub fn value(&self, option: &str) -> Option<&str> {
+        let mut values = self.values.iter();
+        values.find_map(|(name, value)| (*name == option).then_some(value.as_str()))
+    }
+
+    fn of(model: &'static Description, matches: &ArgMatches) -> Self {
+        let options = model.command.options.iter();
+        let given = options.filter_map(|option| {
+            let value = match option.values {
+                Values::Flag => matches.get_flag(option.name).then(|| "true".to_owned()),
+                _ => matches.get_one::<String>(option.name).cloned(),
+            };
+            Some((option.name, value?))
+        });
+        Self {
+            model,
+            values: given.collect(),
+        }
+    }
 }
 
-/// How long a window is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Window {
-    /// A quarter of an hour.
-    #[value(name = "15m")]
-    QuarterHour,
-    /// An hour.
-    #[value(name = "1h")]
-    Hour,
-    /// A day.
-    #[value(name = "1d")]
-    Day,
+impl FromArgMatches for Show {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let (name, matches) = matches.subcommand().expect("a subcommand is required");
+        match descriptions().find(|model| model.name == name) {
+            Some(model) => Ok(Self::ReadModel(ShowReadModel::of(model, matches))),
+            None => ShowCall::from_arg_matches(matches).map(Self::Call),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for Show {
+    fn augment_subcommands(command: Command) -> Command {
+        let one_call = ShowCall::augment_args(Command::new("call").about("One call"));
+        command
+            .subcommands(descriptions().map(show_command))
+            .subcommand(one_call)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        name == "call" || descriptions().any(|model| model.name == name)
+    }
+}
+
+fn show_command(model: &'static Description) -> Command {
+    let command = Command::new(model.name).about(model.command.about);
+    let command = command.args(model.command.options.iter().map(show_option));
+    match model.command.examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
+    }
+}
+
+fn show_option(option: &'static ShowOption) -> Arg {
+    let arg = Arg::new(option.name).long(option.name).help(option.help);
+    let arg = match option.requires {
+        Some(other) => arg.requires(other),
+        None => arg,
+    };
+    match option.values {
+        Values::Flag => arg.action(ArgAction::SetTrue),
+        Values::OneOf(names) | Values::FirstOf(names) => arg.value_parser(one_of(names)),
+        values @ (Values::Time | Values::TimeSpan) => arg
+            .value_name("TIME")
+            .value_parser(move |text: &str| canonical(values, text)),
+        values => arg.value_parser(move |text: &str| canonical(values, text)),
+    }
+}
+
+fn one_of(names: &'static [(&'static str, &'static str)]) -> PossibleValuesParser {
+    let names = names.iter();
+    PossibleValuesParser::new(names.map(|(name, about)| PossibleValue::new(name).help(about)))
+}
+
+/// A value as the list's parameter has it.
+fn canonical(values: Values, text: &str) -> Result<String, String> {
+    match values {
+        Values::Call => parsed::<CallId>(text),
+        Values::Queue => parsed::<Queue>(text),
+        Values::Agent => agent(text).map(|agent| format!("agent:{agent}")),
+        Values::Supervisor => parsed::<SupervisorId>(text),
+        Values::Phase => phase(text).map(|phase| phase.name().to_owned()),
+        Values::TimeSpan => parsed::<TimeSpan>(text),
+        Values::Time => parsed::<Timestamp>(text),
+        Values::Flag | Values::OneOf(_) | Values::FirstOf(_) => Ok(text.to_owned()),
+    }
+}
+
+fn parsed<T: FromStr<Err: ToString> + ToString>(text: &str) -> Result<String, String> {
+    let value = text.parse::<T>();
+    value
+        .map(|value| value.to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// `kaigi calls`.

@@ -42,6 +42,7 @@ impl LiveModel for ActiveCalls {
 
     const DESCRIPTION: Description = Description {
         name: Self::NAME,
+        title: "ACTIVE CALLS",
         paths: paths!("active-calls"),
         changes_path: "/v1/active-calls/changes",
         list: Operation {
@@ -92,6 +93,7 @@ impl LiveModel for ActiveCalls {
                 ),
                 ShowOption::new("queue", Values::Queue, "Only calls of that queue"),
             ],
+            demo: &[],
         },
     };
 
@@ -115,7 +117,7 @@ const TABLE: Table = Table {
             let parties = each(&row["parties"]).map(|seat| party(as_of, row, seat));
             let consult = row["consult"].as_object().map(|_| consult(&row["consult"]));
             let sessions = each(&row["supervisors"]);
-            let supervisors = sessions.map(|one| session(text(&one["supervisor"]), one, as_of));
+            let supervisors = sessions.map(|one| session(&text(&one["supervisor"]), one, as_of));
             parties.chain(consult).chain(supervisors).collect()
         }),
     ],

@@ -124,6 +124,11 @@ impl CallList {
         }
     }
 
+    /// Which calls it finds.
+    pub fn filter(&self) -> &CallFilter {
+        &self.filter
+    }
+
     /// Takes further events in, in the order of the store.
     pub fn fold(&mut self, events: &[StoredEvent]) {
         for (id, run) in runs(events) {

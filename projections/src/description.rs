@@ -9,6 +9,8 @@ use crate::table::Table;
 pub struct Description {
     /// Its name, such as `active-calls`.
     pub name: &'static str,
+    /// Its name in a heading.
+    pub title: &'static str,
     /// The paths of its list: without a suffix, and with one for each form.
     pub paths: [&'static str; 4],
     /// The path of its changes.
@@ -98,6 +100,8 @@ pub struct ShowCommand {
     pub examples: Option<&'static str>,
     /// Its options, each a parameter of the list.
     pub options: &'static [ShowOption],
+    /// The options and values by which a demo shows it in a few lines.
+    pub demo: &'static [(&'static str, &'static str)],
 }
 
 /// An option of `kaigi show NAME`.

@@ -53,6 +53,7 @@ impl LiveModel for Monitoring {
 
     const DESCRIPTION: Description = Description {
         name: Self::NAME,
+        title: "MONITORING",
         paths: paths!("monitoring"),
         changes_path: "/v1/monitoring/changes",
         list: Operation {
@@ -79,6 +80,7 @@ impl LiveModel for Monitoring {
             about: "Which calls a supervisor may listen to, and who does",
             examples: None,
             options: &[],
+            demo: &[],
         },
     };
 
@@ -109,7 +111,7 @@ const TABLE: Table = Table {
 fn monitored(as_of: Timestamp, one: &Value) -> String {
     format!(
         "{}; may barge in: {}",
-        session(id(&one["supervisor"]), one, as_of),
+        session(&id(&one["supervisor"]), one, as_of),
         may(&one["may_barge_in"], &one["rule"])
     )
 }

@@ -44,6 +44,12 @@ pub trait Holds<M: Projection>: Projection {
 
     /// What `M` keeps of calls that are over.
     fn held(&self) -> &M;
+
+    /// Beside what `M` keeps of a call, nothing.
+    fn with_of_call(of_call: M::OfCall) -> Self::OfCall;
+
+    /// Beside what `M` keeps of calls that are over, nothing.
+    fn with_held(held: M) -> Self;
 }
 
 impl<M: Projection> Holds<M> for M {
@@ -53,6 +59,14 @@ impl<M: Projection> Holds<M> for M {
 
     fn held(&self) -> &M {
         self
+    }
+
+    fn with_of_call(of_call: M::OfCall) -> M::OfCall {
+        of_call
+    }
+
+    fn with_held(held: M) -> M {
+        held
     }
 }
 
@@ -101,6 +115,20 @@ impl<P: Projection> ReadModel<P> {
             calls,
             own,
             ..Self::default()
+        }
+    }
+
+    /// The same as part of `Q`, which then answers for this read model alone.
+    pub(crate) fn into_part_of<Q: Holds<P>>(self) -> ReadModel<Q> {
+        let calls = self.calls.into_iter().map(|(id, Kept { call, of_call })| {
+            let of_call = Q::with_of_call(of_call);
+            (id, Kept { call, of_call })
+        });
+        ReadModel {
+            calls: calls.collect(),
+            own: Q::with_held(self.own),
+            damaged: self.damaged,
+            set_aside: self.set_aside,
         }
     }
 

@@ -58,6 +58,20 @@ macro_rules! registry {
             fn held(&self) -> &$model {
                 &self.$name
             }
+
+            fn with_of_call(of_call: <$model as Projection>::OfCall) -> OfAllFour {
+                OfAllFour {
+                    $name: of_call,
+                    ..OfAllFour::default()
+                }
+            }
+
+            fn with_held(held: $model) -> Self {
+                Self {
+                    $name: held,
+                    ..Self::default()
+                }
+            }
         })+
 
         /// How the interface shows each, in its order.

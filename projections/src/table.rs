@@ -113,7 +113,7 @@ pub(crate) fn id(value: &Value) -> String {
 }
 
 /// A supervisor's session, and for how long it has had its mode.
-pub(crate) fn session(supervisor: String, session: &Value, as_of: Timestamp) -> String {
+pub(crate) fn session(supervisor: &str, session: &Value, as_of: Timestamp) -> String {
     format!(
         "{supervisor} through {}, {} {}",
         id(&session["agent"]),
@@ -124,8 +124,12 @@ pub(crate) fn session(supervisor: String, session: &Value, as_of: Timestamp) -> 
 
 /// A time in tables: month, day and second, in UTC.
 pub(crate) fn moment(value: &Value) -> String {
-    let time = parsed(value).map_or(String::new(), |time| time.to_string());
-    time.get(5..19).unwrap_or("-").replace('T', " ")
+    time(value).get(5..19).unwrap_or("-").replace('T', " ")
+}
+
+/// A time in full; empty if it is not a time.
+pub fn time(value: &Value) -> String {
+    parsed(value).map_or(String::new(), |time| time.to_string())
 }
 
 /// How long ago a time was.

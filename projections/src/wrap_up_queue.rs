@@ -58,6 +58,7 @@ impl LiveModel for WrapUpQueue {
 
     const DESCRIPTION: Description = Description {
         name: Self::NAME,
+        title: "WRAP-UP QUEUE",
         paths: paths!("wrap-up-queue"),
         changes_path: "/v1/wrap-up-queue/changes",
         list: Operation {
@@ -87,6 +88,7 @@ impl LiveModel for WrapUpQueue {
                 ShowOption::new("agent", Values::Agent, "Only those this agent owes"),
                 ShowOption::new("queue", Values::Queue, "Only calls of that queue"),
             ],
+            demo: &[],
         },
     };
 

@@ -14,6 +14,7 @@ impl HandleTimes {
     /// How the interface shows it. Its rows are calls, agents' parts in calls, or windows.
     pub const DESCRIPTION: Description = Description {
         name: Self::NAME,
+        title: "HANDLE TIMES",
         paths: paths!("handle-times"),
         changes_path: "/v1/handle-times/changes",
         list: Operation {
@@ -52,6 +53,7 @@ impl HandleTimes {
             about: "How long calls took, and what of it was what",
             examples: Some(EXAMPLES),
             options: OPTIONS,
+            demo: &[("window", "1d"), ("by", "all")],
         },
     };
 }

@@ -11,6 +11,7 @@ use domain::{AgentId, CallId, Queue, Timestamp};
 
 row! {
     /// One ended call: talking + conference + wrap_up_assist = handle; thereof customer_held and consult.
+    #[expect(clippy::doc_markdown, reason = "the document of the interface shows this text as it stands")]
     #[derive(Clone, PartialEq, Eq)]
     pub struct CallTimes<'a> as "CallTimes" {
         pub call: Text<&'a CallId>,
@@ -33,6 +34,7 @@ row! {
 
 row! {
     /// One agent's part in one ended call: engaged + held + wrap_up = handle; thereof the rest.
+    #[expect(clippy::doc_markdown, reason = "the document of the interface shows this text as it stands")]
     #[derive(Clone, PartialEq, Eq)]
     pub struct AgentTimes<'a> as "AgentTimes" {
         pub call: Text<&'a CallId>,

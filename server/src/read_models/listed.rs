@@ -198,7 +198,13 @@ impl List {
     }
 
     /// Renders at most `max` rows after a place; its place is moved on, and is gone after the last row.
-    fn rows(&self, paging: &Paging, at: &mut At, max: usize, to: &mut Rendering) -> usize {
+    pub(super) fn rows(
+        &self,
+        paging: &Paging,
+        at: &mut At,
+        max: usize,
+        to: &mut Rendering,
+    ) -> usize {
         match self {
             List::Calls(times) => at.rows(to, |after| {
                 times.batch(paging, after, max, |filter| times.model.calls(filter))
@@ -237,7 +243,7 @@ pub(super) struct At {
 }
 
 impl At {
-    fn beginning(paging: &Paging) -> Self {
+    pub(super) fn beginning(paging: &Paging) -> Self {
         Self {
             after: paging.after.clone(),
             within: paging.within.clone(),
@@ -338,7 +344,7 @@ impl Pieces for Rest {
 
 impl OfEnded {
     /// The list of what is asked, of the calls that had ended when it was made.
-    fn list(&self, model: &ReadModel<AllFour>) -> List {
+    pub(super) fn list(&self, model: &ReadModel<AllFour>) -> List {
         match self {
             OfEnded::Calls(filter) => {
                 let snapshot = model.snapshot(filter, None);

@@ -2,6 +2,7 @@
 
 mod answering;
 mod asked;
+mod at_hand;
 mod batches;
 mod changes;
 mod csv;
@@ -22,8 +23,9 @@ mod views;
 pub(crate) use asked::{
     Asked, KAIGI_COMPLETE, KAIGI_POSITION, MadeOf, has, text, unless_stopping, wait,
 };
+pub use at_hand::{AtHand, NotAnswered, Reply};
 pub(crate) use batches::Rendering;
-pub use csv::{csv, csv_of};
+pub use csv::{csv, csv_head, csv_records};
 pub(crate) use filter::{agent, phase};
 pub use follow::WhyRebuilt;
 pub(crate) use format::{Format, liked_best};

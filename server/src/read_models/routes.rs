@@ -31,9 +31,21 @@ pub(crate) fn routes() -> Vec<Handled> {
 
 fn list_routes(model: &'static Model) -> Vec<Handled> {
     let answer = move |State(service), asked| async move { listed(&service, asked, model).await };
+    let Route {
+        access, operation, ..
+    } = list_route(model);
+    list(model.description().paths, access, &operation, &get(answer))
+}
+
+/// The list at its path without a suffix.
+pub(super) fn list_route(model: &Model) -> Route {
     let description = model.description();
-    let operation = list_operation(description);
-    list(description.paths, READ_MODELS, &operation, &get(answer))
+    Route {
+        method: Method::GET,
+        path: description.paths[0],
+        access: READ_MODELS,
+        operation: list_operation(description),
+    }
 }
 
 /// A list by its path, and by one with a suffix for each form, which the document need not tell of one by one.
