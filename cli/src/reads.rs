@@ -69,9 +69,6 @@ struct Page {
 /// How many rows are asked for at once.
 const PAGE: usize = 5000;
 
-/// How many rows are written as CSV at once.
-const RECORDS: usize = 1024;
-
 impl Router {
     /// All rows, as they are at one position.
     pub async fn ask(&self, question: &Question) -> anyhow::Result<Rows> {
@@ -252,14 +249,10 @@ impl Rows {
 
     async fn print_csv(&mut self, fields: &[&str], console: &mut Console) -> anyhow::Result<()> {
         console.print(&csv_head(fields))?;
-        let mut rows = Vec::new();
         while let Some(row) = self.next().await? {
-            rows.push(row);
-            if rows.len() == RECORDS {
-                console.print(&csv_records(fields, &std::mem::take(&mut rows)))?;
-            }
+            console.print(&csv_records(fields, &[row]))?;
         }
-        console.print(&csv_records(fields, &rows))
+        Ok(())
     }
 }
 

@@ -3,9 +3,9 @@
 
 use super::asked::{Asked, MadeOf};
 use super::format::Format;
-use super::listed::{At, List};
+use super::listed::List;
 use super::models::{MODELS, Model};
-use super::page::{Page, Paging};
+use super::page::{At, Page, Paging};
 use super::questions::Question;
 use super::routes::list_route;
 use crate::Problem;

@@ -3,11 +3,11 @@
 //! A page lists as many calls as its limit says. A row whose calls do not fit goes on in the next page: it is there
 //! again, with further calls. Lines are whole, and are made in parts.
 
-use super::batches::{Rendering, Times};
 use super::csv;
 use super::format::Format;
-use super::listed::At;
-use super::page::{Paging, Place, Within};
+use super::page::{At, Paging, Place, Within};
+use super::rendering::Rendering;
+use super::times::Times;
 use domain::{Prefix, Timestamp};
 use projections::{
     AgentTimes, Behind, By, CallTimes, ExplainedRow, Followed, Key, Row, TimesFilter, Window,

@@ -4,16 +4,17 @@
 //! a few at a time: for all lines, while the client reads.
 
 use super::asked::{Asked, MadeOf, not_modified};
-use super::batches::{Rendering, Times};
 use super::explained::{self, Explaining};
 use super::models::Model;
-use super::page::{Page, Paging, Place};
+use super::page::{At, Page, Paging};
 use super::questions::{OfEnded, OfLive, Question};
+use super::rendering::Rendering;
+use super::times::Times;
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service};
 use axum::body::Body;
 use axum::response::Response;
-use projections::{AgentTimes, AllFour, By, CallTimes, ReadModel, Row, Window, WindowRow};
+use projections::{AgentTimes, AllFour, By, CallTimes, ReadModel, Window, WindowRow};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -228,39 +229,6 @@ impl List {
             List::Windows(..) => paging.next::<WindowRow>(last, None),
             List::Explained(_) => paging.next::<WindowRow>(last, at.within.clone()),
         }
-    }
-}
-
-/// How far a list was gone through.
-#[derive(Clone, Default)]
-pub(super) struct At {
-    pub(super) after: Option<Place>,
-    /// The last call that was listed of the row at that place, if there are more.
-    pub(super) within: Option<super::page::Within>,
-    /// Whether that row was begun in this answer.
-    pub(super) is_begun: bool,
-    pub(super) is_over: bool,
-}
-
-impl At {
-    pub(super) fn beginning(paging: &Paging) -> Self {
-        Self {
-            after: paging.after.clone(),
-            within: paging.within.clone(),
-            ..Self::default()
-        }
-    }
-
-    fn rows<R: Row>(
-        &mut self,
-        to: &mut Rendering,
-        batch: impl FnOnce(Option<&Place>) -> super::page::Batch<R>,
-    ) -> usize {
-        let batch = batch(self.after.as_ref());
-        to.rows(&batch.rows);
-        self.is_over = !batch.more;
-        self.after = batch.last.or(self.after.take());
-        batch.rows.len()
     }
 }
 

@@ -3,7 +3,6 @@
 mod answering;
 mod asked;
 mod at_hand;
-mod batches;
 mod changes;
 mod csv;
 mod ended;
@@ -15,21 +14,23 @@ mod listed;
 mod models;
 mod page;
 mod questions;
+mod rendering;
 mod routes;
 mod snapshot;
 mod stream;
+mod times;
 mod views;
 
 pub(crate) use asked::{
     Asked, KAIGI_COMPLETE, KAIGI_POSITION, MadeOf, has, text, unless_stopping, wait,
 };
 pub use at_hand::{AtHand, NotAnswered, Reply};
-pub(crate) use batches::Rendering;
 pub use csv::{csv, csv_head, csv_records};
 pub(crate) use filter::{agent, phase};
 pub use follow::WhyRebuilt;
 pub(crate) use format::{Format, liked_best};
 pub(crate) use listed::{Found, found};
 pub(crate) use page::{Page, Paging, Place};
+pub(crate) use rendering::Rendering;
 pub(crate) use routes::{list, list_answers, paging_parameters, parameter, routes};
 pub use views::{Behind, NotReached, Standing, Views};

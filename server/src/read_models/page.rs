@@ -1,8 +1,8 @@
 //! Pages: rows in an order, from where the page before ended. A cursor holds what the last row was sorted by and what
 //! tells it from others, not how many came before it, so rows that come and go elsewhere change nothing.
 
-use super::batches::Rendering;
 use super::format::Format;
+use super::rendering::Rendering;
 use crate::Problem;
 use crate::request::Params;
 use base64::Engine as _;
@@ -75,6 +75,17 @@ pub(crate) struct Batch<R> {
     pub(crate) last: Option<Place>,
     /// Whether rows follow.
     pub(crate) more: bool,
+}
+
+/// How far a list was gone through.
+#[derive(Clone, Default)]
+pub(super) struct At {
+    pub(super) after: Option<Place>,
+    /// The last call that was listed of the row at that place, if there are more.
+    pub(super) within: Option<Within>,
+    /// Whether that row was begun in this answer.
+    pub(super) is_begun: bool,
+    pub(super) is_over: bool,
 }
 
 impl Paging {
@@ -187,6 +198,28 @@ impl Paging {
             rows.truncate(max);
         }
         more
+    }
+}
+
+impl At {
+    pub(super) fn beginning(paging: &Paging) -> Self {
+        Self {
+            after: paging.after.clone(),
+            within: paging.within.clone(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn rows<R: Row>(
+        &mut self,
+        to: &mut Rendering,
+        batch: impl FnOnce(Option<&Place>) -> Batch<R>,
+    ) -> usize {
+        let batch = batch(self.after.as_ref());
+        to.rows(&batch.rows);
+        self.is_over = !batch.more;
+        self.after = batch.last.or(self.after.take());
+        batch.rows.len()
     }
 }
 
