@@ -3,7 +3,7 @@
 //! every event up to its count.
 
 use crate::exit::{altered, usage};
-use crate::store_verbs::Fact;
+use crate::facts::Fact;
 use client::Prefix;
 use domain::StoreId;
 use domain::envelope::Hash;

@@ -1,22 +1,21 @@
 //! The command line.
 
+use crate::ids::{agent, phase};
 use crate::keys::Keys;
+use crate::output::Output;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
+use crate::show_args::Show;
 use crate::store::StoreUrl;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
-use clap::{
-    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
-    ValueEnum,
-};
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use domain::command::{HoldScope, Origin};
 use domain::{
-    Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision,
-    SupervisorId, Target, TimeSpan, Timestamp,
+    Actor, AgentId, CallId, Correlation, CustomerNumber, Party, Position, Queue, Revision, Target,
+    Timestamp,
 };
-use projections::{Description, ShowOption, Values, descriptions};
 use simulate::placed::Placed;
 use std::ffi::OsStr;
 use std::marker::PhantomData;
@@ -106,19 +105,6 @@ Exit codes:
   0 done · 1 something failed · 2 the command line is wrong · 3 a command was rejected
   4 not found · 5 conflict · 6 something does not verify · 65 some input lines were malformed
   75 the store is busy or unreachable: try again";
-
-/// How rows are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// One JSON value.
-    Json,
-    /// One JSON object a line.
-    Ndjson,
-    /// Comma-separated values; lists in a cell are JSON.
-    Csv,
-}
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -412,148 +398,6 @@ pub struct OfParty {
     /// To whom it happened: customer, agent:ID or dial:NUMBER
     #[arg(long)]
     pub party: Party,
-}
-
-/// `kaigi show`.
-#[derive(Debug)]
-pub enum Show {
-    /// A read model.
-    ReadModel(ShowReadModel),
-    /// One call.
-    Call(ShowCall),
-}
-
-/// `kaigi show` of a read model, whose options are made of its description.
-#[derive(Debug, Clone)]
-pub struct ShowReadModel {
-    /// The read model.
-    pub model: &'static Description,
-    /// The options that were given, as parameters of its list.
-    pub values: Vec<(&'static str, String)>,
-}
-
-/// `kaigi show call`.
-#[derive(Debug, Args)]
-pub struct ShowCall {
-    /// The call
-    pub call: CallId,
-}
-
-impl ShowReadModel {
-    /// In a few lines.
-    pub fn in_short(model: &'static Description) -> Self {
-        let values = model.command.demo.iter();
-        Self {
-            model,
-            values: values
-                .map(|(name, value)| (*name, (*value).to_owned()))
-                .collect(),
-        }
-    }
-
-    /// The value of an option, if it was given.
-    pub fn value(&self, option: &str) -> Option<&str> {
-        let mut values = self.values.iter();
-        values.find_map(|(name, value)| (*name == option).then_some(value.as_str()))
-    }
-
-    fn of(model: &'static Description, matches: &ArgMatches) -> Self {
-        let options = model.command.options.iter();
-        let given = options.filter_map(|option| {
-            let value = match option.values {
-                Values::Flag => matches.get_flag(option.name).then(|| "true".to_owned()),
-                _ => matches.get_one::<String>(option.name).cloned(),
-            };
-            Some((option.name, value?))
-        });
-        Self {
-            model,
-            values: given.collect(),
-        }
-    }
-}
-
-impl FromArgMatches for Show {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let (name, matches) = matches.subcommand().expect("a subcommand is required");
-        match descriptions().find(|model| model.name == name) {
-            Some(model) => Ok(Self::ReadModel(ShowReadModel::of(model, matches))),
-            None => ShowCall::from_arg_matches(matches).map(Self::Call),
-        }
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Subcommand for Show {
-    fn augment_subcommands(command: Command) -> Command {
-        let one_call = ShowCall::augment_args(Command::new("call").about("One call"));
-        command
-            .subcommands(descriptions().map(show_command))
-            .subcommand(one_call)
-    }
-
-    fn augment_subcommands_for_update(command: Command) -> Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        name == "call" || descriptions().any(|model| model.name == name)
-    }
-}
-
-fn show_command(model: &'static Description) -> Command {
-    let command = Command::new(model.name).about(model.command.about);
-    let command = command.args(model.command.options.iter().map(show_option));
-    match model.command.examples {
-        Some(examples) => command.after_help(examples),
-        None => command,
-    }
-}
-
-fn show_option(option: &'static ShowOption) -> Arg {
-    let arg = Arg::new(option.name).long(option.name).help(option.help);
-    let arg = match option.requires {
-        Some(other) => arg.requires(other),
-        None => arg,
-    };
-    match option.values {
-        Values::Flag => arg.action(ArgAction::SetTrue),
-        Values::OneOf(names) | Values::FirstOf(names) => arg.value_parser(one_of(names)),
-        values @ (Values::Time | Values::TimeSpan) => arg
-            .value_name("TIME")
-            .value_parser(move |text: &str| canonical(values, text)),
-        values => arg.value_parser(move |text: &str| canonical(values, text)),
-    }
-}
-
-fn one_of(names: &'static [(&'static str, &'static str)]) -> PossibleValuesParser {
-    let names = names.iter();
-    PossibleValuesParser::new(names.map(|(name, about)| PossibleValue::new(name).help(about)))
-}
-
-/// A value as the list's parameter has it.
-fn canonical(values: Values, text: &str) -> Result<String, String> {
-    match values {
-        Values::Call => parsed::<CallId>(text),
-        Values::Queue => parsed::<Queue>(text),
-        Values::Agent => agent(text).map(|agent| format!("agent:{agent}")),
-        Values::Supervisor => parsed::<SupervisorId>(text),
-        Values::Phase => phase(text).map(|phase| phase.name().to_owned()),
-        Values::TimeSpan => parsed::<TimeSpan>(text),
-        Values::Time => parsed::<Timestamp>(text),
-        Values::Flag | Values::OneOf(_) | Values::FirstOf(_) => Ok(text.to_owned()),
-    }
-}
-
-fn parsed<T: FromStr<Err: ToString> + ToString>(text: &str) -> Result<String, String> {
-    let value = text.parse::<T>();
-    value
-        .map(|value| value.to_string())
-        .map_err(|error| error.to_string())
 }
 
 /// `kaigi calls`.
@@ -1014,21 +858,6 @@ fn day_or_time(text: &str) -> Result<Timestamp, String> {
         "must be a day like 2026-11-22 or a time like 2026-11-22T09:00:00Z, between the years 1970 and 9999"
             .to_owned()
     })
-}
-
-/// An agent, with or without `agent:` before the ID.
-pub(crate) fn agent(text: &str) -> Result<AgentId, String> {
-    let id = text.strip_prefix("agent:").unwrap_or(text);
-    id.parse()
-        .map_err(|error: domain::InvalidText| error.to_string())
-}
-
-fn phase(text: &str) -> Result<domain::call::Phase, String> {
-    let mut phases = domain::call::Phase::ALL.iter();
-    phases
-        .find(|phase| phase.name() == text)
-        .copied()
-        .ok_or_else(|| "must be talking, conference, wrap_up_assist or ended".to_owned())
 }
 
 #[cfg(test)]

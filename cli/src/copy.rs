@@ -2,10 +2,10 @@
 
 use crate::args::Copy;
 use crate::exit::{Exit, usage};
+use crate::facts::{Fact, damaged_calls, print};
 use crate::output::Console;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
-use crate::store_verbs::{Fact, print};
 use copies::{Copied, DamagedCalls};
 
 /// Which command tells more of damage: reading met it at one end or the other.
@@ -90,7 +90,10 @@ pub async fn copy(ends: &Ends, console: &mut Console) -> anyhow::Result<Exit> {
 fn name_left_out(left_out: &DamagedCalls) {
     if left_out.calls() > 0 {
         let names = left_out.names();
-        eprintln!("kaigi: left out {}: {names}", calls(left_out.calls()));
+        eprintln!(
+            "kaigi: left out {}: {names}",
+            damaged_calls(left_out.calls())
+        );
     }
     if left_out.unknown() > 0 {
         eprintln!(
@@ -98,14 +101,6 @@ fn name_left_out(left_out: &DamagedCalls) {
              without them",
             left_out.unknown()
         );
-    }
-}
-
-/// The number of damaged calls, in words.
-pub fn calls(count: u64) -> String {
-    match count {
-        1 => "1 damaged call".to_owned(),
-        count => format!("{count} damaged calls"),
     }
 }
 

@@ -1,9 +1,8 @@
 //! `kaigi store damaged`: every damaged event of a store, with its call.
 
-use crate::args::Output;
-use crate::copy::calls;
 use crate::exit::Exit;
-use crate::output::{Console, json_line, plain};
+use crate::facts::damaged_calls;
+use crate::output::{Console, Output, json_line, plain};
 use crate::progress;
 use crate::store::StoreUrl;
 use copies::{DamagedCalls, Fault};
@@ -97,10 +96,10 @@ impl<'c> Listing<'c> {
 fn summary(damaged: &DamagedCalls) -> String {
     match (damaged.calls(), damaged.unknown()) {
         (0, 0) => "nothing is damaged".to_owned(),
-        (known, 0) => calls(known),
+        (known, 0) => damaged_calls(known),
         (known, unknown) => format!(
             "{}, and {unknown} damaged events whose call cannot be told",
-            calls(known)
+            damaged_calls(known)
         ),
     }
 }

@@ -1,8 +1,8 @@
 //! `kaigi demo`: the main job on a fresh store. A real capture and a made-up day in, the read models out.
 
-use crate::args::{Demo, Output};
+use crate::args::Demo;
 use crate::exit::Exit;
-use crate::output::Console;
+use crate::output::{Console, Output};
 use crate::run::{Tally, run};
 use crate::show;
 use crate::store::StoreUrl;

@@ -1,13 +1,13 @@
 //! `kaigi store check`, `repair` and `archive`: what is done with the files of the embedded store, and no other has.
 
 use crate::against::{self, Against};
-use crate::args::{Archive, Output};
+use crate::args::Archive;
 use crate::exit::{Exit, usage};
-use crate::output::{Console, column, number, plain};
+use crate::facts::{Fact, print};
+use crate::output::{Console, Output, column, number, plain};
 use crate::private::keep_private;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
-use crate::store_verbs::{Fact, print};
 use anyhow::Context;
 use copies::line::write_line;
 use domain::{EventStore as _, StoredEvent};

@@ -1,8 +1,8 @@
 //! `kaigi events`: the events as they are kept, one JSON object a line.
 
-use crate::args::{Events, Output};
+use crate::args::Events;
 use crate::exit::{Exit, not_found, usage};
-use crate::output::{Console, json_line};
+use crate::output::{Console, Output, json_line};
 use crate::progress;
 use domain::json::{DamagedJson, EventJson};
 use domain::{

@@ -1,8 +1,8 @@
 //! How the program ends, for whoever called it.
 
 use client::{ClientError, Disagreement};
+use copies::BackupFault;
 use copies::CopyError;
-use copies::backup::BackupFault;
 use domain::envelope::Altered;
 use domain::{AppendError, HandleError, StoreError};
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! `kaigi keys`: the file of the keys that a service admits. The service reads it again when it has changed, so neither
 //! is it restarted nor its store opened.
 
-use crate::args::{Output, agent};
 use crate::exit::{Exit, conflict, not_found, usage};
-use crate::output::{Column, Console, column, json_line, list};
+use crate::ids::agent;
+use crate::output::{Column, Console, Output, column, json_line, list};
 use crate::store::StoreUrl;
 use clap::{Args, Subcommand};
 use domain::{AgentId, SupervisorId, TimeSpan, Timestamp};

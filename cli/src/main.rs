@@ -1,7 +1,7 @@
 //! The program `kaigi`.
 
 use clap::{CommandFactory, FromArgMatches};
-use kaigi::args::{Cli, Import, Run, Show, ShowCall, StoreVerb, Verb};
+use kaigi::args::{Cli, Import, Run, StoreVerb, Verb};
 use kaigi::exit::{self, Exit, usage};
 use kaigi::one_call::Unanswered;
 use kaigi::output::{Console, NobodyReads};
@@ -9,6 +9,7 @@ use kaigi::progress::Progress;
 use kaigi::reads::Router;
 use kaigi::remote::ServiceUrl;
 use kaigi::run::{News, Stopped, Tally};
+use kaigi::show_args::{Show, ShowCall};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
     copy, demo, embedded, events, find, follow, import, keys, one_call, place, private, progress,

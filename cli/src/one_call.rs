@@ -1,8 +1,8 @@
 //! `kaigi call`: one command by hand.
 
-use crate::args::{CallVerb, OneCall, Output};
+use crate::args::{CallVerb, OneCall};
 use crate::exit::Exit;
-use crate::output::{self, Console};
+use crate::output::{self, Console, Output};
 use crate::story;
 use domain::handle::HandleError;
 use domain::json::{AnswerJson, RejectionJson};

@@ -1,13 +1,26 @@
 //! Printing: tables for people, JSON, NDJSON and CSV for programs.
 
-use crate::args::Output;
 use anyhow::Context;
+use clap::ValueEnum;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use domain::Timestamp;
 use projections::table::ColumnKind;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values; lists in a cell are JSON.
+    Csv,
+}
 
 /// Where the program prints, and how.
 pub struct Console {

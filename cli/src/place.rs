@@ -25,7 +25,7 @@ enum Needs {
 /// The store or the service that was named for the verb; none if none was, which means the default store. What stands on
 /// the command line goes before the environment, and there the service goes before the store, which it has.
 pub fn named(cli: &mut Cli, matches: &ArgMatches) -> anyhow::Result<Option<StoreUrl>> {
-    let access = Access::of(cli)?;
+    let access = Access::of(cli.key_file.as_deref(), cli.ca_file.as_deref())?;
     let by_hand = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
     let given = Given {
         store: cli.store.take().map(|store| store.approached(&access)),

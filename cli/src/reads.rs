@@ -1,8 +1,7 @@
 //! Where lists are read: from a router in the process, over a store at hand, or from one behind HTTP. Both are asked the
 //! same question, and their rows are printed alike.
 
-use crate::args::Output;
-use crate::output::{Console, shown};
+use crate::output::{Console, Output, shown};
 use client::{Client, ClientError, Question};
 use domain::envelope::Hash;
 use domain::json::Sha256Text;

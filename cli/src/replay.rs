@@ -1,8 +1,8 @@
 //! `kaigi replay`: how a call went, step by step, and where it stood at that point.
 
-use crate::args::{Output, Replay};
+use crate::args::Replay;
 use crate::exit::{Exit, not_found, usage};
-use crate::output::{Console, json_line};
+use crate::output::{Console, Output, json_line};
 use crate::story;
 use anyhow::Context;
 use domain::handle::rebuild;

@@ -1,10 +1,10 @@
 //! `kaigi show`: the read models, of a store at hand or of a service.
 
-use crate::args::{Output, ShowReadModel};
 use crate::exit::{Exit, usage};
-use crate::output::Console;
+use crate::output::{Console, Output};
 use crate::read_models::{all_caught_up, caught_up_for};
 use crate::reads::{Router, Rows, Sheet};
+use crate::show_args::ShowReadModel;
 use crate::store::StoreUrl;
 use crate::windows::{Explain, Windows};
 use client::Question;

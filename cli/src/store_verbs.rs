@@ -1,97 +1,24 @@
 //! `kaigi store`: what a store is and holds, its digest, dumps and backups of it, and the way back.
 
 use crate::against::{self, Against};
-use crate::args::{Output, StoreVerb};
+use crate::args::StoreVerb;
 use crate::damaged;
 use crate::events::read_on;
 use crate::exit::{Exit, not_found, usage};
-use crate::output::{Console, NobodyReads, json_line};
+use crate::facts::{Fact, print};
+use crate::output::{Console, NobodyReads};
 use crate::private::keep_private;
 use crate::progress;
 use crate::store::{StoreUrl, closing};
 use anyhow::Context;
 use copies::{Backed, Copied, CopyError, Source, StoreDigest, Verified};
 use domain::{EventStore, Followed, Position, Prefix, StoreError};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
-
-/// One thing that is told of a store: by its name in a table and by its field in JSON.
-#[derive(Debug, Clone)]
-pub struct Fact {
-    name: &'static str,
-    field: &'static str,
-    value: Value,
-    shown: Option<String>,
-    /// People are told by what else is shown.
-    hidden: bool,
-}
-
-impl Fact {
-    /// A thing that people see as programs do.
-    pub fn new(name: &'static str, field: &'static str, value: impl Into<Value>) -> Self {
-        Self {
-            name,
-            field,
-            value: value.into(),
-            shown: None,
-            hidden: false,
-        }
-    }
-
-    /// Shown to people in another way.
-    #[must_use]
-    pub fn shown(self, shown: impl Into<String>) -> Self {
-        Self {
-            shown: Some(shown.into()),
-            ..self
-        }
-    }
-
-    /// Not shown to people, who read it in another line.
-    #[must_use]
-    pub fn for_programs(self) -> Self {
-        Self {
-            hidden: true,
-            ..self
-        }
-    }
-
-    fn line(&self) -> String {
-        let shown = match (&self.shown, &self.value) {
-            (Some(shown), _) => shown.clone(),
-            (None, Value::String(text)) => text.clone(),
-            (None, Value::Null) => "-".to_owned(),
-            (None, value) => value.to_string(),
-        };
-        format!("{:<15}{shown}\n", self.name)
-    }
-}
-
-/// Prints what is told, one thing a line for people.
-pub fn print(what: &str, facts: &[Fact], console: &mut Console) -> anyhow::Result<()> {
-    match console.output() {
-        Output::Table => {
-            let shown = facts.iter().filter(|fact| !fact.hidden);
-            let lines: String = shown.map(Fact::line).collect();
-            console.print(&lines)?;
-        }
-        Output::Json | Output::Ndjson => {
-            let fields = facts.iter().map(|fact| (fact.field, fact.value.clone()));
-            let fields = fields.map(|(field, value)| (field.to_owned(), value));
-            console.print(&json_line(&fields.collect::<Map<_, _>>()))?;
-        }
-        Output::Csv => {
-            return Err(usage(format!(
-                "{what} has no CSV; use --output table or json"
-            )));
-        }
-    }
-    console.flush()
-}
 
 /// What is done with a store that is open.
 pub async fn store_verb(

@@ -3,11 +3,13 @@
 //! A piece and then the manifest are written beside what is there, made durable and put in place. So whatever
 //! interrupts a backup leaves the former one whole, and the next run goes on from that.
 
+use crate::backup_fault::{BackupFault, FORMAT, MANIFEST};
 use crate::commands::Commands;
 use crate::dump::{Closing, DumpWriter};
+use crate::error::CopyError;
 use crate::error::{altered_in, failed};
 use crate::heads::Heads;
-use crate::{CopyError, Report, Told, Work};
+use crate::progress::{Report, Told, Work};
 use domain::envelope::Hash;
 use domain::json::Sha256Text;
 use domain::{
@@ -17,12 +19,6 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-
-/// The format of the manifest this program writes, and the newest it reads.
-pub const FORMAT: u64 = 1;
-
-/// The manifest's file.
-pub const MANIFEST: &str = "backup.json";
 
 /// What is not in place yet: a kill leaves it, the next run writes over it.
 const UNFINISHED: &str = ".new";
@@ -83,75 +79,6 @@ pub struct Backed {
     pub manifest: Manifest,
     /// What this run added; nothing if no event came since the run before.
     pub added: Option<Piece>,
-}
-
-/// Why a folder is no backup that can be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BackupFault {
-    /// Something else lies there, and might be somebody's.
-    #[error("{0:?} lies there, which is no part of a backup; choose a new or empty folder")]
-    HoldsOthers(String),
-    /// There are pieces and nothing says what they are.
-    #[error(
-        "there are pieces of a backup and no {MANIFEST}; bring it back, or begin a backup in a new folder"
-    )]
-    LostManifest,
-    /// Nothing of a backup lies there.
-    #[error("there is no backup: no {MANIFEST}")]
-    NoBackup,
-    /// The manifest is damaged.
-    #[error("{MANIFEST} is damaged: {0}; begin a backup in a new folder")]
-    BadManifest(String),
-    /// A newer program wrote it.
-    #[error("the backup is of format {0}, and this program reads {FORMAT}; use a newer kaigi")]
-    NewerFormat(u64),
-    /// It is another store's.
-    #[error("it is a backup of the store {backup}, and this is {store}; choose another folder")]
-    OtherStore {
-        /// The store the backup is of.
-        backup: StoreId,
-        /// The store that was given.
-        store: StoreId,
-    },
-    /// The store is not what it was.
-    #[error(
-        "the store no longer has the event at position {0}, where the last backup ended: it was restored or altered \
-         since; keep this backup, and begin another in a new folder"
-    )]
-    StoreChanged(Position),
-    /// A piece is not there, or was cut or lengthened.
-    #[error(
-        "the piece {file} is missing or not {bytes} bytes long; begin a backup in a new folder"
-    )]
-    PieceGone {
-        /// Its name.
-        file: String,
-        /// How long it should be.
-        bytes: u64,
-    },
-    /// A piece is a dump, but not the one the manifest names.
-    #[error("the piece {0} is another dump than {MANIFEST} says; begin a backup in a new folder")]
-    PieceExchanged(String),
-    /// Another run writes there.
-    #[error("another backup is being written there; wait for its end")]
-    Busy,
-}
-
-impl BackupFault {
-    pub(crate) fn is_unverified(&self) -> bool {
-        match self {
-            BackupFault::BadManifest(_)
-            | BackupFault::StoreChanged(_)
-            | BackupFault::PieceGone { .. }
-            | BackupFault::PieceExchanged(_) => true,
-            BackupFault::HoldsOthers(_)
-            | BackupFault::LostManifest
-            | BackupFault::NoBackup
-            | BackupFault::NewerFormat(_)
-            | BackupFault::OtherStore { .. }
-            | BackupFault::Busy => false,
-        }
-    }
 }
 
 /// Brings the backup in that folder up to what the store holds now, or begins one if the folder is new or empty.

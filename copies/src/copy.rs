@@ -2,11 +2,13 @@
 
 use crate::commands::{Commands, Step};
 use crate::damage::DamagedCalls;
+use crate::error::CopyError;
 use crate::error::altered_in;
-use crate::heads::{Heads, StoreDigest, heads};
+use crate::heads::{Heads, StoreDigest};
+use crate::progress::{Report, Told, Work};
+use crate::survey::heads;
 use crate::survey::{survey, surveyed};
 use crate::window::Window;
-use crate::{CopyError, Report, Told, Work};
 use domain::{
     Batch, DamagedEvent, EventStore, Head, Position, RecordedEvent, StoreInfo, StoredEvent,
 };

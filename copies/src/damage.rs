@@ -1,6 +1,5 @@
 //! What is damaged in a store, call by call.
 
-use crate::CopyError;
 use domain::envelope::Altered;
 use domain::{CallId, DamagedEvent, Position};
 use std::collections::HashSet;
@@ -49,16 +48,6 @@ impl Fault {
             }
         }
     }
-
-    fn into_error(self, place: &str) -> CopyError {
-        match self {
-            Fault::Event(event) => CopyError::Store(event.into()),
-            Fault::History { altered, .. } => {
-                let place = place.to_owned();
-                CopyError::Altered { place, altered }
-            }
-        }
-    }
 }
 
 impl fmt::Display for Fault {
@@ -81,7 +70,7 @@ impl fmt::Display for Fault {
 pub struct DamagedCalls {
     calls: HashSet<CallId>,
     /// The first fault of each call, and the first few faults without a call, in the order of the store.
-    first: Vec<Fault>,
+    pub(crate) first: Vec<Fault>,
     unknown: u64,
 }
 
@@ -126,19 +115,6 @@ impl DamagedCalls {
         match self.calls.len() - names.len() {
             0 => names.join(", "),
             more => format!("{} {}", names.join(", "), more_are_listed(more)),
-        }
-    }
-
-    /// Nothing if nothing is damaged. A single fault is the error that it would be by itself.
-    pub(crate) fn into_result(mut self, place: &str) -> Result<(), CopyError> {
-        match self.first.len() {
-            0 => Ok(()),
-            1 => Err(self.first.remove(0).into_error(place)),
-            _ => Err(CopyError::DamagedCalls {
-                place: place.to_owned(),
-                first: Box::new(self.first[0].clone().into_error(place)),
-                damaged: Box::new(self),
-            }),
         }
     }
 }

@@ -1,19 +1,14 @@
 //! A store as text: a header, one event a line, and a line that closes it. `docs/dump-format.md` is the specification.
 
 use crate::commands::Commands;
-use crate::line::{InvalidLine, not_a_line, parse_line, write_line};
-use crate::{CopyError, Report, Told, Work};
+use crate::error::CopyError;
+use crate::line::{FORMAT, InvalidLine, LONGEST_LINE, not_a_line, parse_line, write_line};
+use crate::progress::{Report, Told, Work};
 use domain::json::Sha256Text;
 use domain::{EventStore, Position, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, BufRead, Read as _, Write};
-
-/// The format this program writes, and the newest it reads.
-pub const FORMAT: u64 = 1;
-
-/// No line is longer: the longest texts an event can have, escaped and written twice, need less.
-pub const LONGEST_LINE: u64 = 64 * 1024;
 
 /// The first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

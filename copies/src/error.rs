@@ -1,7 +1,7 @@
 //! Why a copy was not made, and what to do then.
 
-use crate::backup::BackupFault;
-use crate::damage::DamagedCalls;
+use crate::backup_fault::BackupFault;
+use crate::damage::{DamagedCalls, Fault};
 use crate::line::InvalidLine;
 use domain::envelope::Altered;
 use domain::json::Sha256Text;
@@ -151,6 +151,34 @@ impl CopyError {
             | CopyError::NotFromTheBeginning { .. }
             | CopyError::File { .. }
             | CopyError::Output(_) => false,
+        }
+    }
+}
+
+impl Fault {
+    /// The error that this fault is by itself.
+    fn into_error(self, place: &str) -> CopyError {
+        match self {
+            Fault::Event(event) => CopyError::Store(event.into()),
+            Fault::History { altered, .. } => {
+                let place = place.to_owned();
+                CopyError::Altered { place, altered }
+            }
+        }
+    }
+}
+
+impl DamagedCalls {
+    /// Nothing if nothing is damaged. A single fault is the error that it would be by itself.
+    pub(crate) fn into_result(mut self, place: &str) -> Result<(), CopyError> {
+        match self.first.len() {
+            0 => Ok(()),
+            1 => Err(self.first.remove(0).into_error(place)),
+            _ => Err(CopyError::DamagedCalls {
+                place: place.to_owned(),
+                first: Box::new(self.first[0].clone().into_error(place)),
+                damaged: Box::new(self),
+            }),
         }
     }
 }

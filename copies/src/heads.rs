@@ -1,10 +1,8 @@
 //! The heads of all calls: what a store holds, in as little as proves it.
 
-use crate::survey::surveyed;
-use crate::{CopyError, Report, Told, Work};
 use domain::envelope::{Altered, verify};
 use domain::json::Sha256Text;
-use domain::{CallId, EventStore, Head, Position, RecordedEvent};
+use domain::{CallId, Head, Position, RecordedEvent};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 
@@ -24,43 +22,6 @@ pub struct StoreDigest {
 /// Where every call stands, each event verified on the way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heads(HashMap<CallId, Head>);
-
-/// Reads the store as it is now, verifies every hash, and says what it holds.
-pub async fn digest(store: &dyn EventStore, report: Report<'_>) -> Result<StoreDigest, CopyError> {
-    let found = heads(store, Work::Comparing, "the store", |_| true, report).await?;
-    Ok(found.digest())
-}
-
-/// Where the calls of a store stood at a position.
-pub(crate) struct Found {
-    pub(crate) heads: Heads,
-    pub(crate) last: Position,
-}
-
-impl Found {
-    pub(crate) fn digest(&self) -> StoreDigest {
-        StoreDigest {
-            last: self.last,
-            ..self.heads.digest()
-        }
-    }
-}
-
-/// Where the calls of the store stand now, of the events that matter. All damage is named.
-pub(crate) async fn heads(
-    store: &dyn EventStore,
-    work: Work,
-    place: &str,
-    matters: impl Fn(&RecordedEvent) -> bool,
-    report: Report<'_>,
-) -> Result<Found, CopyError> {
-    let info = store.info().await?;
-    let told = Told::new(work, info.events, report);
-    let survey = surveyed(store, info.last, matters, told, &mut |_| {}).await?;
-    survey.damaged.into_result(place)?;
-    let (heads, last) = (survey.heads, survey.last);
-    Ok(Found { heads, last })
-}
 
 impl Heads {
     /// Where that call stands.

@@ -5,6 +5,12 @@ use domain::{Position, StoredEvent};
 
 pub use domain::json::write_line;
 
+/// The format this program writes, and the newest it reads.
+pub const FORMAT: u64 = 1;
+
+/// No line is longer: the longest texts an event can have, escaped and written twice, need less.
+pub const LONGEST_LINE: u64 = 64 * 1024;
+
 /// A line of a dump that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLine {
@@ -20,14 +26,14 @@ pub enum InvalidLine {
     /// A newer program wrote it.
     #[error(
         "the dump is of format {found}, and this program reads {}; use the kaigi that wrote it, or a newer one",
-        crate::dump::FORMAT
+        FORMAT
     )]
     NewerFormat {
         /// The format it is of.
         found: u64,
     },
     /// Longer than any event.
-    #[error("longer than {} bytes, which no event is", crate::dump::LONGEST_LINE)]
+    #[error("longer than {} bytes, which no event is", LONGEST_LINE)]
     TooLong,
     /// Events are missing, or stand in another order.
     #[error("position {found} stands after position {before}")]

@@ -1,12 +1,16 @@
 //! The way back: a backup or a dump into a store, verified to the last line before the first event is sent.
 
-use crate::backup::{BackupFault, Manifest, Piece, fault};
+use crate::backup::{Manifest, Piece, fault};
+use crate::backup_fault::BackupFault;
 use crate::commands::Gathering;
+use crate::copy::Copied;
 use crate::copy::Copying;
 use crate::dump::{DumpReader, Fault, Header};
+use crate::error::CopyError;
 use crate::error::{altered_in, failed};
-use crate::heads::{Heads, StoreDigest, heads};
-use crate::{Copied, CopyError, Report, Told, Work};
+use crate::heads::{Heads, StoreDigest};
+use crate::progress::{Report, Told, Work};
+use crate::survey::heads;
 use domain::{EventStore, Position, StoreId, StoredEvent};
 use std::fs::File;
 use std::io::BufReader;

@@ -2,8 +2,10 @@
 
 use crate::commands::{Commands, Step};
 use crate::damage::{DamagedCalls, Fault};
+use crate::error::CopyError;
 use crate::heads::Heads;
-use crate::{CopyError, Report, StoreDigest, Told, Work};
+use crate::heads::StoreDigest;
+use crate::progress::{Report, Told, Work};
 
 use domain::{EventStore, Position, Prefix, RecordedEvent, StoreError, StoredEvent};
 
@@ -71,6 +73,43 @@ pub(crate) async fn surveyed(
     }
     told.done();
     Ok(survey)
+}
+
+/// Reads the store as it is now, verifies every hash, and says what it holds.
+pub async fn digest(store: &dyn EventStore, report: Report<'_>) -> Result<StoreDigest, CopyError> {
+    let found = heads(store, Work::Comparing, "the store", |_| true, report).await?;
+    Ok(found.digest())
+}
+
+/// Where the calls of a store stood at a position.
+pub(crate) struct Found {
+    pub(crate) heads: Heads,
+    pub(crate) last: Position,
+}
+
+impl Found {
+    pub(crate) fn digest(&self) -> StoreDigest {
+        StoreDigest {
+            last: self.last,
+            ..self.heads.digest()
+        }
+    }
+}
+
+/// Where the calls of the store stand now, of the events that matter. All damage is named.
+pub(crate) async fn heads(
+    store: &dyn EventStore,
+    work: Work,
+    place: &str,
+    matters: impl Fn(&RecordedEvent) -> bool,
+    report: Report<'_>,
+) -> Result<Found, CopyError> {
+    let info = store.info().await?;
+    let told = Told::new(work, info.events, report);
+    let survey = surveyed(store, info.last, matters, told, &mut |_| {}).await?;
+    survey.damaged.into_result(place)?;
+    let (heads, last) = (survey.heads, survey.last);
+    Ok(Found { heads, last })
 }
 
 impl Survey {

@@ -1,6 +1,6 @@
 //! Appends in flight: many at once, begun and settled in order.
 
-use crate::CopyError;
+use crate::error::CopyError;
 use domain::{AppendError, Batch, EventStore, Revision, StoreError, StoredEvent};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

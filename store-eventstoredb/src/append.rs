@@ -1,9 +1,9 @@
 //! Appending: always with an expected number and explicit ids, repeated until the outcome is known.
 
+use crate::call_stream::{self, PAGE};
 use crate::deleted::refuse_soft_deleted;
 use crate::event::{stream, written};
 use crate::link::{Failure, Link, Time, no_leader};
-use crate::read::{self, PAGE};
 use domain::envelope::Hash;
 use domain::memory::head_differs;
 use domain::{AppendError, Batch, Head, Revision, StoreError, StoredEvent};
@@ -108,7 +108,7 @@ async fn look_beside(
 async fn went_on(link: &Link, time: Time, batch: &Batch) -> Result<AppendError, StoreError> {
     Ok(AppendError::Conflict {
         expected: batch.expected().revision,
-        actual: Revision(read::length(link, time, batch.call()).await?),
+        actual: Revision(call_stream::length(link, time, batch.call()).await?),
     })
 }
 
@@ -130,14 +130,14 @@ async fn unlike_its_call(
     match hash {
         Some(hash) if hash == expected.hash => Ok(None),
         Some(_) => Err(head_differs(batch)),
-        None => Ok(Some(read::length(link, time, batch.call()).await?)),
+        None => Ok(Some(call_stream::length(link, time, batch.call()).await?)),
     }
 }
 
 /// The hash of the event that the batch continues, if the call has come so far.
 async fn hash_there(link: &Link, time: Time, batch: &Batch) -> Result<Option<Hash>, StoreError> {
     let expected = batch.expected().revision;
-    let page = read::page(link, time, batch.call(), expected.0 - 1, 1).await?;
+    let page = call_stream::page(link, time, batch.call(), expected.0 - 1, 1).await?;
     let there = page.first().map(|found| &found.event.recorded);
     let there = there.filter(|event| event.revision == expected);
     Ok(there.map(|event| event.hash))
@@ -249,7 +249,7 @@ async fn kept(
     loop {
         let next = batch.expected().revision.0 + there.len() as u64;
         let most = (wanted.len() - there.len()).min(PAGE);
-        let page = read::page(link, time, batch.call(), next, most).await;
+        let page = call_stream::page(link, time, batch.call(), next, most).await;
         let page = page.map_err(|error| unheard(batch, error))?;
         let waiting = page.is_empty();
         there.extend(page.into_iter().map(|found| found.event));

@@ -1,9 +1,9 @@
 //! Calls whose streams were soft-deleted. The server reads such a stream as missing and lets a writer that expects no
 //! stream begin it anew, at a higher number; undoing the deletion would then no longer bring the call back whole.
 
+use crate::call_stream::read_stream;
 use crate::event::stream;
 use crate::link::{Failure, Link, Time};
-use crate::read::read_stream;
 use domain::{CallId, StoreError};
 use eventstore::{ResolvedEvent, StreamPosition};
 use serde::Deserialize;

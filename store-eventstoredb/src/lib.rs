@@ -6,6 +6,7 @@
 
 mod ahead;
 mod append;
+mod call_stream;
 mod deleted;
 mod error;
 mod event;
@@ -86,7 +87,7 @@ impl ClusterStore {
     /// The events of a call that this process has not seen. That it has none is not enough: its stream may have been
     /// soft-deleted. Both are asked at once, because a call's first command waits for it.
     async fn read_unseen(&self, call: &CallId) -> Result<Vec<StoredEvent>, StoreError> {
-        let read = read::call(&self.link, call, Revision(0), None);
+        let read = call_stream::call(&self.link, call, Revision(0), None);
         let refused = deleted::refuse_soft_deleted(&self.link, self.link.time(), call);
         let (events, refused) = tokio::join!(read, refused);
         let events = events?;
@@ -139,7 +140,7 @@ impl EventStore for ClusterStore {
         let head = self.link.heads.head(call);
         let events = match head {
             None if after == Revision(0) => self.read_unseen(call).await?,
-            head => read::call(&self.link, call, after, head).await?,
+            head => call_stream::call(&self.link, call, after, head).await?,
         };
         self.link.heads.saw(&events);
         Ok(events)

@@ -2,9 +2,9 @@
 //!
 //! The events stay in `$all` until a scavenge, so only the metadata shows that the call can no longer be read.
 
+use crate::call_stream::first_number;
 use crate::event::METADATA_PREFIX;
 use crate::link::Link;
-use crate::read::first_number;
 use domain::{CallId, DamagedEvent, Position, StoreError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;

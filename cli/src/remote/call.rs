@@ -1,9 +1,9 @@
 //! `kaigi call` through a service.
 
-use crate::args::{OneCall, Output};
+use crate::args::OneCall;
 use crate::exit::Exit;
 use crate::one_call;
-use crate::output::{Console, json_line, plain};
+use crate::output::{Console, Output, json_line, plain};
 use client::{Client, ClientError, Problem};
 use domain::json::write_command;
 use domain::{CommandId, Request};

@@ -8,7 +8,6 @@ pub mod subscription;
 mod under_way;
 pub mod watch;
 
-use crate::args::Cli;
 use crate::exit::usage;
 use client::{Client, Options, RemoteStore};
 use domain::EventStore;
@@ -37,20 +36,18 @@ const KEY: &str = "KAIGI_KEY";
 
 impl Access {
     /// The key from its file or the environment, and the certificates of private authorities.
-    pub fn of(cli: &Cli) -> anyhow::Result<Self> {
-        let key = match &cli.key_file {
+    pub fn of(key_file: Option<&Path>, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+        let key = match key_file {
             Some(file) => {
                 let key = String::from_utf8(read(file, "--key-file")?);
                 Some(key.map_err(|_| usage("the file that --key-file names holds no key"))?)
             }
             None => std::env::var(KEY).ok().filter(|key| !key.is_empty()),
         };
-        let authorities = cli.ca_file.as_deref();
+        let authorities = ca_file.map(|file| read(file, "--ca-file"));
         Ok(Self {
             key,
-            authorities: authorities
-                .map(|file| read(file, "--ca-file"))
-                .transpose()?,
+            authorities: authorities.transpose()?,
         })
     }
 }

@@ -1,11 +1,11 @@
 //! `kaigi show --watch`: a read model again whenever it changes.
 
 use super::subscription::{Subscription, Told};
-use crate::args::{Output, ShowReadModel};
 use crate::exit::{Exit, usage};
-use crate::output::{Console, json_line};
+use crate::output::{Console, Output, json_line};
 use crate::reads::{Rows, of_service};
 use crate::show::{Asked, VIEWERS, print, question};
+use crate::show_args::ShowReadModel;
 use client::{Client, ClientError, Question};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -1,7 +1,9 @@
 //! Consults, and what becomes of an answered one: a conference or a transfer.
 
-use super::leaving::{self, Rest};
-use super::{acting_agent, as_agent, as_party, customer_present, held, live, release, seat_free};
+use super::conditions::{
+    acting_agent, as_agent, as_party, customer_present, ended, held, live, release, seat_free,
+};
+use super::leaving::{self, consult_ends};
 use crate::call::{Call, Consult, ConsultState, Live, Phase};
 use crate::command::{HoldScope, Origin};
 use crate::event::{ConsultEnd, Event, LeaveReason};
@@ -106,25 +108,6 @@ fn answered(consult: &Consult) -> Result<&Consult, Rejection> {
     }
 }
 
-pub(super) fn ended(consult: &Consult, cause: ConsultEnd) -> Event {
-    Event::ConsultEnded {
-        by: consult.by.clone(),
-        target: consult.target.clone(),
-        cause,
-    }
-}
-
-/// How a consult ends that is stopped rather than answered, merged or transferred: by whether it still rang.
-pub(super) fn stopped(consult: &Consult) -> Event {
-    ended(
-        consult,
-        match consult.state {
-            ConsultState::Ringing => ConsultEnd::Cancelled,
-            ConsultState::Answered => ConsultEnd::Ended,
-        },
-    )
-}
-
 /// R15, R34: its initiator ends it at any time, a consulted agent an answered one; it may take the call with it.
 pub(super) fn end_consult(call: &Call, by: &Actor) -> Result<Vec<Event>, Rejection> {
     let live = live(call)?;
@@ -145,16 +128,6 @@ fn initiated_by<'a>(live: &'a Live, by: &AgentId) -> Result<&'a Consult, Rejecti
     } else {
         Err(rejection::not_consult_initiator(&consult.by))
     }
-}
-
-/// The consult's end, and the call's if only one party is left by it (R34).
-pub(super) fn consult_ends(call: &Call, live: &Live, consult: &Consult) -> Vec<Event> {
-    let mut events = vec![stopped(consult)];
-    let rest = Rest::without_leg(live);
-    if let Some(cause) = leaving::end_cause(&rest) {
-        leaving::end(call, &rest, cause, live.roster.primary(), &mut events);
-    }
-    events
 }
 
 /// R5 to R11: merges the answered consult; all hear each other.

@@ -1,6 +1,6 @@
 //! Putting a party on hold by hand, and resuming it.
 
-use super::{acting_agent, customer_present, in_call, live, release};
+use super::conditions::{acting_agent, customer_present, in_call, live, release};
 use crate::call::{Call, Hold, Live};
 use crate::event::Event;
 use crate::ids::{Actor, AgentId, Party};

@@ -1,7 +1,6 @@
 //! Leaving, who controls the call afterwards, and when it is over.
 
-use super::consult::{consult_ends, stopped};
-use super::{acting_agent, held, held_by, in_call, live, release};
+use super::conditions::{acting_agent, held, held_by, in_call, live, release, stopped};
 use crate::call::{Call, Consult, ConsultState, Live, Phase, Seat};
 use crate::event::{EndCause, Event, LeaveReason, MonitoringEnd};
 use crate::ids::{Actor, AgentId, Party};
@@ -330,4 +329,14 @@ pub(super) fn end(
     if owing.is_none() && super::wrap_up::all_settled(call) {
         events.push(Event::CallCompleted);
     }
+}
+
+/// The consult's end, and the call's if only one party is left by it (R34).
+pub(super) fn consult_ends(call: &Call, live: &Live, consult: &Consult) -> Vec<Event> {
+    let mut events = vec![stopped(consult)];
+    let rest = Rest::without_leg(live);
+    if let Some(cause) = end_cause(&rest) {
+        end(call, &rest, cause, live.roster.primary(), &mut events);
+    }
+    events
 }

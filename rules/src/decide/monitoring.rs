@@ -1,6 +1,6 @@
 //! Supervisors: who may listen or speak in, and when not.
 
-use super::{as_agent, in_call, live};
+use super::conditions::{as_agent, in_call, live};
 use crate::call::{Call, Live, Mode, Phase, Session};
 use crate::event::{Event, MonitoringEnd};
 use crate::ids::{Actor, Party, SupervisorId};

@@ -1,6 +1,6 @@
 //! Wrap-up: who owes it, what settles it, and how others assist.
 
-use super::{as_agent, as_party};
+use super::conditions::{as_agent, as_party};
 use crate::call::{Call, Phase, Stage};
 use crate::event::{Event, Personal};
 use crate::ids::{Actor, AgentId, GivenReason, Note, Party, Reason};

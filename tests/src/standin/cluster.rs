@@ -1,12 +1,12 @@
 //! The nodes: listeners of one process with one log, of which one leads as long as most of them live.
 
 use super::access::Access;
+use super::config::{Config, Seen};
 use super::faults::Faults;
 use super::latency::Latency;
 use super::log::Log;
 use super::tls::Certificate;
 use super::under_way::UnderWay;
-use super::{Config, Seen, server};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
-/// Where all nodes listen.
-pub(super) const HOST: &str = "127.0.0.1";
+/// Serves a node of that number on a listener, on that runtime.
+pub(super) type Serve = fn(&Runtime, Arc<Cluster>, usize, TcpListener);
 
 /// Everything that the nodes share.
 pub(super) struct Cluster {
@@ -28,6 +28,7 @@ pub(super) struct Cluster {
     pub(super) config: Config,
     seen: Mutex<Seen>,
     nodes: Mutex<Nodes>,
+    serve: Serve,
 }
 
 /// The nodes and which of them leads.
@@ -57,7 +58,7 @@ struct Running {
 }
 
 impl Cluster {
-    pub(super) fn start(config: Config) -> std::io::Result<Arc<Self>> {
+    pub(super) fn start(config: Config, serve: Serve) -> std::io::Result<Arc<Self>> {
         let certificate = config
             .tls
             .then(|| Certificate::made(config.tls_folder.as_deref()));
@@ -78,6 +79,7 @@ impl Cluster {
                 ready_at: Instant::now(),
             }),
             config,
+            serve,
         });
         cluster.latency.set(cluster.config.latency);
         for (number, listener) in listeners.into_iter().enumerate() {
@@ -184,7 +186,7 @@ impl Cluster {
             .build()?;
         let accepting = listener.try_clone()?;
         accepting.set_nonblocking(true)?;
-        runtime.spawn(server::serve(Arc::clone(self), number, accepting));
+        (self.serve)(&runtime, Arc::clone(self), number, accepting);
         Ok(Running { listener, runtime })
     }
 }

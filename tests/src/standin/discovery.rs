@@ -1,6 +1,7 @@
 //! How clients find out whom they talk to: gossip, and what the server can do.
 
-use super::cluster::{HOST, Node};
+use super::cluster::Node;
+use super::config::HOST;
 use super::protocol::gossip::gossip_server::Gossip;
 use super::protocol::gossip::member_info::VNodeState;
 use super::protocol::gossip::{ClusterInfo, EndPoint, MemberInfo};

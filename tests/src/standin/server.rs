@@ -1,7 +1,8 @@
 //! One node as its clients see it: what each call must pass before it is served.
 
 use super::access::Right;
-use super::cluster::{Cluster, HOST};
+use super::cluster::Cluster;
+use super::config::HOST;
 use super::faults::Failure;
 use super::protocol::gossip::gossip_server::GossipServer;
 use super::protocol::operations::operations_server::OperationsServer;
@@ -10,6 +11,7 @@ use super::protocol::streams::streams_server::StreamsServer;
 use super::status;
 use std::net::TcpListener;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::metadata::MetadataMap;
@@ -26,7 +28,17 @@ const LARGEST_MESSAGE: usize = 17 << 20;
 type Answer = <Routes as Service<http::Request<Body>>>::Future;
 
 /// Serves one node's clients until its runtime is dropped.
-pub(super) async fn serve(cluster: Arc<Cluster>, number: usize, listener: TcpListener) {
+/// Serves a node on that runtime.
+pub(super) fn start(
+    runtime: &Runtime,
+    cluster: Arc<Cluster>,
+    number: usize,
+    listener: TcpListener,
+) {
+    runtime.spawn(serve(cluster, number, listener));
+}
+
+async fn serve(cluster: Arc<Cluster>, number: usize, listener: TcpListener) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("it is a listener");
     // Real servers do not wait for more to send either.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -1,6 +1,6 @@
 //! Encryption: an authority of our own, and a certificate that it signed for this machine.
 
-use super::cluster::HOST;
+use super::config::HOST;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use std::io;
 use std::path::{Path, PathBuf};
