@@ -83,7 +83,7 @@ impl FromArgMatches for Show {
 
 impl Subcommand for Show {
     fn augment_subcommands(command: Command) -> Command {
-        let one_call = ShowCall::augment_args(Command::new("call").about("One call"));
+        let one_call = ShowCall::augment_args(Command::new("call")).about("One call");
         command
             .subcommands(descriptions().map(show_command))
             .subcommand(one_call)
@@ -115,11 +115,12 @@ fn show_option(option: &'static ShowOption) -> Arg {
     };
     match option.values {
         Values::Flag => arg.action(ArgAction::SetTrue),
-        Values::OneOf(names) | Values::FirstOf(names) => arg.value_parser(one_of(names)),
-        values @ (Values::Time | Values::TimeSpan) => arg
-            .value_name("TIME")
+        Values::OneOf(names) | Values::FirstOf(names) => arg
+            .value_name(option.value_name)
+            .value_parser(one_of(names)),
+        values => arg
+            .value_name(option.value_name)
             .value_parser(move |text: &str| canonical(values, text)),
-        values => arg.value_parser(move |text: &str| canonical(values, text)),
     }
 }
 
@@ -136,7 +137,7 @@ fn canonical(values: Values, text: &str) -> Result<String, String> {
         Values::Agent => agent(text).map(|agent| format!("agent:{agent}")),
         Values::Supervisor => parsed::<SupervisorId>(text),
         Values::Phase => phase(text).map(|phase| phase.name().to_owned()),
-        Values::TimeSpan => parsed::<TimeSpan>(text),
+        Values::TimeSpan => parsed::<TimeSpan>(text).map(|_| text.to_owned()),
         Values::Time => parsed::<Timestamp>(text),
         Values::Flag | Values::OneOf(_) | Values::FirstOf(_) => Ok(text.to_owned()),
     }

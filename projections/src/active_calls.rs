@@ -88,10 +88,11 @@ impl LiveModel for ActiveCalls {
             options: &[
                 ShowOption::new(
                     "idle",
+                    "TIME",
                     Values::TimeSpan,
                     "Only calls in which nothing happened for so long, such as 30m or 4h",
                 ),
-                ShowOption::new("queue", Values::Queue, "Only calls of that queue"),
+                ShowOption::new("queue", "QUEUE", Values::Queue, "Only calls of that queue"),
             ],
             demo: &[],
         },

@@ -109,6 +109,8 @@ pub struct ShowCommand {
 pub struct ShowOption {
     /// The name of the parameter.
     pub name: &'static str,
+    /// What stands for a value in its help.
+    pub value_name: &'static str,
     /// The values it takes.
     pub values: Values,
     /// What it does.
@@ -148,9 +150,15 @@ impl Parameter {
 }
 
 impl ShowOption {
-    pub(crate) const fn new(name: &'static str, values: Values, help: &'static str) -> Self {
+    pub(crate) const fn new(
+        name: &'static str,
+        value_name: &'static str,
+        values: Values,
+        help: &'static str,
+    ) -> Self {
         Self {
             name,
+            value_name,
             values,
             help,
             requires: None,

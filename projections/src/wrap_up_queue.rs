@@ -85,8 +85,13 @@ impl LiveModel for WrapUpQueue {
             about: "The wrap-ups that are owed, oldest first",
             examples: None,
             options: &[
-                ShowOption::new("agent", Values::Agent, "Only those this agent owes"),
-                ShowOption::new("queue", Values::Queue, "Only calls of that queue"),
+                ShowOption::new(
+                    "agent",
+                    "AGENT",
+                    Values::Agent,
+                    "Only those this agent owes",
+                ),
+                ShowOption::new("queue", "QUEUE", Values::Queue, "Only calls of that queue"),
             ],
             demo: &[],
         },

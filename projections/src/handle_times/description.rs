@@ -130,11 +130,13 @@ Examples:
 const OPTIONS: &[ShowOption] = &[
     ShowOption::new(
         "by",
+        "BY",
         Values::OneOf(SUBJECTS),
         "What a row is about; call and agent are single calls, unless a window is given [default: call, or all in a window]",
     ),
     ShowOption::new(
         "window",
+        "WINDOW",
         Values::OneOf(WINDOW_LENGTHS),
         "Sum up by the time calls ended, in UTC",
     ),
@@ -142,19 +144,22 @@ const OPTIONS: &[ShowOption] = &[
         requires: Some("window"),
         ..ShowOption::new(
             "explain",
+            "EXPLAIN",
             Values::Flag,
             "Also list the calls behind each row",
         )
     },
-    ShowOption::new("agent", Values::Agent, "Only this agent"),
-    ShowOption::new("queue", Values::Queue, "Only this queue"),
+    ShowOption::new("agent", "AGENT", Values::Agent, "Only this agent"),
+    ShowOption::new("queue", "QUEUE", Values::Queue, "Only this queue"),
     ShowOption::new(
         "from",
+        "TIME",
         Values::Time,
         "Only calls that ended at or after this time; with --window, every window that overlaps is shown whole",
     ),
     ShowOption::new(
         "to",
+        "TIME",
         Values::Time,
         "Only calls that ended before this time; with --window, every window that overlaps is shown whole",
     ),

@@ -22,6 +22,7 @@ use domain::Timestamp;
 use futures_util::stream;
 use http_body_util::BodyExt as _;
 use projections::{AllFour, Checkpointed};
+use serde_json::Value;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::ServiceExt as _;
@@ -75,9 +76,11 @@ impl AtHand {
         if response.status().is_success() {
             return Ok(Reply(response));
         }
-        let problem = response.into_body().collect().await;
-        let problem = problem.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
-        Err(NotAnswered(String::from_utf8_lossy(&problem).into_owned()))
+        let body = response.into_body().collect().await;
+        let body = body.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        Err(NotAnswered(detail.to_owned()))
     }
 }
 
