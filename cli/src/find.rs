@@ -55,7 +55,7 @@ async fn print(
         fields: ListedCall::COLUMNS,
         table: &ListedCall::TABLE,
     };
-    let rows = router.ask(question).await?;
+    let rows = router.ask(question, console.output()).await?;
     rows.print(sheet, console).await?;
     Ok(Exit::Done)
 }

@@ -30,7 +30,7 @@ pub struct Rows {
 }
 
 enum Source {
-    /// Lines that are made while they are read.
+    /// Lines of JSON, or of CSV if that is printed, made while they are read.
     Lines(Lines),
     /// Rows that came over HTTP.
     Values(std::vec::IntoIter<Value>),
@@ -69,10 +69,17 @@ struct Page {
 const PAGE: usize = 5000;
 
 impl Router {
-    /// All rows, as they are at one position.
-    pub async fn ask(&self, question: &Question) -> anyhow::Result<Rows> {
+    /// All rows, as they are at one position, to be printed in that form.
+    pub async fn ask(&self, question: &Question, output: Output) -> anyhow::Result<Rows> {
         match self {
-            Self::AtHand(router) => Ok(Rows::at_hand(router.ask(&question.target()).await?)),
+            Self::AtHand(router) => {
+                let target = question.target();
+                let reply = match output {
+                    Output::Csv => router.csv(&target).await?,
+                    Output::Table | Output::Json | Output::Ndjson => router.lines(&target).await?,
+                };
+                Ok(Rows::at_hand(reply))
+            }
             Self::Service(client) => Ok(of_service(client, question).await?),
         }
     }
@@ -247,6 +254,13 @@ impl Rows {
     }
 
     async fn print_csv(&mut self, fields: &[&str], console: &mut Console) -> anyhow::Result<()> {
+        if let Source::Lines(lines) = &mut self.source {
+            while let Some(line) = lines.next().await {
+                console.print(&String::from_utf8_lossy(line))?;
+                console.print("\n")?;
+            }
+            return Ok(());
+        }
         console.print(&csv_head(fields))?;
         while let Some(row) = self.next().await? {
             console.print(&csv_records(fields, &[row]))?;

@@ -36,7 +36,7 @@ pub async fn show(
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
     let asked = Asked::of(what)?;
-    let rows = router.ask(&question(what)).await?;
+    let rows = router.ask(&question(what), console.output()).await?;
     print(asked, rows, console).await?;
     Ok(Exit::Done)
 }

@@ -30,7 +30,7 @@ use tower::ServiceExt as _;
 /// The routes of the read models, over those that the process has.
 pub struct AtHand(Router);
 
-/// The rows of a list, one JSON object a line, and what they were made of.
+/// The rows of a list, and what they were made of.
 pub struct Reply(Response);
 
 /// The list cannot be asked that way.
@@ -67,9 +67,18 @@ impl AtHand {
         Self(router.layer(Extension(Caller::anybody())))
     }
 
-    /// All rows of the list at that path and query, which are escaped.
-    pub async fn ask(&self, target: &str) -> Result<Reply, NotAnswered> {
-        let request = Request::get(target).header(header::ACCEPT, Format::Ndjson.media_type());
+    /// All rows of the list at that path and query, which are escaped: one JSON object a line.
+    pub async fn lines(&self, target: &str) -> Result<Reply, NotAnswered> {
+        self.ask(target, Format::Ndjson).await
+    }
+
+    /// The same as CSV.
+    pub async fn csv(&self, target: &str) -> Result<Reply, NotAnswered> {
+        self.ask(target, Format::Csv).await
+    }
+
+    async fn ask(&self, target: &str, format: Format) -> Result<Reply, NotAnswered> {
+        let request = Request::get(target).header(header::ACCEPT, format.media_type());
         let request = request.body(Body::empty()).expect("its parts are valid");
         let answer = self.0.clone().oneshot(request).await;
         let response = answer.unwrap_or_else(|never: Infallible| match never {});
