@@ -31,5 +31,6 @@ pub mod show_args;
 pub mod store;
 pub mod store_verbs;
 pub mod story;
+pub mod verbs;
 pub mod waiting;
 pub mod windows;

@@ -1,12 +1,12 @@
 //! `kaigi call`: one command by hand.
 
-use crate::args::{CallVerb, OneCall};
+use crate::args::OneCall;
 use crate::exit::Exit;
 use crate::output::{self, Console, Output};
 use crate::story;
 use domain::handle::HandleError;
 use domain::json::{AnswerJson, RejectionJson};
-use domain::{Answer, Command, CommandId, Handler, Request, StoreError};
+use domain::{Answer, CommandId, Handler, Request, StoreError};
 
 /// Sends the command and prints what followed, or which rule refused and what to do instead.
 pub async fn call(handler: &Handler, args: OneCall, console: &mut Console) -> anyhow::Result<Exit> {
@@ -83,45 +83,6 @@ pub(crate) fn request(args: OneCall) -> Request {
         at: args.at,
         correlation: args.correlation,
         expect: args.expect,
-        command: command(args.verb),
-    }
-}
-
-fn command(verb: CallVerb) -> Command {
-    match verb {
-        CallVerb::ConnectCall {
-            agent,
-            customer,
-            queue,
-        } => Command::ConnectCall {
-            agent,
-            customer,
-            queue,
-        },
-        CallVerb::StartConsult { by, target, hold } => Command::StartConsult { by, target, hold },
-        CallVerb::AcceptConsult(by) => Command::AcceptConsult { by: by.by },
-        CallVerb::DeclineConsult(by) => Command::DeclineConsult { by: by.by },
-        CallVerb::ConsultUnanswered => Command::ConsultUnanswered,
-        CallVerb::EndConsult(by) => Command::EndConsult { by: by.by },
-        CallVerb::StartConference { by, origin } => Command::StartConference { by, origin },
-        CallVerb::Hold(args) => Command::Hold {
-            by: args.by,
-            party: args.party,
-        },
-        CallVerb::Resume(args) => Command::Resume {
-            by: args.by,
-            party: args.party,
-        },
-        CallVerb::TransferCall(by) => Command::TransferCall { by: by.by },
-        CallVerb::ExitConference(by) => Command::ExitConference { by: by.by },
-        CallVerb::EndCall(by) => Command::EndCall { by: by.by },
-        CallVerb::PressEnd(by) => Command::PressEnd { by: by.by },
-        CallVerb::HangUp(of) => Command::HangUp { party: of.party },
-        CallVerb::LoseConnection(of) => Command::LoseConnection { party: of.party },
-        CallVerb::ApplyWrapUp { by, reason } => Command::ApplyWrapUp { by, reason },
-        CallVerb::SuggestWrapUp { by, reason, note } => Command::SuggestWrapUp { by, reason, note },
-        CallVerb::StartMonitoring { by, agent } => Command::StartMonitoring { by, agent },
-        CallVerb::BargeIn(by) => Command::BargeIn { by: by.by },
-        CallVerb::StopMonitoring(by) => Command::StopMonitoring { by: by.by },
+        command: args.verb.into(),
     }
 }

@@ -7,7 +7,7 @@ use rules::DamagedEvent;
 use rules::Timestamp;
 use rules::call::Call;
 use rules::command::Request;
-use rules::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent, personal_text};
+use rules::envelope::{Altered, Batch, Cause, Head, PersonalPart, StoredEvent};
 use rules::evolve_in_place;
 use rules::ids::{CallId, CommandId, KeyId, Revision};
 use rules::rejection::Rejection;
@@ -330,7 +330,7 @@ impl Handler {
     }
 
     fn personal_part(&self, request: &Request, key: Option<KeyId>) -> Option<PersonalPart> {
-        personal_text(&request.command).map(|text| PersonalPart {
+        request.command.personal_text().map(|text| PersonalPart {
             key: key.unwrap_or_else(|| KeyId(self.uuid())),
             salt: (self.random)(),
             text: text.into(),
@@ -414,7 +414,7 @@ fn repeated(
         .iter()
         .find_map(|stored| stored.recorded.personal.as_ref());
     let erased = personal.is_none() && events.iter().any(commits);
-    let given = personal_text(&request.command).map(|text| PersonalPart {
+    let given = request.command.personal_text().map(|text| PersonalPart {
         key: personal.map_or(KeyId(Uuid::nil()), |part| part.key),
         salt: personal.map_or([0; 32], |part| part.salt),
         text: text.into(),

@@ -21,7 +21,7 @@ pub use rules::{
     barge_in_allowed, clamped, decide, evolve, evolve_in_place, monitoring_allowed,
     suggestion_recipients,
 };
-pub use rules::{call, command, entry, envelope, event, ids, rejection, stored};
+pub use rules::{call, command, entry, envelope, event, ids, rejection, stored, table};
 pub use store::{
     AppendError, CommitFigures, EventStore, Pages, Spread, StoreError, StoreInfo, WriteHealth,
 };

@@ -161,7 +161,8 @@ pub enum StoreError {
     /// One event is damaged. Its call cannot be read past it; all other calls can.
     #[error("the store is damaged: {0}")]
     DamagedEvent(Box<DamagedEvent>),
-    /// It will not do that: a right is missing, or an event is beyond a limit. Repeating it changes nothing.
+    /// It will not do that: a right is missing, an event is beyond a limit, or it is an archive. Repeating it changes
+    /// nothing.
     #[error("the store refuses it: {0}")]
     Refused(String),
 }

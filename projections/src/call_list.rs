@@ -8,6 +8,7 @@ use crate::table::{CALL_AND_QUEUE, Column, Table, each, id, moment, text};
 use domain::call::Phase;
 use domain::event::Personal;
 use domain::json::{AgentText, Text};
+use domain::table::Value;
 use domain::{
     AgentId, Call, CallId, Correlation, CustomerNumber, DamagedEvent, Event, Queue, Revision,
     StoredEvent, Timestamp, evolve_in_place,
@@ -191,39 +192,12 @@ impl Seen {
 
     fn take_in(&mut self, StoredEvent { recorded, .. }: &StoredEvent) {
         let cause = &*recorded.cause;
-        match &recorded.event {
-            Event::CallConnected {
-                agent, customer, ..
-            } => {
-                self.customer = customer.as_ref().and_then(Personal::clear).cloned();
-                add(&mut self.agents, agent);
-            }
-            Event::ConsultRequested { target, .. } => {
-                if let Some(agent) = target.agent() {
-                    add(&mut self.agents, agent);
-                }
-            }
-            // Who joins was consulted before, and whoever else is named is there already.
-            Event::ConsultStarted { .. }
-            | Event::ConsultEnded { .. }
-            | Event::PartyJoined { .. }
-            | Event::ConferenceStarted { .. }
-            | Event::PartyHeld { .. }
-            | Event::PartyReleased { .. }
-            | Event::PartyLeft { .. }
-            | Event::ControlTransferred { .. }
-            | Event::ControlVacated { .. }
-            | Event::ConferenceDissolved
-            | Event::WrapUpAssistEntered
-            | Event::CallEnded { .. }
-            | Event::CallCompleted
-            | Event::WrapUpOwed { .. }
-            | Event::WrapUpApplied { .. }
-            | Event::WrapUpSuggested { .. }
-            | Event::MonitoringStarted { .. }
-            | Event::SupervisorBargedIn { .. }
-            | Event::MonitoringMoved { .. }
-            | Event::MonitoringEnded { .. } => {}
+        if let Event::CallConnected { customer, .. } = &recorded.event {
+            self.customer = customer.as_ref().and_then(Personal::clear).cloned();
+        }
+        let values = recorded.event.fields().filter_map(|(_, value)| value);
+        for agent in values.filter_map(Value::agent) {
+            add(&mut self.agents, agent);
         }
         if let Some(correlation) = &cause.correlation {
             add(&mut self.correlations, correlation);

@@ -5,6 +5,7 @@ use domain::envelope::Hash;
 use domain::{DamagedEvent, Position, Prefix, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::borrow::Borrow;
 
 /// How every checkpoint file begins.
 const KIND: &[u8] = b"kaigi-read-model-";
@@ -148,12 +149,12 @@ impl<P: Projection> Checkpointed<P> {
     }
 
     /// Takes further events in, in the order of the store; those it has taken in already change nothing.
-    pub fn fold(&mut self, events: &[StoredEvent]) {
-        let known = events.partition_point(|stored| stored.position <= self.position());
+    pub fn fold<E: Borrow<StoredEvent>>(&mut self, events: &[E]) {
+        let known = events.partition_point(|stored| stored.borrow().position <= self.position());
         let events = &events[known..];
         self.state.fold(events);
         for event in events {
-            self.passed(self.events.plus(event));
+            self.passed(self.events.plus(event.borrow()));
         }
     }
 

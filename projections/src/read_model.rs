@@ -5,6 +5,7 @@ use domain::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ impl<P: Projection> ReadModel<P> {
     }
 
     /// Takes in further events, in the order of the store.
-    pub(crate) fn fold(&mut self, events: &[StoredEvent]) {
+    pub(crate) fn fold<E: Borrow<StoredEvent>>(&mut self, events: &[E]) {
         for (id, run) in runs(events) {
             self.take_in(id, run);
         }
@@ -178,14 +179,14 @@ impl<P: Projection> ReadModel<P> {
         &self.damaged
     }
 
-    fn take_in(&mut self, id: &CallId, events: &[StoredEvent]) {
+    fn take_in<E: Borrow<StoredEvent>>(&mut self, id: &CallId, events: &[E]) {
         if self.set_aside.contains(id) {
             return;
         }
         let Some(Kept { call, of_call }) = kept(&mut self.calls, id, events) else {
             return;
         };
-        for StoredEvent { position, recorded } in events {
+        for StoredEvent { position, recorded } in events.iter().map(Borrow::borrow) {
             let expected = Revision(call.revision().0 + 1);
             if recorded.revision != expected {
                 let gap = gap(id, *position, expected, recorded.revision);
@@ -255,9 +256,9 @@ fn gap(id: &CallId, position: Position, expected: Revision, found: Revision) -> 
 }
 
 /// Neighbouring events of one call: it is looked up once for all that one command brought about.
-pub(crate) fn runs(events: &[StoredEvent]) -> impl Iterator<Item = (&CallId, &[StoredEvent])> {
-    let runs = events.chunk_by(same_call);
-    runs.map(|run| (&run[0].recorded.cause.call, run))
+pub(crate) fn runs<E: Borrow<StoredEvent>>(events: &[E]) -> impl Iterator<Item = (&CallId, &[E])> {
+    let runs = events.chunk_by(|one, other| same_call(one.borrow(), other.borrow()));
+    runs.map(|run| (&run[0].borrow().recorded.cause.call, run))
 }
 
 /// Events of one command share their cause, which makes the usual comparison one of addresses.
@@ -267,12 +268,12 @@ fn same_call(one: &StoredEvent, other: &StoredEvent) -> bool {
 }
 
 /// What is kept of the call, begun with its first event; nothing once it is over.
-pub(crate) fn kept<'a, T: Default>(
+pub(crate) fn kept<'a, T: Default, E: Borrow<StoredEvent>>(
     calls: &'a mut ByCall<T>,
     id: &CallId,
-    events: &[StoredEvent],
+    events: &[E],
 ) -> Option<&'a mut T> {
-    let first = events.first()?;
+    let first = events.first()?.borrow();
     if first.recorded.revision == Revision(1) {
         Some(calls.entry(id.clone()).or_default())
     } else {

@@ -1,7 +1,8 @@
 //! A call as its history tells it: who is there, who controls, who owes what.
 
-use crate::event::{EndCause, LeaveReason, named};
+use crate::event::{EndCause, LeaveReason};
 use crate::ids::{AgentId, Party, Queue, Reason, Revision, SupervisorId, Target};
+use crate::table::named;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 

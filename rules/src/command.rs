@@ -4,8 +4,9 @@ use crate::ids::{
     Actor, CallId, CommandId, Correlation, CustomerNumber, GivenReason, Note, Party, Queue,
     Revision, Target,
 };
+use crate::json::{Fields, InvalidCommand, given};
+use crate::table::{Value, choices, named, table};
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
 
 /// One command for one call, with what surrounds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +25,36 @@ pub struct Request {
     pub command: Command,
 }
 
-/// What is asked of a call. `by` is whoever asks, whether or not they may.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+/// Declares the commands by [`table!`], and how each is read from the fields of a JSON object.
+macro_rules! commands {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident = $key:tt $({ $($(#[$field_doc:meta])* $field:ident: $field_type:ty),* $(,)? })?
+    ),* $(,)?) => {
+        table!(
+            /// What is asked of a call. `by` is whoever asks, whether or not they may.
+            Command,
+            /// The type of a command; its number and its fields are in the digest.
+            CommandType from command_type,
+            { $($(#[$doc])* $name = $key $({ $($(#[$field_doc])* $field: $field_type),* })?),* },
+        );
+
+        impl Command {
+            /// Takes the fields of that type's commands.
+            pub(crate) fn take(of: CommandType, fields: &mut Fields<'_>) -> Result<Self, InvalidCommand> {
+                Ok(match of {
+                    $(CommandType::$name => Command::$name $({
+                        $($field: given(of.name(), stringify!($field), fields.$field.take())?),*
+                    })?),*
+                })
+            }
+        }
+    };
+}
+
+commands! {
     /// The telephone system reports that an agent answered a customer: opens the call (R1).
-    ConnectCall {
+    ConnectCall = (0, "connect_call") {
         /// Who answered, and so becomes primary.
         agent: Party,
         /// The customer's number, if it is known.
@@ -37,7 +63,7 @@ pub enum Command {
         queue: Option<Queue>,
     },
     /// An agent calls somebody outside the call on a private leg (R12).
-    StartConsult {
+    StartConsult = (1, "start_consult") {
         /// The agent who consults.
         by: Actor,
         /// Whom to consult.
@@ -46,82 +72,82 @@ pub enum Command {
         hold: HoldScope,
     },
     /// The target answers the consult (R5).
-    AcceptConsult {
+    AcceptConsult = (2, "accept_consult") {
         /// The target.
         by: Actor,
     },
     /// The target turns the consult down (R15).
-    DeclineConsult {
+    DeclineConsult = (3, "decline_consult") {
         /// The target.
         by: Actor,
     },
     /// The telephone system reports that the target did not answer (R15).
-    ConsultUnanswered,
+    ConsultUnanswered = (4, "consult_unanswered"),
     /// Ends the consult, or stops its ringing (R15).
-    EndConsult {
+    EndConsult = (5, "end_consult") {
         /// Its initiator, or the consulted agent.
         by: Actor,
     },
     /// Merges the answered consult into the call (R5 to R11).
-    StartConference {
+    StartConference = (6, "start_conference") {
         /// The agent who started the consult.
         by: Actor,
         /// Where it was asked: a phone device cannot (R6).
         origin: Origin,
     },
     /// Holds a party (R16).
-    Hold {
+    Hold = (7, "hold") {
         /// The primary.
         by: Actor,
         /// Whom to hold.
         party: Party,
     },
     /// Releases a held party (R17).
-    Resume {
+    Resume = (8, "resume") {
         /// The primary, or whoever held the party.
         by: Actor,
         /// Whom to release.
         party: Party,
     },
     /// In a two-party call: leaves and puts the answered consult in one's place (R21).
-    TransferCall {
+    TransferCall = (9, "transfer_call") {
         /// The primary.
         by: Actor,
     },
     /// Leaves a conference; the others talk on (R23).
-    ExitConference {
+    ExitConference = (10, "exit_conference") {
         /// The agent who leaves.
         by: Actor,
     },
     /// Ends the call for everybody (R28).
-    EndCall {
+    EndCall = (11, "end_call") {
         /// The primary.
         by: Actor,
     },
     /// The End button: ends the call for a primary (R28), leaves for a conferenced agent (R30).
-    PressEnd {
+    PressEnd = (12, "press_end") {
         /// Whoever pressed it.
         by: Actor,
     },
     /// A fact: the party's device went on hook (R29, R31, R41).
-    HangUp {
+    HangUp = (13, "hang_up") {
         /// Whose device it was.
         party: Party,
     },
     /// A fact: the party's connection broke (R29, R41).
-    LoseConnection {
+    LoseConnection = (14, "lose_connection") {
         /// Whose connection it was.
         party: Party,
     },
     /// Settles the agent's wrap-up with a reason (R51).
-    ApplyWrapUp {
+    ApplyWrapUp = (15, "apply_wrap_up") {
         /// The agent who owes it.
         by: Actor,
         /// Why the customer had called.
         reason: GivenReason,
     },
     /// Suggests a reason to the others who owe wrap-up (R49).
-    SuggestWrapUp {
+    SuggestWrapUp = (16, "suggest_wrap_up") {
         /// The agent who assists.
         by: Actor,
         /// The suggested reason.
@@ -130,69 +156,50 @@ pub enum Command {
         note: Option<Note>,
     },
     /// A supervisor begins to listen through an agent (R53).
-    StartMonitoring {
+    StartMonitoring = (17, "start_monitoring") {
         /// The supervisor.
         by: Actor,
         /// The agent to listen to.
         agent: Party,
     },
     /// A listening supervisor begins to speak (R54, R59).
-    BargeIn {
+    BargeIn = (18, "barge_in") {
         /// The supervisor.
         by: Actor,
     },
     /// A supervisor ends the session.
-    StopMonitoring {
+    StopMonitoring = (19, "stop_monitoring") {
         /// The supervisor.
         by: Actor,
     },
 }
 
-/// Whom a consult holds (R12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum HoldScope {
-    /// Everybody else in the call.
-    #[default]
-    Others,
-    /// Nobody: they talk on.
-    None,
-}
+named!(
+    /// Whom a consult holds (R12).
+    HoldScope {
+        /// Everybody else in the call.
+        Others = "others",
+        /// Nobody: they talk on.
+        None = "none",
+    }
+);
 
-/// Where a conference was asked for (R6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Origin {
-    /// The agent desktop.
-    #[default]
-    Desktop,
-    /// A hard or soft phone.
-    Device,
-}
+named!(
+    /// Where a conference was asked for (R6).
+    Origin {
+        /// The agent desktop.
+        Desktop = "desktop",
+        /// A hard or soft phone.
+        Device = "device",
+    }
+);
+
+choices!(HoldScope or Others, Origin or Desktop);
 
 impl Command {
     /// The command's name in the interface.
     pub fn name(&self) -> &'static str {
-        match self {
-            Command::ConnectCall { .. } => "connect_call",
-            Command::StartConsult { .. } => "start_consult",
-            Command::AcceptConsult { .. } => "accept_consult",
-            Command::DeclineConsult { .. } => "decline_consult",
-            Command::ConsultUnanswered => "consult_unanswered",
-            Command::EndConsult { .. } => "end_consult",
-            Command::StartConference { .. } => "start_conference",
-            Command::Hold { .. } => "hold",
-            Command::Resume { .. } => "resume",
-            Command::TransferCall { .. } => "transfer_call",
-            Command::ExitConference { .. } => "exit_conference",
-            Command::EndCall { .. } => "end_call",
-            Command::PressEnd { .. } => "press_end",
-            Command::HangUp { .. } => "hang_up",
-            Command::LoseConnection { .. } => "lose_connection",
-            Command::ApplyWrapUp { .. } => "apply_wrap_up",
-            Command::SuggestWrapUp { .. } => "suggest_wrap_up",
-            Command::StartMonitoring { .. } => "start_monitoring",
-            Command::BargeIn { .. } => "barge_in",
-            Command::StopMonitoring { .. } => "stop_monitoring",
-        }
+        self.command_type().name()
     }
 
     /// Who asked: `by`; for a fact the party; nobody for what the telephone system reports.
@@ -207,27 +214,17 @@ impl Command {
 
     /// Who asks for it; nobody for what the telephone system reports, facts among it.
     pub fn by(&self) -> Option<&Actor> {
-        match self {
-            Command::ConnectCall { .. }
-            | Command::ConsultUnanswered
-            | Command::HangUp { .. }
-            | Command::LoseConnection { .. } => None,
-            Command::StartConsult { by, .. }
-            | Command::AcceptConsult { by }
-            | Command::DeclineConsult { by }
-            | Command::EndConsult { by }
-            | Command::StartConference { by, .. }
-            | Command::Hold { by, .. }
-            | Command::Resume { by, .. }
-            | Command::TransferCall { by }
-            | Command::ExitConference { by }
-            | Command::EndCall { by }
-            | Command::PressEnd { by }
-            | Command::ApplyWrapUp { by, .. }
-            | Command::SuggestWrapUp { by, .. }
-            | Command::StartMonitoring { by, .. }
-            | Command::BargeIn { by }
-            | Command::StopMonitoring { by } => Some(by),
-        }
+        self.fields().find_map(|(_, value)| match value {
+            Some(Value::Actor(actor)) => Some(actor),
+            _ => None,
+        })
+    }
+
+    /// The personal text, if it has one.
+    pub fn personal_text(&self) -> Option<&str> {
+        self.fields().find_map(|(_, value)| match value {
+            Some(Value::Personal(text)) => Some(text),
+            _ => None,
+        })
     }
 }

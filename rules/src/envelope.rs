@@ -1,24 +1,16 @@
 //! The finished event: what surrounds what happened, and the chain of hashes that proves it unaltered.
 //! `docs/spec/envelope.md` is the specification, `docs/hash-chain.md` works three examples by hand.
 
-use crate::command::Command;
 use crate::event::Event;
-use crate::ids::{Actor, CallId, CommandId, Correlation, EventId, KeyId, Position, Revision};
+use crate::hashing::HashInput;
+use crate::ids::{Actor, CallId, CommandId, Correlation, EventId, Position, Revision};
 use crate::stored::{self, Payload};
 use crate::time::Timestamp;
-use sha2::{Digest as _, Sha256};
-use smol_str::SmolStr;
-use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// SHA-256 over an event and its predecessor's hash.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Hash(pub [u8; 32]);
-
-/// SHA-256 over a command.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 32]);
+pub use crate::hashing::{Digest, Hash, roll};
+pub use crate::personal::PersonalPart;
 
 /// Where a call's history stands: how many events, and the last one's hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,17 +40,6 @@ pub struct Cause {
     pub correlation: Option<Correlation>,
     /// Who asked; nobody for what the telephone system reports.
     pub actor: Option<Actor>,
-}
-
-/// The part of an event that identifies a customer, kept beside the payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersonalPart {
-    /// The key it is, or later will be, encrypted with.
-    pub key: KeyId,
-    /// 32 random bytes, so that the commitment does not give the text away.
-    pub salt: [u8; 32],
-    /// The text.
-    pub text: SmolStr,
 }
 
 /// One event as it is kept for ever, but for its position, which the store adds.
@@ -162,7 +143,7 @@ impl Batch {
         let mut head = expected;
         let mut finished = Vec::with_capacity(events.len());
         for (event, index) in events.into_iter().zip(0..) {
-            let personal = personal.take_if(|_| has_personal_text(&event));
+            let personal = personal.take_if(|_| event.has_personal_text());
             let event = finished_event(head, &cause, index, event, personal);
             head = event.head();
             finished.push(event);
@@ -193,33 +174,6 @@ impl Batch {
     /// The events, to be kept.
     pub fn into_events(self) -> Vec<RecordedEvent> {
         self.events
-    }
-}
-
-fn has_personal_text(event: &Event) -> bool {
-    match event {
-        Event::CallConnected { customer, .. } => customer.is_some(),
-        Event::WrapUpSuggested { note, .. } => note.is_some(),
-        Event::ConsultRequested { .. }
-        | Event::ConsultStarted { .. }
-        | Event::ConsultEnded { .. }
-        | Event::PartyJoined { .. }
-        | Event::ConferenceStarted { .. }
-        | Event::PartyHeld { .. }
-        | Event::PartyReleased { .. }
-        | Event::PartyLeft { .. }
-        | Event::ControlTransferred { .. }
-        | Event::ControlVacated { .. }
-        | Event::ConferenceDissolved
-        | Event::WrapUpAssistEntered
-        | Event::CallEnded { .. }
-        | Event::CallCompleted
-        | Event::WrapUpOwed { .. }
-        | Event::WrapUpApplied { .. }
-        | Event::MonitoringStarted { .. }
-        | Event::SupervisorBargedIn { .. }
-        | Event::MonitoringMoved { .. }
-        | Event::MonitoringEnded { .. } => false,
     }
 }
 
@@ -295,15 +249,6 @@ impl RecordedEvent {
     }
 }
 
-/// The digest of a store's events in their order, one event further: SHA-256 of the digest before it, which is zeros
-/// before the first, and its hash.
-pub fn roll(before: Hash, event: Hash) -> Hash {
-    let mut hasher = Sha256::new();
-    hasher.update(before.0);
-    hasher.update(event.0);
-    Hash(hasher.finalize().into())
-}
-
 /// The head after the events, if every hash holds; nothing is verified of the positions, which no hash covers.
 pub fn verify<'a>(
     head: Head,
@@ -328,125 +273,4 @@ pub fn verify<'a>(
         }
         Ok(event.head())
     })
-}
-
-impl PersonalPart {
-    /// What payload and digest cover in the text's place: SHA-256 of salt and text.
-    pub fn commitment(&self) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        hasher.update(self.salt);
-        hasher.update(self.text.as_bytes());
-        hasher.finalize().into()
-    }
-}
-
-/// The personal text of a command, if it has one.
-pub fn personal_text(command: &Command) -> Option<&str> {
-    match command {
-        Command::ConnectCall { customer, .. } => {
-            customer.as_ref().map(super::ids::CustomerNumber::as_str)
-        }
-        Command::SuggestWrapUp { note, .. } => note.as_ref().map(super::ids::Note::as_str),
-        Command::StartConsult { .. }
-        | Command::AcceptConsult { .. }
-        | Command::DeclineConsult { .. }
-        | Command::ConsultUnanswered
-        | Command::EndConsult { .. }
-        | Command::StartConference { .. }
-        | Command::Hold { .. }
-        | Command::Resume { .. }
-        | Command::TransferCall { .. }
-        | Command::ExitConference { .. }
-        | Command::EndCall { .. }
-        | Command::PressEnd { .. }
-        | Command::HangUp { .. }
-        | Command::LoseConnection { .. }
-        | Command::ApplyWrapUp { .. }
-        | Command::StartMonitoring { .. }
-        | Command::BargeIn { .. }
-        | Command::StopMonitoring { .. } => None,
-    }
-}
-
-/// The bytes a hash covers: a tag, then fields, each preceded by its length in four bytes, so that no two lists of
-/// fields give the same bytes. An optional field begins with 0 or 1.
-pub(crate) struct HashInput(Vec<u8>);
-
-impl HashInput {
-    pub(crate) fn new(tag: &str) -> Self {
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(tag.as_bytes());
-        Self(bytes)
-    }
-
-    pub(crate) fn bytes(&mut self, field: &[u8]) {
-        self.length(field.len());
-        self.0.extend_from_slice(field);
-    }
-
-    pub(crate) fn text(&mut self, field: &str) {
-        self.bytes(field.as_bytes());
-    }
-
-    pub(crate) fn integer(&mut self, field: u64) {
-        self.bytes(&field.to_be_bytes());
-    }
-
-    pub(crate) fn optional(&mut self, field: Option<&[u8]>) {
-        match field {
-            Some(field) => {
-                self.length(field.len() + 1);
-                self.0.push(1);
-                self.0.extend_from_slice(field);
-            }
-            None => self.bytes(&[0]),
-        }
-    }
-
-    pub(crate) fn optional_integer(&mut self, field: Option<u64>) {
-        self.optional(field.map(u64::to_be_bytes).as_ref().map(|bytes| &bytes[..]));
-    }
-
-    pub(crate) fn sha256(&self) -> [u8; 32] {
-        Sha256::digest(&self.0).into()
-    }
-
-    fn length(&mut self, length: usize) {
-        let length = u32::try_from(length).expect("a field is far shorter than 4 GiB");
-        self.0.extend_from_slice(&length.to_be_bytes());
-    }
-}
-
-macro_rules! shown_as_hex {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-    )*};
-}
-shown_as_hex!(Hash, Digest);
-
-impl Hash {
-    /// The hash of 64 lower-case hexadecimal digits.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let mut hash = [0; 32];
-        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        Some(Hash(hash))
-    }
 }

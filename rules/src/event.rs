@@ -3,147 +3,151 @@
 use crate::command::HoldScope;
 use crate::ids::{AgentId, CustomerNumber, Note, Party, Queue, Reason, SupervisorId, Target};
 use crate::rejection::Rule;
-use serde::{Deserialize, Serialize};
+use crate::table::{FieldType, Value, ValueType, choices, named, table};
 
-/// One thing that happened to a call. When it happened stands beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// An agent answered a customer; both are seated, the agent as primary.
-    CallConnected {
-        /// Who answered.
-        agent: AgentId,
-        /// The customer's number.
-        customer: Option<Personal<CustomerNumber>>,
-        /// The queue or skill the call came through.
-        queue: Option<Queue>,
+table!(
+    /// One thing that happened to a call. When it happened stands beside it.
+    Event,
+    /// The type of an event; the embedded store keeps its number.
+    EventType from event_type,
+    {
+        /// An agent answered a customer; both are seated, the agent as primary.
+        CallConnected = (1, "call_connected") {
+            /// Who answered.
+            agent: AgentId,
+            /// The customer's number.
+            customer: Option<Personal<CustomerNumber>>,
+            /// The queue or skill the call came through.
+            queue: Option<Queue>,
+        },
+        /// A consult rings (R12).
+        ConsultRequested = (2, "consult_requested") {
+            /// Its initiator.
+            by: AgentId,
+            /// Whom it rings.
+            target: Target,
+            /// Whom it holds.
+            hold: HoldScope,
+        },
+        /// A consult was answered (R5).
+        ConsultStarted = (3, "consult_started") {
+            /// Its initiator.
+            by: AgentId,
+            /// Who answered.
+            target: Target,
+        },
+        /// A consult is over (R15).
+        ConsultEnded = (4, "consult_ended") {
+            /// Its initiator.
+            by: AgentId,
+            /// Who was consulted.
+            target: Target,
+            /// How it ended.
+            cause: ConsultEnd,
+        },
+        /// A consulted party joined the main call; the customer never comes back (R47).
+        PartyJoined = (5, "party_joined") {
+            /// Who joined.
+            party: Target,
+        },
+        /// The call became a conference (R4).
+        ConferenceStarted = (6, "conference_started") {
+            /// Its primary agent (R8).
+            primary: AgentId,
+        },
+        /// A party was put on hold.
+        PartyHeld = (7, "party_held") {
+            /// Who is held.
+            party: Party,
+            /// Who holds.
+            by: AgentId,
+        },
+        /// A held party hears the call again.
+        PartyReleased = (8, "party_released") {
+            /// Who was held.
+            party: Party,
+        },
+        /// A party left the main call.
+        PartyLeft = (9, "party_left") {
+            /// Who left.
+            party: Party,
+            /// How.
+            reason: LeaveReason,
+        },
+        /// Another agent is primary now (R24).
+        ControlTransferred = (10, "control_transferred") {
+            /// The former primary.
+            from: AgentId,
+            /// The new one.
+            to: AgentId,
+        },
+        /// Nobody is primary any more: no agent remains (R26).
+        ControlVacated = (11, "control_vacated") {
+            /// The former primary.
+            from: AgentId,
+        },
+        /// The conference is an ordinary two-party call again (R39).
+        ConferenceDissolved = (12, "conference_dissolved"),
+        /// The customer left and the others talk on (R45).
+        WrapUpAssistEntered = (13, "wrap_up_assist_entered"),
+        /// The call is over (R34, R36, R28).
+        CallEnded = (14, "call_ended") {
+            /// Why.
+            cause: EndCause,
+        },
+        /// The call is over and all its wrap-ups are settled (R52).
+        CallCompleted = (15, "call_completed"),
+        /// An agent owes wrap-up (R50).
+        WrapUpOwed = (16, "wrap_up_owed") {
+            /// Who owes it.
+            agent: AgentId,
+        },
+        /// An agent settled the wrap-up (R51).
+        WrapUpApplied = (17, "wrap_up_applied") {
+            /// Who owed it.
+            agent: AgentId,
+            /// With what reason.
+            reason: Reason,
+        },
+        /// An agent suggested a reason to the others who owe wrap-up (R49).
+        WrapUpSuggested = (18, "wrap_up_suggested") {
+            /// Who suggests.
+            by: AgentId,
+            /// The reason.
+            reason: Reason,
+            /// A note beside it.
+            note: Option<Personal<Note>>,
+        },
+        /// A supervisor listens through an agent (R53).
+        MonitoringStarted = (19, "monitoring_started") {
+            /// Who listens.
+            supervisor: SupervisorId,
+            /// Through whom.
+            agent: AgentId,
+        },
+        /// A listening supervisor speaks too (R59).
+        SupervisorBargedIn = (20, "supervisor_barged_in") {
+            /// Who speaks.
+            supervisor: SupervisorId,
+        },
+        /// A session went over to the primary because its agent left (R57).
+        MonitoringMoved = (21, "monitoring_moved") {
+            /// Whose session.
+            supervisor: SupervisorId,
+            /// The agent who left.
+            from: AgentId,
+            /// The primary.
+            to: AgentId,
+        },
+        /// A supervisor's session is over (R55, R58).
+        MonitoringEnded = (22, "monitoring_ended") {
+            /// Whose session.
+            supervisor: SupervisorId,
+            /// Why.
+            cause: MonitoringEnd,
+        },
     },
-    /// A consult rings (R12).
-    ConsultRequested {
-        /// Its initiator.
-        by: AgentId,
-        /// Whom it rings.
-        target: Target,
-        /// Whom it holds.
-        hold: HoldScope,
-    },
-    /// A consult was answered (R5).
-    ConsultStarted {
-        /// Its initiator.
-        by: AgentId,
-        /// Who answered.
-        target: Target,
-    },
-    /// A consult is over (R15).
-    ConsultEnded {
-        /// Its initiator.
-        by: AgentId,
-        /// Who was consulted.
-        target: Target,
-        /// How it ended.
-        cause: ConsultEnd,
-    },
-    /// A consulted party joined the main call; the customer never comes back (R47).
-    PartyJoined {
-        /// Who joined.
-        party: Target,
-    },
-    /// The call became a conference (R4).
-    ConferenceStarted {
-        /// Its primary agent (R8).
-        primary: AgentId,
-    },
-    /// A party was put on hold.
-    PartyHeld {
-        /// Who is held.
-        party: Party,
-        /// Who holds.
-        by: AgentId,
-    },
-    /// A held party hears the call again.
-    PartyReleased {
-        /// Who was held.
-        party: Party,
-    },
-    /// A party left the main call.
-    PartyLeft {
-        /// Who left.
-        party: Party,
-        /// How.
-        reason: LeaveReason,
-    },
-    /// Another agent is primary now (R24).
-    ControlTransferred {
-        /// The former primary.
-        from: AgentId,
-        /// The new one.
-        to: AgentId,
-    },
-    /// Nobody is primary any more: no agent remains (R26).
-    ControlVacated {
-        /// The former primary.
-        from: AgentId,
-    },
-    /// The conference is an ordinary two-party call again (R39).
-    ConferenceDissolved,
-    /// The customer left and the others talk on (R45).
-    WrapUpAssistEntered,
-    /// The call is over (R34, R36, R28).
-    CallEnded {
-        /// Why.
-        cause: EndCause,
-    },
-    /// The call is over and all its wrap-ups are settled (R52).
-    CallCompleted,
-    /// An agent owes wrap-up (R50).
-    WrapUpOwed {
-        /// Who owes it.
-        agent: AgentId,
-    },
-    /// An agent settled the wrap-up (R51).
-    WrapUpApplied {
-        /// Who owed it.
-        agent: AgentId,
-        /// With what reason.
-        reason: Reason,
-    },
-    /// An agent suggested a reason to the others who owe wrap-up (R49).
-    WrapUpSuggested {
-        /// Who suggests.
-        by: AgentId,
-        /// The reason.
-        reason: Reason,
-        /// A note beside it.
-        note: Option<Personal<Note>>,
-    },
-    /// A supervisor listens through an agent (R53).
-    MonitoringStarted {
-        /// Who listens.
-        supervisor: SupervisorId,
-        /// Through whom.
-        agent: AgentId,
-    },
-    /// A listening supervisor speaks too (R59).
-    SupervisorBargedIn {
-        /// Who speaks.
-        supervisor: SupervisorId,
-    },
-    /// A session went over to the primary because its agent left (R57).
-    MonitoringMoved {
-        /// Whose session.
-        supervisor: SupervisorId,
-        /// The agent who left.
-        from: AgentId,
-        /// The primary.
-        to: AgentId,
-    },
-    /// A supervisor's session is over (R55, R58).
-    MonitoringEnded {
-        /// Whose session.
-        supervisor: SupervisorId,
-        /// Why.
-        cause: MonitoringEnd,
-    },
-}
+);
 
 /// A text that identifies a customer, and can be made unreadable without touching history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,29 +168,16 @@ impl<T> Personal<T> {
     }
 }
 
-/// Declares an enum of the interface together with its names there.
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),*
-        }
+impl<T: FieldType> FieldType for Personal<T> {
+    const TYPE: ValueType = T::TYPE;
 
-        impl $name {
-            /// Every value, in the order it was defined.
-            pub const ALL: &'static [$name] = &[$($name::$variant),*];
-
-            /// The name in the interface.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $($name::$variant => $text),*
-                }
-            }
+    fn value(&self) -> Option<Value<'_>> {
+        match self {
+            Personal::Clear(text) => text.value(),
+            Personal::Erased => Some(Value::Erased),
         }
-    };
+    }
 }
-pub(crate) use named;
 
 named!(
     /// How a consult ended.
@@ -246,83 +237,13 @@ named!(
     }
 );
 
-named!(
-    /// The type of an event.
-    EventType {
-        /// See [`Event::CallConnected`].
-        CallConnected = "call_connected",
-        /// See [`Event::ConsultRequested`].
-        ConsultRequested = "consult_requested",
-        /// See [`Event::ConsultStarted`].
-        ConsultStarted = "consult_started",
-        /// See [`Event::ConsultEnded`].
-        ConsultEnded = "consult_ended",
-        /// See [`Event::PartyJoined`].
-        PartyJoined = "party_joined",
-        /// See [`Event::ConferenceStarted`].
-        ConferenceStarted = "conference_started",
-        /// See [`Event::PartyHeld`].
-        PartyHeld = "party_held",
-        /// See [`Event::PartyReleased`].
-        PartyReleased = "party_released",
-        /// See [`Event::PartyLeft`].
-        PartyLeft = "party_left",
-        /// See [`Event::ControlTransferred`].
-        ControlTransferred = "control_transferred",
-        /// See [`Event::ControlVacated`].
-        ControlVacated = "control_vacated",
-        /// See [`Event::ConferenceDissolved`].
-        ConferenceDissolved = "conference_dissolved",
-        /// See [`Event::WrapUpAssistEntered`].
-        WrapUpAssistEntered = "wrap_up_assist_entered",
-        /// See [`Event::CallEnded`].
-        CallEnded = "call_ended",
-        /// See [`Event::CallCompleted`].
-        CallCompleted = "call_completed",
-        /// See [`Event::WrapUpOwed`].
-        WrapUpOwed = "wrap_up_owed",
-        /// See [`Event::WrapUpApplied`].
-        WrapUpApplied = "wrap_up_applied",
-        /// See [`Event::WrapUpSuggested`].
-        WrapUpSuggested = "wrap_up_suggested",
-        /// See [`Event::MonitoringStarted`].
-        MonitoringStarted = "monitoring_started",
-        /// See [`Event::SupervisorBargedIn`].
-        SupervisorBargedIn = "supervisor_barged_in",
-        /// See [`Event::MonitoringMoved`].
-        MonitoringMoved = "monitoring_moved",
-        /// See [`Event::MonitoringEnded`].
-        MonitoringEnded = "monitoring_ended",
-    }
-);
+choices!(ConsultEnd, LeaveReason, EndCause, MonitoringEnd);
 
 impl Event {
-    /// The event's type.
-    pub fn event_type(&self) -> EventType {
-        match self {
-            Event::CallConnected { .. } => EventType::CallConnected,
-            Event::ConsultRequested { .. } => EventType::ConsultRequested,
-            Event::ConsultStarted { .. } => EventType::ConsultStarted,
-            Event::ConsultEnded { .. } => EventType::ConsultEnded,
-            Event::PartyJoined { .. } => EventType::PartyJoined,
-            Event::ConferenceStarted { .. } => EventType::ConferenceStarted,
-            Event::PartyHeld { .. } => EventType::PartyHeld,
-            Event::PartyReleased { .. } => EventType::PartyReleased,
-            Event::PartyLeft { .. } => EventType::PartyLeft,
-            Event::ControlTransferred { .. } => EventType::ControlTransferred,
-            Event::ControlVacated { .. } => EventType::ControlVacated,
-            Event::ConferenceDissolved => EventType::ConferenceDissolved,
-            Event::WrapUpAssistEntered => EventType::WrapUpAssistEntered,
-            Event::CallEnded { .. } => EventType::CallEnded,
-            Event::CallCompleted => EventType::CallCompleted,
-            Event::WrapUpOwed { .. } => EventType::WrapUpOwed,
-            Event::WrapUpApplied { .. } => EventType::WrapUpApplied,
-            Event::WrapUpSuggested { .. } => EventType::WrapUpSuggested,
-            Event::MonitoringStarted { .. } => EventType::MonitoringStarted,
-            Event::SupervisorBargedIn { .. } => EventType::SupervisorBargedIn,
-            Event::MonitoringMoved { .. } => EventType::MonitoringMoved,
-            Event::MonitoringEnded { .. } => EventType::MonitoringEnded,
-        }
+    /// Whether it has a personal text, erased or not.
+    pub fn has_personal_text(&self) -> bool {
+        let mut fields = self.fields();
+        fields.any(|(_, value)| matches!(value, Some(Value::Personal(_) | Value::Erased)))
     }
 
     /// The rule by which it happened, for whoever explains a call; `batch` is all that one command brought about.

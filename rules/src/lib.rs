@@ -12,10 +12,13 @@ pub mod entry;
 pub mod envelope;
 pub mod event;
 mod evolve;
+mod hashing;
 pub mod ids;
 pub mod json;
+mod personal;
 pub mod rejection;
 pub mod stored;
+pub mod table;
 mod time;
 mod time_span;
 

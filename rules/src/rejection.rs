@@ -1,8 +1,7 @@
 //! The business saying no: a code, the rule that refused, and what to do instead. Every text stands here.
 
-use crate::event::named;
 use crate::ids::{Actor, AgentId, Party, SupervisorId, Target};
-use serde::{Deserialize, Serialize};
+use crate::table::named;
 use std::fmt;
 
 /// The number of a rule of `docs/spec/rules.md`; shown as `R24`.

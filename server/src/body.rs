@@ -13,6 +13,9 @@ use std::io;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// The media type of a stream of commands, and of its answers.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+
 /// How often the time in which a client may send nothing fits into that which a body may take that is wanted as a whole.
 const IDLE_TIMES: u64 = 4;
 

@@ -1,20 +1,15 @@
 //! The machine's clock, which may be set while the service runs. It is compared with the time that has passed since the
 //! last look, and with the last time that the store has recorded.
 
-use crate::Service;
 use domain::{EventStore, Handler, Position, StoreError, Timestamp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Instant;
 
 /// How far the clock may be behind the latest time that is known.
 const MAX_BEHIND_MS: u64 = 60_000;
 
 /// A smaller difference is no jump.
 const LEAST_JUMP_MS: u64 = 1_000;
-
-/// How often the clock is looked at.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// The clock, shared by all that ask it.
 #[derive(Clone)]
@@ -125,14 +120,14 @@ impl ClockError {
         }
     }
 
-    fn event(self) -> &'static str {
+    pub(crate) fn event(self) -> &'static str {
         match self {
             ClockError::Behind(_) => "clock_behind",
             ClockError::Ahead(_) => "clock_ahead",
         }
     }
 
-    fn detail(self) -> String {
+    pub(crate) fn detail(self) -> String {
         match self {
             ClockError::Behind(ms) => format!(
                 "the clock is {ms} ms before a time that has been recorded or shown already; commands are taken, new \
@@ -159,35 +154,6 @@ async fn last_recorded(store: &dyn EventStore) -> Result<Option<Timestamp>, Stor
     // A damaged event is reported elsewhere, and says nothing about the time.
     let events = read.unwrap_or_default();
     Ok(events.first().map(|event| event.recorded.cause.recorded_at))
-}
-
-/// Compares the clock with what it must show, and logs each change.
-pub(crate) fn watch(service: &Arc<Service>) {
-    let service = Arc::downgrade(service);
-    tokio::spawn(async move {
-        let mut last = None;
-        while let Some(service) = service.upgrade() {
-            last = report(&service, last);
-            drop(service);
-            sleep(BETWEEN_LOOKS).await;
-        }
-    });
-}
-
-/// Logs what is wrong now, unless that was the last thing logged. Returns the event that was.
-fn report(service: &Service, last: Option<&'static str>) -> Option<&'static str> {
-    let error = service.clock.error();
-    let event = error.map(ClockError::event);
-    if event == last {
-        return event;
-    }
-    if let Some(error) = error {
-        service.log.error(error.event(), &error.detail());
-    } else {
-        let detail = "the clock is right again";
-        service.log.notice("clock_right", detail);
-    }
-    event
 }
 
 #[cfg(test)]

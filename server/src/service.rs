@@ -2,17 +2,16 @@
 
 use crate::access::Guards;
 use crate::budget::Budget;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::feed::Feed;
 use crate::lag::Milestones;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::read_models::Views;
+use crate::settings::Settings;
 use crate::turns::Turns;
-use crate::{Settings, route, verify};
-use axum::Router;
-use domain::{EventStore, Handler, Position, StoreError};
-use std::path::PathBuf;
+use domain::{EventStore, Handler, Position};
+use engine::follower::Reader;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,6 +26,8 @@ pub struct Service {
     pub settings: Settings,
     /// Who may do what.
     pub guards: Guards,
+    /// The reader of the store, to which the feed and the read models subscribe.
+    pub(crate) reader: Arc<Reader>,
     /// The events as they come, and the proof that none is missing.
     pub feed: Feed,
     /// The four read models.
@@ -42,7 +43,7 @@ pub struct Service {
     pub(crate) turns: Arc<Turns>,
     /// What waits to be sent.
     pub(crate) budget: Budget,
-    stopping: watch::Sender<bool>,
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 /// Recent positions of the store and counts of the feed, to compute how far their readers lag.
@@ -52,66 +53,7 @@ pub(crate) struct Lags {
     pub(crate) feed: Milestones<u64>,
 }
 
-/// What a service is made of.
-pub struct Parts {
-    /// The open store.
-    pub store: Arc<dyn EventStore>,
-    /// The loop that takes commands for it; a test may set its clock.
-    pub handler: Handler,
-    /// What the operator chose.
-    pub settings: Settings,
-    /// Who may do what.
-    pub guards: Guards,
-    /// Where read models and the proof are kept between two runs; none keeps nothing.
-    pub folder: Option<PathBuf>,
-    /// Where requests are told.
-    pub log: Log,
-}
-
 impl Service {
-    /// Starts following the store; must be called within a runtime. Questions are answered at once, from what was read so far.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, StoreError> {
-        let Parts {
-            store,
-            handler,
-            settings,
-            guards,
-            folder,
-            log,
-        } = parts;
-        let handler = Arc::new(handler);
-        let clock = Clock::of(&handler, &*store, settings.max_ahead_ms).await?;
-        let guards = guards.within(&settings, clock.clone());
-        let metrics = Metrics::new();
-        let turns = Arc::new(Turns::new(&guards));
-        let budget = Budget::within(&settings, &guards);
-        let feed_turns = Arc::clone(&turns);
-        let feed = Feed::taking_turns(Arc::clone(&store), folder.as_deref(), &settings, feed_turns);
-        let views_turns = Arc::clone(&turns);
-        let views = Views::taking_turns(Arc::clone(&store), folder, &settings, views_turns).await?;
-        let service = Arc::new(Self {
-            store,
-            handler,
-            settings,
-            guards,
-            feed,
-            views,
-            metrics,
-            log,
-            clock,
-            lags: Lags::default(),
-            turns,
-            budget,
-            stopping: watch::Sender::new(false),
-        });
-        if let Some(why) = service.views.refused_checkpoint() {
-            service.log.notice("checkpoint_refused", why);
-        }
-        verify::start(&service);
-        clock::watch(&service);
-        Ok(service)
-    }
-
     /// For how long the feed has not read what the store had, and the read models what the feed had.
     pub(crate) fn lag(&self) -> Duration {
         let feed = self.lags.store.lag(self.feed.state().prefix.position);
@@ -123,11 +65,6 @@ impl Service {
     pub(crate) fn takes_events(&self) -> bool {
         let health = self.store.write_health();
         health.is_none_or(|health| health.trouble.is_none())
-    }
-
-    /// Every route, guarded, as one service.
-    pub fn router(self: &Arc<Self>) -> Router {
-        route::router(self)
     }
 
     /// Tells streams to end and the rest to finish.

@@ -227,7 +227,8 @@ fn of_letters(text: &str, most: usize, also: &str, expected: &str) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::{Place, table};
+    use crate::route::Place;
+    use crate::routes::table;
 
     #[test]
     fn the_check_knows_all_that_a_parameter_of_the_document_says() {

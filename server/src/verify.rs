@@ -1,4 +1,4 @@
-//! Compares what is served with what it was made from: the read models with the feed, by the count and the rolling hash
+//! Compares what is served with what it was made from: the read models with the reader, by the count and the rolling hash
 //! of their events. It measures how far each lags behind the store, and looks whether a damaged event is whole again.
 
 use crate::Service;
@@ -8,6 +8,7 @@ use domain::{EventStore, Position, Prefix, StoreError, WriteHealth, leads};
 use projections::SetAside;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 /// The pause between two comparisons.
@@ -35,8 +36,8 @@ struct Verifier {
 
 /// Starts the tasks, which end when the service stops or is dropped.
 pub(crate) fn start(service: &Arc<Service>) {
-    let store = Arc::clone(&service.store);
-    tokio::spawn(follow_the_end(Arc::downgrade(service), store));
+    let store_ends = service.reader.tail().store_ends();
+    tokio::spawn(follow_the_end(Arc::downgrade(service), store_ends));
     tokio::spawn(follow_the_feed(Arc::downgrade(service)));
     let store = Arc::clone(&service.store);
     tokio::spawn(follow_the_writing(Arc::downgrade(service), store));
@@ -49,16 +50,14 @@ pub(crate) fn start(service: &Arc<Service>) {
     tokio::spawn(verifier.run());
 }
 
-/// Notes where the store ends. The answer may take as long as it likes, because only this task waits for it.
-async fn follow_the_end(service: Weak<Service>, store: Arc<dyn EventStore>) {
-    let mut ticks = each_second();
-    loop {
-        ticks.tick().await;
-        let end = store.info().await.map(|info| info.last);
+/// Notes where the store ends at each look of the reader.
+async fn follow_the_end(service: Weak<Service>, mut store_ends: watch::Receiver<Option<Position>>) {
+    while store_ends.changed().await.is_ok() {
+        let end = *store_ends.borrow_and_update();
         let Some(service) = running(&service) else {
             return;
         };
-        if let Ok(end) = end {
+        if let Some(end) = end {
             service.lags.store.stands_at(end);
         }
     }

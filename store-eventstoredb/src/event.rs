@@ -63,7 +63,7 @@ pub(crate) struct Found {
 /// Reads an event of a call's stream. Anything else in such a stream is damage, and the error names it.
 pub(crate) fn found(read: &eventstore::RecordedEvent) -> Result<Found, StoreError> {
     if read.position.commit == u64::MAX {
-        return Err(StoreError::Corrupt(format!(
+        return Err(StoreError::Refused(format!(
             "event {} of stream {}: the server does not tell its position",
             read.revision,
             read.stream_id(),

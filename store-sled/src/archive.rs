@@ -5,19 +5,21 @@
 //! copies are durable and verified; before that nothing has changed, and after it what was copied is only waste.
 
 use crate::block::Groups;
-use crate::commit::Job;
 use crate::damage::Damage;
-use crate::folder::{is_within, make, refuse_other_things, sync_folder};
+use crate::error::{OpenError, closed};
+use crate::files::{is_within, sync_folder};
+use crate::folder::{make, refuse_other_things};
 use crate::indexer::Told;
+use crate::jobs::{Job, Task};
 use crate::live::Stage;
-use crate::log::{Log, LogError, Segment, SegmentHeader, segments_in};
+use crate::log::{
+    End, Log, LogError, Segment, SegmentHeader, first_of, part, segments_in, settle_part,
+};
 use crate::notes::{Acknowledged, Archives, Marker, Purpose, read_marker, write_marker};
-use crate::read::Shared;
-use crate::rows::Row;
+use crate::shared::Shared;
+use crate::store::SledStore;
 use crate::tail;
-use crate::{OpenError, SledStore};
 use domain::{CallId, Position, StoreError, StoreId, Timestamp};
-use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -92,6 +94,12 @@ impl From<LogError> for ArchiveError {
     }
 }
 
+impl From<Damage> for ArchiveError {
+    fn from(damage: Damage) -> Self {
+        ArchiveError::Store(damage.into())
+    }
+}
+
 impl SledStore {
     /// Whether in that folder there is what was archived of a store, which can be opened, and not written to.
     pub fn is_archive(path: &Path) -> bool {
@@ -104,10 +112,9 @@ impl SledStore {
     pub async fn archive(&self, before: Timestamp, to: &Path) -> Result<Archived, ArchiveError> {
         let _one_at_a_time = self.archiving.lock().await;
         let (answer, answered) = oneshot::channel();
-        self.ask(Job::BeginSegment(answer)).await?;
-        answered
-            .await
-            .unwrap_or_else(|_| Err(crate::error::closed()))?;
+        // The file that grows is never moved, so what is in it now has to end with it.
+        self.ask(Job::Task(Task::BeginSegment(answer))).await?;
+        answered.await.unwrap_or_else(|_| Err(closed()))?;
         let to = archive_folder(&self.path, self.id, to)?;
         let moving = Moving {
             shared: &self.shared,
@@ -117,7 +124,7 @@ impl SledStore {
         let cut = moving.cut(before)?;
         let (files, bytes) = moving.copy(self.id, &cut)?;
         moving.commit(&cut, files)?;
-        // The events are moved, whatever becomes of the rows.
+        // The events are moved, also where the rows cannot shrink.
         let (calls, rows_stay) = match self.shrink(&cut).await {
             Ok(calls) => (calls, None),
             Err(error) => (0, Some(error.to_string())),
@@ -135,12 +142,9 @@ impl SledStore {
     /// Has the rows of calls whose events are all archived say only where they are.
     async fn shrink(&self, cut: &Cut) -> Result<u64, ArchiveError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Job::Index(Told::Shrink(cut.position, answer)))
-            .await?;
-        let shrunk = answered
-            .await
-            .unwrap_or_else(|_| Err(crate::error::closed()));
-        Ok(shrunk?)
+        let shrink = Told::Shrink(cut.position, answer);
+        self.ask(Job::Task(Task::Index(shrink))).await?;
+        Ok(answered.await.unwrap_or_else(|_| Err(closed()))?)
     }
 }
 
@@ -206,11 +210,11 @@ impl Moving<'_> {
         let mut next = first;
         while let Some(read) = frames.next(next)? {
             let header = read.header;
-            let mut groups = Groups::new(next, read.block).map_err(LogError::from)?;
-            while let Some(group) = groups.next().map_err(LogError::from)? {
-                let damage = || LogError::from(Damage::new("the event is damaged").at(group.first));
-                let shared = group.raw().map_err(LogError::from)?;
-                let call = CallId::try_from(SmolStr::new(group.call)).map_err(|_| damage())?;
+            let mut groups = Groups::new(next, read.block)?;
+            while let Some(group) = groups.next()? {
+                let damage = || Damage::new("the event is damaged").at(group.first);
+                let shared = group.raw()?;
+                let call = group.call_id().ok_or_else(damage)?;
                 let at = shared.recorded_at().ok_or_else(damage)?;
                 if at >= before {
                     cut.because = Because::Newer(at);
@@ -225,6 +229,7 @@ impl Moving<'_> {
                 }
             }
             next = header.next();
+            // Only between commits: a part of one at the end of the archive would look like a torn write.
             if header.behind == 0 {
                 cut.position = next - 1;
                 cut.address = frames.address();
@@ -237,12 +242,14 @@ impl Moving<'_> {
         let stage = self.shared.live().entry(call).map(|entry| entry.stage);
         match stage {
             Some(stage) => Ok(stage == Stage::Completed),
+            // Calls that go on are all in memory.
             None => Ok(self.shared.known(call)?.is_some()),
         }
     }
 
     /// Copies what is before the cut to the archive, and what is behind it of the file that holds both to another.
     fn copy(&self, id: StoreId, cut: &Cut) -> Result<(Vec<PathBuf>, u64), ArchiveError> {
+        // Files of a longer attempt would follow the new ones, and not fit them.
         self.remove_unfinished(cut)?;
         let mut copied = Vec::new();
         let mut bytes = 0;
@@ -272,6 +279,7 @@ impl Moving<'_> {
             }
         }
         if !copied.is_empty() {
+            // The notes first, and the marker last: with it the archive can be opened, and must then be known to be whole.
             let noted = Acknowledged::note(self.to, cut.position);
             noted.map_err(|error| OpenError::from_io(self.to, error))?;
             write_marker(self.to, Purpose::Archive, id)
@@ -285,9 +293,7 @@ impl Moving<'_> {
         let log = self.to.join("log");
         let failed = |error| OpenError::from_io(&log, error);
         for path in segments_in(&log).map_err(failed)? {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let first: u64 = name.parse().unwrap_or(0);
-            if first > cut.from {
+            if first_of(&path).is_some_and(|first| first > cut.from) {
                 fs::remove_file(&path).map_err(failed)?;
             }
         }
@@ -316,6 +322,7 @@ impl Moving<'_> {
                 file.write_all(&bytes)?;
                 at += bytes.len() as u64;
             }
+            // Durable under its own name only once it is whole, so no crash leaves a part of a file that looks like one.
             file.sync_all()?;
             fs::rename(&beside, to)?;
             sync_folder(to.parent().unwrap_or(Path::new("")))?;
@@ -325,8 +332,13 @@ impl Moving<'_> {
         let Some((copy, found)) = Segment::open(to)? else {
             return Err(ArchiveError::NotTheSame(to.display().to_string()));
         };
+        // Read back before anything may depend on it.
         let copy = Log::new(vec![copy]);
-        let rolled = |log: &Log| tail::roll_between(log, (header.first - 1, header.start), until);
+        let from = End {
+            position: header.first - 1,
+            address: header.start,
+        };
+        let rolled = |log: &Log| tail::roll_between(log, from, until);
         if found != *header || rolled(&copy)? != rolled(self.log())? {
             return Err(ArchiveError::NotTheSame(to.display().to_string()));
         }
@@ -343,6 +355,9 @@ impl Moving<'_> {
         if !archives.folders.iter().any(|folder| folder == self.to) {
             archives.folders.push(self.to.to_owned());
         }
+        // This write decides. Before it the archive's copies are waste, which the next archiving removes; after it the
+        // store's own files are, which the next opening removes. The part that stays gets its name only now, for the
+        // same reason.
         let new = archives
             .write(self.folder)
             .and_then(|()| settle_part(self.folder, cut.position + 1))
@@ -355,9 +370,10 @@ impl Moving<'_> {
         let moved = |segment: &Segment| {
             segment.path.starts_with(self.folder) && segment.start < cut.address
         };
+        // Readers go by addresses, which are the same in the copies. Those that have an old file open read on in it.
         let old = self.log().replace(moved, new);
         for segment in old {
-            // Whoever reads it still has it open; what cannot be removed now is when the store is opened.
+            // What cannot be removed now is removed when the store is opened.
             let _ = fs::remove_file(&segment.path);
         }
         Ok(())
@@ -371,64 +387,4 @@ fn open_all(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<Arc<Segment>>, S
         segments.extend(opened.map(|(segment, _)| Arc::new(segment)));
     }
     Ok(segments)
-}
-
-fn part(store: &Path, first: u64) -> PathBuf {
-    Segment::path(&store.join("log"), first).with_extension("part")
-}
-
-/// Gives the rest of a file that was cut its name.
-pub(crate) fn settle_part(store: &Path, first: u64) -> io::Result<Option<PathBuf>> {
-    let (from, to) = (part(store, first), Segment::path(&store.join("log"), first));
-    if !from.exists() {
-        return Ok(None);
-    }
-    fs::rename(&from, &to)?;
-    sync_folder(&store.join("log"))?;
-    Ok(Some(to))
-}
-
-/// Takes away what is in an archive, and what was copied for one that was never finished.
-pub(crate) fn tidy(store: &Path, archives: &Archives) -> io::Result<()> {
-    if archives.up_to > 0 {
-        settle_part(store, archives.up_to + 1)?;
-    }
-    for entry in fs::read_dir(store.join("log"))? {
-        let path = entry?.path();
-        let unfinished = path
-            .extension()
-            .is_some_and(|extension| extension == "part" || extension == "new");
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let first: u64 = name.parse().unwrap_or(u64::MAX);
-        if unfinished || first <= archives.up_to {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// The files of the log that would be left in the store's folder after [`tidy`]. Nothing is removed or renamed.
-pub(crate) fn tidied(store: &Path, archives: &Archives) -> io::Result<Vec<PathBuf>> {
-    let mut paths = segments_in(&store.join("log"))?;
-    paths.retain(|path| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        name.parse().unwrap_or(u64::MAX) > archives.up_to
-    });
-    let part = part(store, archives.up_to + 1);
-    if archives.up_to > 0 && part.exists() {
-        paths.insert(0, part);
-    }
-    Ok(paths)
-}
-
-/// What a row becomes once all its events are archived; nothing if some are not.
-pub(crate) fn shrunk(call: &CallId, row: &Row, up_to: u64) -> Option<Vec<(u64, u64)>> {
-    let Row::Whole(history) = row else {
-        return None;
-    };
-    let places = history.places(call).ok()?;
-    places
-        .iter()
-        .all(|(first, events)| first + events - 1 <= up_to)
-        .then_some(places)
 }

@@ -94,6 +94,14 @@ pub(crate) fn write_short_text(into: &mut Vec<u8>, text: &str) {
     into.extend_from_slice(text.as_bytes());
 }
 
+/// The CRC-32 of two stretches of bytes together: what is stored, after what says where it belongs.
+pub(crate) fn checksum_of(place: &[u8], bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(place);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

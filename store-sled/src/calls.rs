@@ -1,16 +1,18 @@
 //! The events of completed calls, each call's together, in files that are only ever appended to. Rows in sled say where;
 //! sled itself would rewrite such long values again and again.
 //!
-//! A record is a checksum (4 bytes), which covers the call's name, too, and what was given. Where it begins and how long it is stands in the row.
+//! A record is a checksum (4 bytes), which covers the call's name, too, and what was given. Where it begins and how
+//! long it is stands in the row.
 
-use crate::at;
-use crate::folder::sync_folder;
+use crate::bytes::checksum_of;
+use crate::files::{open_or_make, sync_folder};
+use crate::{at, locks};
 use domain::CallId;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// A file that is longer is followed by another.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -26,9 +28,11 @@ pub(crate) struct Place {
     pub(crate) length: u64,
 }
 
+type Files = BTreeMap<u64, Arc<File>>;
+
 pub(crate) struct Calls {
     folder: PathBuf,
-    files: RwLock<BTreeMap<u64, Arc<File>>>,
+    files: RwLock<Files>,
     tail: Mutex<Tail>,
 }
 
@@ -42,59 +46,43 @@ struct Tail {
 
 impl Calls {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if let Ok(number) = name.parse() {
-                files.insert(number, Arc::new(open_file(&path)?));
-            }
-        }
-        let tail = Tail {
-            number: files.last_key_value().map_or(0, |(number, _)| *number),
-            length: match files.last_key_value() {
-                Some((_, file)) => file.metadata()?.len(),
-                None => 0,
-            },
-            waiting: Vec::new(),
+        let files = files_in(folder, open_or_make)?;
+        // A crash may leave a part of a record at the end. The next one goes after it. A row that tells of it is found
+        // damaged by the checksum, and its call is read from the log again, because no mark vouches for it.
+        let (number, length) = match files.last_key_value() {
+            Some((number, file)) => (*number, file.metadata()?.len()),
+            None => (0, 0),
         };
-        Ok(Self {
-            folder: folder.to_owned(),
-            files: RwLock::new(files),
-            tail: Mutex::new(tail),
-        })
+        Self::with(folder, files, number, length)
     }
 
     /// Opens the files in one folder for reading only; what is written goes to new files in another.
     pub(crate) fn open_over(original: &Path, new: &Path) -> io::Result<Self> {
-        fs::create_dir_all(new)?;
-        let mut files = BTreeMap::new();
-        for path in paths_in(original)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if let Ok(number) = name.parse() {
-                files.insert(number, Arc::new(File::open(&path)?));
-            }
-        }
-        let tail = Tail {
-            number: files.last_key_value().map_or(0, |(last, _)| last + 1),
-            length: 0,
-            waiting: Vec::new(),
-        };
+        let files = files_in(original, |path| File::open(path))?;
+        let number = files.last_key_value().map_or(0, |(last, _)| last + 1);
+        Self::with(new, files, number, 0)
+    }
+
+    /// Goes on in the file of that number, at that length.
+    fn with(folder: &Path, files: Files, number: u64, length: u64) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
         Ok(Self {
-            folder: new.to_owned(),
+            folder: folder.to_owned(),
             files: RwLock::new(files),
-            tail: Mutex::new(tail),
+            tail: Mutex::new(Tail {
+                number,
+                length,
+                waiting: Vec::new(),
+            }),
         })
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.tail)
     }
 
     fn file(&self, number: u64) -> Option<Arc<File>> {
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.get(&number).cloned()
+        locks::read(&self.files).get(&number).cloned()
     }
 
     /// Takes a record; it is there to be read once [`flush`](Self::flush) has written it.
@@ -105,7 +93,7 @@ impl Calls {
             offset: tail.length + tail.waiting.len() as u64,
             length: (CHECKSUM_BYTES + record.len()) as u64,
         };
-        let checksum = checksum(call, record);
+        let checksum = checksum_of(call.as_str().as_bytes(), record);
         tail.waiting.extend_from_slice(&checksum.to_be_bytes());
         tail.waiting.extend_from_slice(record);
         place
@@ -125,6 +113,7 @@ impl Calls {
         tail.length += tail.waiting.len() as u64;
         tail.waiting.clear();
         if tail.length >= FILE_BYTES {
+            // `sync` knows the file that grows only, so a full one is synced here.
             file.sync_data()?;
             tail.number += 1;
             tail.length = 0;
@@ -133,10 +122,10 @@ impl Calls {
     }
 
     fn begin(&self, number: u64) -> io::Result<Arc<File>> {
-        let file = Arc::new(open_file(&self.path(number))?);
+        let file = Arc::new(open_or_make(&self.path(number))?);
+        // Its name has to outlive a power cut before a mark vouches for what is in it.
         sync_folder(&self.folder)?;
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        files.insert(number, Arc::clone(&file));
+        locks::write(&self.files).insert(number, Arc::clone(&file));
         Ok(file)
     }
 
@@ -155,7 +144,7 @@ impl Calls {
         let Some(file) = self.file(place.file) else {
             return Ok(None);
         };
-        // Whatever a damaged row says, no call is that long.
+        // A damaged row may say any length; no call is that long.
         let length = usize::try_from(place.length).ok();
         let Some(length) = length.filter(|length| (CHECKSUM_BYTES..1 << 30).contains(length))
         else {
@@ -171,7 +160,7 @@ impl Calls {
         }
         let mut record = vec![0; length];
         at::read_full(&file, &mut record, place.offset)?;
-        let checksum = checksum(call, &record[CHECKSUM_BYTES..]);
+        let checksum = checksum_of(call.as_str().as_bytes(), &record[CHECKSUM_BYTES..]);
         if record[..CHECKSUM_BYTES] != checksum.to_be_bytes() {
             return Ok(None);
         }
@@ -182,7 +171,7 @@ impl Calls {
     /// Takes away the files in which no record is needed any more. The one that grows stays.
     pub(crate) fn keep_only(&self, needed: &HashSet<u64>) -> io::Result<()> {
         let grows = self.tail().number;
-        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = locks::write(&self.files);
         let old: Vec<_> = files.keys().copied().collect();
         for number in old {
             if number != grows && !needed.contains(&number) {
@@ -194,27 +183,19 @@ impl Calls {
     }
 }
 
-/// What is in a folder; nothing if there is no such folder.
-fn paths_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
+/// The files in a folder by their numbers; none if there is no such folder.
+fn files_in(folder: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<Files> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Files::new()),
+        entries => entries?,
+    };
+    let mut files = Files::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(number) = name.and_then(|name| name.parse().ok()) {
+            files.insert(number, Arc::new(open(&path)?));
+        }
     }
-}
-
-fn checksum(call: &CallId, record: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(call.as_str().as_bytes());
-    hasher.update(record);
-    hasher.finalize()
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    Ok(files)
 }

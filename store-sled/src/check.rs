@@ -1,19 +1,21 @@
 //! Reading everything, to find damage: frames, blocks, the order of events, the hash chain of every call, the digest
 //! noted in `head`, and the index against the log. No file of the store is made or changed: the index is read in a copy.
 
+use crate::block::frame::HEADER_BYTES;
 use crate::block::{Groups, intact_events};
 use crate::damage::Damage;
+use crate::error::OpenError;
 use crate::folder::Folder;
-use crate::live::Live;
-use crate::log::{Frames, Log, LogError, Segment, segments_in};
+use crate::index::Index;
+use crate::index_copy::IndexCopy;
+use crate::log::{self, End, Frames, Log, LogError, Segment, Unfinished, segments_in};
 use crate::notes::{Acknowledged, Marker, Purpose, read_marker};
-use crate::open::{self, End};
-use crate::reach::{IndexCopy, beyond, reach};
-use crate::read::REBUILD;
-use crate::rows::{Row, Rows};
-use crate::{OpenError, Options};
+use crate::open;
+use crate::options::Options;
+use crate::reach::{beyond, reach};
+use crate::rows::{Rows, is_to_be_made_anew};
 use domain::envelope::{Hash, roll, verify};
-use domain::{CallId, Head, StoreError, StoreId, StoredEvent};
+use domain::{CallId, Head, Revision, StoreError, StoreId, StoredEvent};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::path::Path;
@@ -156,11 +158,11 @@ pub fn check_to(
     let promised = acknowledged
         .unwrap_or(0)
         .max(head.map_or(0, |head| head.position));
-    let log = folder.read_log(id).map_err(corrupt)?;
+    let log = folder.read_log(id, Unfinished::Skip).map_err(corrupt)?;
     if let Some(away) = log.lacks(0) {
         return Err(away.into());
     }
-    let written = open::written_end(&log)?;
+    let written = log.last().end()?;
     let noted = head.map(|head| (head.position, head.digest));
     let mut reading = Reading::new(&log, noted, count);
     let torn = reading.read_all(promised, written, &mut progress)?;
@@ -238,7 +240,7 @@ impl<'a> Reading<'a> {
         written: u64,
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<u64, CheckError> {
-        let end = open::find_end_from(self.log, self.end, promised, written);
+        let end = log::find_end(self.log, self.end, promised, written);
         let until = match &end {
             Ok(end) => end.address,
             Err(_) => written,
@@ -332,8 +334,8 @@ impl<'a> Reading<'a> {
 
     /// What a damaged header stood before, if the next frame tells where its block ends.
     fn locate(&self, address: u64, damage: Damage) -> Damage {
-        let written = open::written_end(self.log).unwrap_or(address);
-        let start = address + crate::log::frame::HEADER_BYTES as u64;
+        let written = self.log.last().end().unwrap_or(address);
+        let start = address + HEADER_BYTES as u64;
         let next = self.log.find(start, written).ok().flatten();
         let end = next.map_or(written, |(next, _)| next);
         let bytes = self.log.bytes(start, end.min(start + 64 * 1024));
@@ -363,46 +365,45 @@ fn index_against(
     reading: &Reading<'_>,
     options: &Options,
 ) -> Result<u64, CheckError> {
-    let damaged = |damage: Damage| CheckError::Index(damage.into());
     let failed = |error: OpenError| match error {
-        OpenError::Corrupt { what, .. } => damaged(Damage::new(what)),
+        OpenError::Corrupt { what, .. } => damaged_index(Damage::new(what)),
         other => CheckError::Open(other),
     };
     let copies = copies_of(folder).map_err(CheckError::Open)?;
     let mut newest = Err(folder.corrupt("its index cannot be read"));
     for copy in &copies {
-        newest = copy.open(id, options.cache_bytes);
+        newest = copy.open_of(id, options.cache_bytes);
         if let Ok(rows) = &newest {
             must_not_reach_beyond(rows, reading.end.position)?;
         }
     }
-    if folder.index().join(REBUILD).exists() {
-        return Err(damaged(Damage::new("it is noted to be made anew")));
+    if is_to_be_made_anew(&folder.index()) {
+        return Err(damaged_index(Damage::new("it is noted to be made anew")));
     }
     let rows = newest.map_err(failed)?;
-    let (rows, live) = open::index_of(folder, log, id, reading.end, rows).map_err(failed)?;
+    let index = open::index_of(folder, log, id, reading.end, rows).map_err(failed)?;
     let mut compared = 0;
     for (call, (head, positions)) in &reading.heads {
-        let told = told_of(&rows, &live, log, reading.end, call).map_err(damaged)?;
+        let told = told_of(&index, log, reading.end, call)?;
         if told != Some((*head, *positions)) {
             let damage = Damage::new("the index and the log do not tell the same of the call");
-            return Err(damaged(damage.of(call.as_str(), head.revision.0)));
+            return Err(damaged_index(damage.of(call.as_str(), head.revision.0)));
         }
         compared += 1;
     }
     let mut unknown = None;
-    let read = rows.each_completed(|call| {
+    let read = index.rows.each_completed(|call| {
         if unknown.is_none() && !reading.heads.contains_key(&call) {
             unknown = Some(call);
         }
         Ok(())
     });
-    read.map_err(|error| damaged(Damage::new(error.to_string())))?;
+    read.map_err(of_index)?;
     match unknown {
         None => Ok(compared),
         Some(call) => {
             let damage = Damage::new("the index knows a call that is not in the log");
-            Err(damaged(damage.of(call.as_str(), 1)))
+            Err(damaged_index(damage.of(call.as_str(), 1)))
         }
     }
 }
@@ -413,7 +414,11 @@ fn copies_of(folder: &Folder) -> Result<Vec<IndexCopy>, OpenError> {
     if indexes.is_empty() {
         indexes.push(folder.index());
     }
-    indexes.iter().map(|index| IndexCopy::of(index)).collect()
+    let temporary = std::env::temp_dir();
+    let copies = indexes.iter();
+    copies
+        .map(|index| IndexCopy::of(index, &temporary))
+        .collect()
 }
 
 /// What only the index has is lost from the log, so events are damaged.
@@ -426,29 +431,41 @@ fn must_not_reach_beyond(rows: &Rows, end: u64) -> Result<(), CheckError> {
 
 /// What the index tells of a call: where it stands by its verified events, and where they are.
 fn told_of(
-    rows: &Rows,
-    live: &Live,
+    index: &Index,
     log: &Log,
     end: End,
     call: &CallId,
-) -> Result<Option<(Head, u32)>, Damage> {
-    let text = |error: StoreError| Damage::new(error.to_string());
-    let history = match live.get(call) {
+) -> Result<Option<(Head, u32)>, CheckError> {
+    let history = match index.live.get(call) {
         Some(history) => history.clone(),
-        None => match rows.get(call).map_err(text)? {
+        None => match index.rows.get(call).map_err(of_index)? {
             None => return Ok(None),
-            Some(Row::Whole(history)) => history,
-            Some(Row::Places(head, places)) => {
-                let gathered = crate::history::gather(log, end.address, call, head, &places);
-                gathered.map_err(|error| text(error.into()))?
+            Some(row) => {
+                let history = row.history(log, end.address, call);
+                history.map_err(|error| of_index(error.into()))?
             }
         },
     };
     let wanted = usize::try_from(history.head.revision.0).unwrap_or(usize::MAX);
-    let events = history.events(call, domain::Revision(0), wanted)?;
+    let events = history.events(call, Revision(0), wanted);
+    let events = events.map_err(damaged_index)?;
     let recorded = events.iter().map(|event| &event.recorded);
-    let head = verify(Head::NONE, recorded)
-        .map_err(|altered| Damage::new(altered.what).of(call.as_str(), altered.revision.0))?;
+    let head = verify(Head::NONE, recorded).map_err(|altered| {
+        damaged_index(Damage::new(altered.what).of(call.as_str(), altered.revision.0))
+    })?;
     let positions = events.iter().map(|event| event.position.0);
     Ok(Some((head, positions.fold(0, with_position))))
+}
+
+fn damaged_index(damage: Damage) -> CheckError {
+    CheckError::Index(damage.into())
+}
+
+/// A disk that cannot be read is no damage to the index.
+fn of_index(error: StoreError) -> CheckError {
+    if error.is_damage() {
+        damaged_index(Damage::new(error.to_string()))
+    } else {
+        CheckError::Read(error)
+    }
 }

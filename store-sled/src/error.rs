@@ -166,6 +166,10 @@ pub(crate) fn failed_write(error: &io::Error) -> String {
     )
 }
 
+pub(crate) fn unwritten(error: &io::Error) -> StoreError {
+    StoreError::Unavailable(failed_write(error))
+}
+
 pub(crate) fn failed_sled_write(error: &sled::Error) -> String {
     match error {
         sled::Error::Io(error) => failed_write(error),
@@ -175,4 +179,24 @@ pub(crate) fn failed_sled_write(error: &sled::Error) -> String {
 
 pub(crate) fn closed() -> StoreError {
     StoreError::Unavailable("it was closed; open it again".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the second is a reason to keep a copy of the store and to repair it.
+    #[test]
+    fn a_disk_that_fails_is_no_damage_and_files_that_are_cut_off_are() {
+        let of = |kind: ErrorKind| sled::Error::Io(kind.into());
+        let path = Path::new("store");
+        let failed = OpenError::from_sled(path, of(ErrorKind::Other));
+        assert!(matches!(failed, OpenError::Io { .. }), "{failed:?}");
+        let damaged = OpenError::from_sled(path, of(ErrorKind::UnexpectedEof));
+        assert!(matches!(damaged, OpenError::Corrupt { .. }), "{damaged:?}");
+        let failed = failed_read(of(ErrorKind::Other));
+        assert!(matches!(failed, StoreError::Unavailable(_)), "{failed:?}");
+        let damaged = failed_read(of(ErrorKind::UnexpectedEof));
+        assert!(matches!(damaged, StoreError::Corrupt(_)), "{damaged:?}");
+    }
 }

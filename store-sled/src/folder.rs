@@ -1,4 +1,4 @@
-//! The folder a store lives in: what may be there, who has it, and that what is written reaches the disk.
+//! The folder of a store: what may be in it, its lock, and syncing what is written to it.
 //!
 //! ```text
 //! kaigi-store     what the folder is, written last when a store is made
@@ -11,16 +11,16 @@
 //! read-models/    the program's, not the store's
 //! ```
 
-use crate::guard::guarded;
-use crate::log::{Log, LogError, Segment, SegmentHeader, Unfinished, segments_in};
+use crate::error::OpenError;
+use crate::files::{bytes_of, open_or_make, sync_above, sync_file, sync_folder, sync_tree};
+use crate::log::{self, Log, LogError, Unfinished, segments_in};
 use crate::notes::{
     ACKNOWLEDGED, ARCHIVES, Acknowledged, Archives, HEAD, HeadFile, MARKER, Marker, Purpose,
     read_marker, write_marker,
 };
-use crate::rows::Rows;
-use crate::{OpenError, archive, log, presence};
-use domain::StoreId;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use crate::presence;
+use domain::{StoreError, StoreId};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ impl Folder {
             lock: Some(lock),
         };
         folder.remove_unfinished_snapshots()?;
-        // Whoever had the lock until now may have made the store.
+        // The process that had the lock until now may have made the store.
         let marker = read_marker(path)?;
         Ok((folder, marker))
     }
@@ -108,13 +108,18 @@ impl Folder {
 
     /// Where the index is that is used: the last of those that were made.
     pub(crate) fn index(&self) -> PathBuf {
-        let last = indexes_in(&self.path.join(INDEX)).pop();
+        let last = self.indexes().pop();
         last.unwrap_or_else(|| self.path.join(INDEX).join("1"))
     }
 
     /// All indexes that are there: more than one after a process died while it made another.
     pub(crate) fn indexes(&self) -> Vec<PathBuf> {
-        indexes_in(&self.path.join(INDEX))
+        indexes_of(&self.path)
+    }
+
+    /// Where copies of another store's indexes may be for a while.
+    pub(crate) fn index_copies(&self) -> PathBuf {
+        self.path.join(COPY)
     }
 
     /// Puts an index aside that cannot be used: another is made beside it. It is a second copy of many events, so it is
@@ -127,12 +132,12 @@ impl Folder {
 
     /// Takes away those that were put aside.
     pub(crate) fn remove_old_indexes(&self) -> io::Result<()> {
-        let mut indexes = indexes_in(&self.path.join(INDEX));
+        let mut indexes = self.indexes();
         indexes.pop();
         indexes.into_iter().try_for_each(fs::remove_dir_all)
     }
 
-    /// Says for ever after that the store was made completely.
+    /// Notes durably that the store was made completely.
     pub(crate) fn write_marker(&self, id: StoreId) -> io::Result<()> {
         write_marker(&self.path, Purpose::Calls, id)
     }
@@ -140,6 +145,7 @@ impl Folder {
     /// Makes sure that everything in the folder, and that it is there, outlives a power cut. Sled syncs neither its
     /// configuration nor its folders.
     pub(crate) fn sync_everything(&self) -> io::Result<()> {
+        // From the inside out: a folder that is synced names only what is on the disk.
         sync_tree(&self.path.join(INDEX))?;
         sync_folder(&self.log())?;
         for file in [LOCK, ACKNOWLEDGED] {
@@ -149,12 +155,23 @@ impl Folder {
         sync_above(&self.path)
     }
 
-    /// Verifies that the lock is on the file that is there: another process would lock that one.
-    pub(crate) fn verify_lock(&self) -> Result<(), String> {
-        match &self.lock {
-            Some(lock) => presence::verify(lock, &self.path.join(LOCK)),
-            None => Ok(()),
+    /// Verifies that every file is where it was opened that a store must not lose while it is open. Those of the index can
+    /// be made anew.
+    pub(crate) fn verify_files(
+        &self,
+        log: &Log,
+        acknowledged: &Acknowledged,
+    ) -> Result<(), String> {
+        if let Some(lock) = &self.lock {
+            // Another process would lock the file that is there.
+            presence::verify(lock, &self.path.join(LOCK))?;
         }
+        acknowledged.verify(&self.path)?;
+        let marker = self.path.join(MARKER);
+        if !marker.is_file() {
+            return Err(presence::gone(&marker));
+        }
+        log.verify_files_in(&self.path)
     }
 
     /// Writes that number of bytes, syncs them, and removes them: fails if the disk cannot take them.
@@ -164,6 +181,7 @@ impl Folder {
             file.write_all(&vec![0; bytes])?;
             file.sync_all()
         });
+        // Also after a failure: what was written takes the room of the events to come.
         let removed = fs::remove_file(&path);
         written.and(removed)
     }
@@ -174,56 +192,44 @@ impl Folder {
 
     /// The log as it is found; a new store's is made. Also answers whose it is.
     pub(crate) fn open_log(&self, id: Option<StoreId>) -> Result<(Log, StoreId), OpenError> {
+        if let Some(id) = id {
+            return Ok((self.read_log(id, Unfinished::Remove)?, id));
+        }
         let folder = self.log();
-        let archives = Archives::read(&self.path)?;
         let failed = |error| OpenError::from_io(&folder, error);
-        match id {
-            None => fs::create_dir_all(&folder).map_err(failed)?,
-            Some(_) if !folder.exists() => return Err(self.corrupt("its events are gone")),
-            Some(_) => {}
+        fs::create_dir_all(&folder).map_err(failed)?;
+        // A process that died while it made the store may have begun the log.
+        if let Some(found) = self.find_log(Unfinished::Remove)? {
+            return Ok(found);
         }
-        archive::tidy(&self.path, &archives).map_err(failed)?;
-        let own = segments_in(&folder).map_err(failed)?;
-        let found = log::open(&archives, own, Unfinished::Remove);
-        match (found.map_err(|error| self.failed(error))?, id) {
-            (Some(found), Some(id)) => self.must_be_of(id, found.1).map(|()| found),
-            (Some(found), None) => Ok(found),
-            (None, Some(_)) => Err(self.corrupt("its events are gone")),
-            (None, None) => {
-                let store = StoreId(uuid::Uuid::new_v4());
-                let (first, start) = (1, 0);
-                let header = SegmentHeader {
-                    store,
-                    first,
-                    start,
-                };
-                let segment = Segment::create(&folder, &header).map_err(failed)?;
-                Ok((Log::new(vec![segment]), store))
-            }
-        }
+        let store = StoreId(uuid::Uuid::new_v4());
+        Ok((Log::begin(&folder, store).map_err(failed)?, store))
     }
 
-    /// The log as opening the store would find it; no file is removed or renamed.
-    pub(crate) fn read_log(&self, id: StoreId) -> Result<Log, OpenError> {
+    /// The log of that store. What an archiving or a crash left is removed, or skipped as if it were.
+    pub(crate) fn read_log(&self, id: StoreId, unfinished: Unfinished) -> Result<Log, OpenError> {
+        let found = self.find_log(unfinished)?;
+        let (log, of) = found.ok_or_else(|| self.corrupt("its events are gone"))?;
+        if of == id {
+            return Ok(log);
+        }
+        Err(self.corrupt(format!("its log is of another store, {of}")))
+    }
+
+    fn find_log(&self, unfinished: Unfinished) -> Result<Option<(Log, StoreId)>, OpenError> {
         let folder = self.log();
         let archives = Archives::read(&self.path)?;
         if !folder.exists() {
-            return Err(self.corrupt("its events are gone"));
+            return Ok(None);
         }
-        let own = archive::tidied(&self.path, &archives);
+        let own = match unfinished {
+            Unfinished::Remove => {
+                log::tidy(&self.path, &archives).and_then(|()| segments_in(&folder))
+            }
+            Unfinished::Skip => log::tidied(&self.path, &archives),
+        };
         let own = own.map_err(|error| OpenError::from_io(&folder, error))?;
-        let found = log::open(&archives, own, Unfinished::Skip);
-        let found = found.map_err(|error| self.failed(error))?;
-        let (log, of) = found.ok_or_else(|| self.corrupt("its events are gone"))?;
-        self.must_be_of(id, of)?;
-        Ok(log)
-    }
-
-    fn must_be_of(&self, id: StoreId, of: StoreId) -> Result<(), OpenError> {
-        if of == id {
-            return Ok(());
-        }
-        Err(self.corrupt(format!("its log is of another store, {of}")))
+        log::open(&archives, own, unfinished).map_err(|error| self.failed(error))
     }
 
     pub(crate) fn failed(&self, error: LogError) -> OpenError {
@@ -232,7 +238,7 @@ impl Folder {
             LogError::Damage(damage) => self.corrupt(damage.to_string()),
             away @ LogError::Away(_) => OpenError::Away {
                 path: self.path.clone(),
-                what: domain::StoreError::from(away).to_string(),
+                what: StoreError::from(away).to_string(),
             },
         }
     }
@@ -307,32 +313,10 @@ pub(crate) fn await_release_of(index: &Path) {
     let _ = log.unlock();
 }
 
-/// What can be read of a copy of a store's index: sled changes what it opens, and the store is not to be changed. The
-/// copy is made in the folder of another store, where opening that would remove it. Nothing if it cannot be read at all;
-/// a disk without room for it is no reason to do without.
-pub(crate) fn read_indexes(
-    store: &Path,
-    other: &Folder,
-    mut read: impl FnMut(&Rows),
-) -> Result<(), OpenError> {
-    let copy = other.path.join(COPY);
-    let failed = |error| OpenError::from_io(&copy, error);
-    fs::create_dir_all(&copy).map_err(failed)?;
-    match copy_files(&store.join(INDEX), &copy) {
-        Err(error) if is_lack_of_room(&error) => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
-    }
-    for index in indexes_in(&copy) {
-        if let Ok(rows) = Rows::open_any(&index, 64 * 1024 * 1024) {
-            let _ = guarded(|| read(&rows));
-        }
-    }
-    fs::remove_dir_all(&copy).map_err(failed)
-}
-
-/// The folders of indexes, by their numbers.
-fn indexes_in(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+/// The folders of that store's indexes, by their numbers.
+pub(crate) fn indexes_of(store: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(store.join(INDEX));
+    let entries = entries.into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());
     let mut indexes: Vec<_> = paths.filter(|path| number_of(path).is_some()).collect();
     indexes.sort_by_key(|path| number_of(path));
@@ -343,50 +327,13 @@ fn number_of(index: &Path) -> Option<u64> {
     index.file_name()?.to_str()?.parse().ok()
 }
 
-fn is_lack_of_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-    )
-}
-
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_files(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a path, which may not be there yet, is a folder or lies in it.
-pub(crate) fn is_within(path: &Path, folder: &Path) -> io::Result<bool> {
-    // The last ancestor of a relative path is the empty one, and means the folder one is in.
-    let there = path.ancestors().find(|path| path.exists());
-    let there = there.filter(|path| !path.as_os_str().is_empty());
-    let there = there.unwrap_or(Path::new(".")).canonicalize()?;
-    Ok(there.starts_with(folder.canonicalize()?))
-}
-
 /// Keeps other processes out of a store that is only read; nothing is made, so a folder that nobody ever had stays so.
 pub(crate) fn keep_out(path: &Path) -> Result<Option<File>, OpenError> {
     let file = path.join(LOCK);
-    let failed = |error| OpenError::from_io(&file, error);
-    let lock = match File::open(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(failed)?,
-    };
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Busy {
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    match File::open(&file) {
+        Ok(lock) => locked(path, lock).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::from_io(&file, error)),
     }
 }
 
@@ -438,67 +385,17 @@ pub(crate) fn refuse_other_things(path: &Path) -> Result<(), OpenError> {
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let file = path.join(LOCK);
-    let lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&file)
-        .map_err(|error| OpenError::from_io(&file, error))?;
+    let opened = open_or_make(&file).map_err(|error| OpenError::from_io(&file, error))?;
+    locked(path, opened)
+}
+
+/// Locks the file of that store.
+fn locked(store: &Path, lock: File) -> Result<File, OpenError> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::Busy {
-            path: path.to_owned(),
+            path: store.to_owned(),
         }),
-        Err(TryLockError::Error(error)) => Err(OpenError::from_io(&file, error)),
+        Err(TryLockError::Error(error)) => Err(OpenError::from_io(&store.join(LOCK), error)),
     }
-}
-
-fn sync_tree(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            sync_tree(&entry.path())?;
-        } else {
-            sync_file(&entry.path())?;
-        }
-    }
-    sync_folder(path)
-}
-
-fn sync_file(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    file.sync_all()
-}
-
-/// Only Unix has folders that can be synced, and needs it.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(path)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Makes sure that a folder's name outlives a power cut. Who may not read the folder above cannot, and has to trust the
-/// file system there.
-fn sync_above(folder: &Path) -> io::Result<()> {
-    let folder = folder.canonicalize()?;
-    let Some(above) = folder.parent() else {
-        return Ok(());
-    };
-    match sync_folder(above) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-        synced => synced,
-    }
-}
-
-fn bytes_of(path: &Path) -> u64 {
-    let Ok(about) = fs::metadata(path) else {
-        return 0;
-    };
-    if !about.is_dir() {
-        return about.len();
-    }
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| bytes_of(&entry.path())).sum()
 }

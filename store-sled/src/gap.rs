@@ -5,13 +5,12 @@
 //! whole only where the index, which holds every call's events together under checksums of its own, has the same event,
 //! and stands where the index says. For an archived call the index has only positions, and the hash chain decides.
 
-use crate::block::{Fragments, MAX_BLOCK_BYTES};
+use crate::block::frame::Header;
+use crate::block::{Fragments, Groups, LONGEST_BLOCK};
 use crate::history::History;
-use crate::log::frame::Header;
-use crate::log::{Log, LogError, Piece};
-use crate::open::End;
-use crate::read::Shared;
+use crate::log::{End, Log, LogError, Piece};
 use crate::rows::{Row, Rows};
+use crate::shared::Shared;
 use domain::envelope::verify;
 use domain::{
     CallId, DamagedEvent, Head, Position, RecordedEvent, Revision, StoreError, StoredEvent,
@@ -116,14 +115,11 @@ impl Raw {
 
     /// Without a header, only the next piece tells how many events this one held.
     fn take(&mut self, header: Option<Header>, block: &[u8]) {
-        // No longer block is ever written.
         let block = &block[..block.len().min(LONGEST_BLOCK)];
         self.fragments.take(block);
         self.next = header.map_or(self.next, |header| header.next().max(self.next));
     }
 }
-
-const LONGEST_BLOCK: usize = MAX_BLOCK_BYTES + 16 * 1024;
 
 /// Decides which events of a gap are whole.
 struct Judge<'a> {
@@ -180,7 +176,7 @@ impl Judge<'_> {
 
     /// Where the call stood at that revision.
     fn head(&self, call: &CallId, revision: u64, places: &[(u64, u64)]) -> Option<Head> {
-        let of_log = position_of(places, revision).and_then(|at| self.shared.event_at(at));
+        let of_log = position_of(places, revision).and_then(|at| self.event_at(at));
         if let Some(event) = of_log {
             return Some(event.recorded.head());
         }
@@ -188,6 +184,17 @@ impl Judge<'_> {
         let there =
             readable.find(|event| event.cause.call == *call && event.revision.0 == revision);
         there.map(RecordedEvent::head)
+    }
+
+    /// The event at that position, if its frame is whole.
+    fn event_at(&self, position: u64) -> Option<StoredEvent> {
+        let (log, end) = (&self.shared.log, self.shared.end().address);
+        let (first, address) = log.locate(position, end).ok()?;
+        let mut frames = log.frames(address, end).at_once(0);
+        let read = frames.next(first).ok()??;
+        let events = Groups::new(first, read.block).and_then(Groups::events);
+        let mut events = events.ok()?.into_iter();
+        events.find(|event| event.position.0 == position)
     }
 
     /// What the index knows of the call; nothing where its row is damaged.
@@ -208,10 +215,11 @@ impl Judge<'_> {
         lost: HashSet<u64>,
         named: &HashSet<CallId>,
     ) -> Result<HashMap<u64, CallId>, StoreError> {
-        let mut calls = Calls {
+        let mut calls = CallsOfLost {
             lost,
             found: HashMap::new(),
         };
+        // Most gaps are explained by these few rows; all others are read only for what is left.
         for call in named {
             calls.look(call, self.row(call)?);
         }
@@ -221,7 +229,7 @@ impl Judge<'_> {
         Ok(calls.found)
     }
 
-    fn look_everywhere(&self, calls: &mut Calls) -> Result<(), StoreError> {
+    fn look_everywhere(&self, calls: &mut CallsOfLost) -> Result<(), StoreError> {
         for (call, entry) in self.shared.live().calls() {
             calls.look_in(call, &entry.history);
         }
@@ -240,12 +248,12 @@ impl Judge<'_> {
 }
 
 /// The calls of lost events, as far as they are found.
-struct Calls {
+struct CallsOfLost {
     lost: HashSet<u64>,
     found: HashMap<u64, CallId>,
 }
 
-impl Calls {
+impl CallsOfLost {
     fn look(&mut self, call: &CallId, row: Option<Row>) {
         match row {
             Some(Row::Whole(history)) => self.look_in(call, &history),

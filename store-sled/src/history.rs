@@ -1,7 +1,7 @@
 //! A call's events together, as the index keeps them: for each commit that brought some the position of the first, how
 //! many groups they make, and the groups as they lie in the log, without the call's name.
 
-use crate::block::{Groups, read_part, write_part};
+use crate::block::{Group, Groups, read_part, write_part};
 use crate::bytes::{Cursor, write_varint};
 use crate::damage::Damage;
 use crate::log::{Log, LogError};
@@ -15,7 +15,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Of a call nobody wrote to.
+    /// Of a call without events.
     pub(crate) const NONE: History = History {
         head: Head::NONE,
         bytes: Vec::new(),
@@ -70,7 +70,7 @@ impl History {
     fn each_group<'a>(
         &'a self,
         call: &'a CallId,
-        mut take: impl FnMut(crate::block::Group<'a>) -> Result<(), Damage>,
+        mut take: impl FnMut(Group<'a>) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let damaged = || Damage::new("its events in the index are damaged");
         let mut left = Cursor::new(&self.bytes);

@@ -1,21 +1,30 @@
 //! The thread that brings into the index on disk what the log has got: completed calls as they come, and every so
 //! often, little by little, those that go on and a mark. What it has not done yet is read from the log again when the
 //! store is opened.
+//!
+//! A checkpoint takes the calls that changed since the last one, and the end of the log at that moment. Their rows are
+//! written in shares, so that commits are not held up, and calls may grow meanwhile: a row that is newer than the mark is
+//! passed over when the log is replayed, and an older one never replaces it, because one thread writes all rows. When the
+//! last row is written, everything up to that end is in rows, and the mark moves there.
 
-use crate::archive;
+use crate::error::{OpenError, unwritten};
+use crate::folder::Folder;
 use crate::history::History;
 use crate::live::Stage;
-use crate::log::LogError;
+use crate::log::End;
+use crate::mark::Mark;
 use crate::notes::{HeadFile, NotedHead};
-use crate::presence;
-use crate::read::Shared;
-use crate::rows::{Mark, Row, RowBatch, Rows, WasLive};
+use crate::rows::{RowBatch, Rows, WasLive};
+use crate::shared::Shared;
 use crate::tail::{self, Rolled};
+use crate::threads::spawn;
 use domain::{CallId, Head, StoreError};
 use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -23,14 +32,14 @@ use tokio::sync::oneshot;
 pub(crate) const ROWS_AT_ONCE: usize = 128;
 
 /// How many times as many completed calls may wait for their rows; then the committing thread waits, too.
-pub(crate) const MAX_WAITING: usize = 128;
+const MAX_WAITING: usize = 128;
 
 /// How many rows of other calls are written at once, and how long to wait before the next: a burst would hold up
 /// whoever writes then.
 const SHARE: usize = 32;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What the thread is told.
+/// An order to the thread.
 pub(crate) enum Told {
     /// The calls are completed and durable.
     Completed(Vec<CallId>),
@@ -39,16 +48,69 @@ pub(crate) enum Told {
     /// Events up to that position are archived: rows whose calls have no others need not hold them.
     Shrink(u64, oneshot::Sender<Result<u64, StoreError>>),
     /// Bring in everything, and say how that went.
-    Finish(SyncSender<Result<(), String>>),
+    Finish(SyncSender<Result<(), StoreError>>),
 }
 
-pub(crate) struct Indexer {
+/// The thread, as the committing thread has it.
+pub(crate) struct IndexThread {
+    orders: SyncSender<Told>,
+    thread: JoinHandle<()>,
+}
+
+impl IndexThread {
+    /// Starts it where the index on disk has that mark. A panic in it is a failure of the index.
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        folder: &Folder,
+        mark: Mark,
+    ) -> Result<Self, OpenError> {
+        let (orders, told) = sync_channel(MAX_WAITING);
+        let indexer = Indexer {
+            shared: Arc::clone(shared),
+            told,
+            head: folder.head(),
+            mark,
+            checkpoint: None,
+            due_again: false,
+            shrinking: None,
+            paused: Instant::now(),
+        };
+        let shared = Arc::clone(shared);
+        // Those that have no row yet.
+        let completed = shared.completed();
+        let thread = spawn("kaigi-index", folder.path(), move || {
+            // The panic was reported where it happened.
+            if panic::catch_unwind(AssertUnwindSafe(|| indexer.run(&completed))).is_err() {
+                let why = "its index failed; it is opened again".to_owned();
+                shared.fail_index(StoreError::Unavailable(why));
+            }
+        })?;
+        Ok(Self { orders, thread })
+    }
+
+    /// Waits if it has enough to do. Where it is gone, it has said why (`Shared::index_failed`), and the next commit is
+    /// refused with that.
+    pub(crate) fn tell(&self, told: Told) {
+        let _ = self.orders.send(told);
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Waits until it has ended. What it has not written is read from the log at the next opening.
+    pub(crate) fn stop(self) {
+        drop(self.orders);
+        let _ = self.thread.join();
+    }
+}
+
+/// The thread's own state.
+struct Indexer {
     shared: Arc<Shared>,
     told: Receiver<Told>,
     head: HeadFile,
     mark: Mark,
-    /// Calls that were completed before it began.
-    completed: Vec<CallId>,
     checkpoint: Option<Checkpoint>,
     /// Whether another was due meanwhile.
     due_again: bool,
@@ -60,8 +122,8 @@ pub(crate) struct Indexer {
 /// Rows that are still to be written before the mark can move.
 struct Checkpoint {
     due: VecDeque<CallId>,
-    position: u64,
-    address: u64,
+    /// Where the log ended when it began.
+    end: End,
     calls: u64,
 }
 
@@ -82,7 +144,8 @@ impl Shrinking {
     fn go_on(&mut self, rows: &Rows) -> Result<Done, StoreError> {
         let calls = rows.completed_after(self.last.as_ref(), ROWS_AT_ONCE)?;
         let Some(last) = calls.last() else {
-            rows.sync().map_err(StoreError::Unavailable)?;
+            // The rows first: after a crash older rows would tell of files that are gone.
+            rows.sync()?;
             rows.drop_unneeded()?;
             return Ok(Done::Yes);
         };
@@ -90,45 +153,20 @@ impl Shrinking {
         let mut batch = RowBatch::default();
         for call in &calls {
             let row = rows.get(call)?;
-            let places = row
-                .as_ref()
-                .and_then(|row| archive::shrunk(call, row, self.up_to));
-            if let (Some(Row::Whole(history)), Some(places)) = (row, places) {
-                rows.put_places(&mut batch, call, history.head, &places);
+            if let Some((head, places)) = row.and_then(|row| row.shrunk(call, self.up_to)) {
+                rows.put_places(&mut batch, call, head, &places);
             }
         }
         self.shrunk += batch.rows;
-        rows.apply(batch).map_err(StoreError::Unavailable)?;
+        rows.apply(batch)?;
         Ok(Done::NotYet)
     }
 }
 
 impl Indexer {
-    /// Of a store in which those calls are completed already, and have no row yet.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        told: Receiver<Told>,
-        head: HeadFile,
-        mark: Mark,
-        completed: Vec<CallId>,
-    ) -> Self {
-        Self {
-            shared,
-            told,
-            head,
-            mark,
-            completed,
-            checkpoint: None,
-            due_again: false,
-            shrinking: None,
-            paused: Instant::now(),
-        }
-    }
-
     /// Works until the store is closed, or dropped, which leaves the rest to the next opening.
-    pub(crate) fn run(mut self) {
-        let completed = std::mem::take(&mut self.completed);
-        if let Err(why) = self.write_and_let_go(&completed) {
+    fn run(mut self, completed: &[CallId]) {
+        if let Err(why) = self.write_and_let_go(completed) {
             return self.shared.fail_index(why);
         }
         loop {
@@ -138,7 +176,7 @@ impl Indexer {
                 Ok(told) => Some(told),
             };
             if let Some(Told::Finish(answer)) = told {
-                // Whoever closes the store may not have waited.
+                // The caller that closes the store may not have waited.
                 let _ = answer.send(self.finish());
                 return;
             }
@@ -159,7 +197,7 @@ impl Indexer {
         self.told.recv().map_err(|_| RecvTimeoutError::Disconnected)
     }
 
-    fn work(&mut self, told: Option<Told>) -> Result<(), String> {
+    fn work(&mut self, told: Option<Told>) -> Result<(), StoreError> {
         match told {
             Some(Told::Completed(calls)) => self.write_and_let_go(&calls),
             Some(Told::Due) => {
@@ -178,6 +216,7 @@ impl Indexer {
             Some(Told::Finish(_)) | None => Ok(()),
         }?;
         self.shrink();
+        // Told of completed calls without a pause, the thread would write the shares without one, too.
         if self.paused.elapsed() < PAUSE {
             return Ok(());
         }
@@ -187,23 +226,25 @@ impl Indexer {
     }
 
     fn begin(&mut self) {
+        // Two at a time would mix their calls; the next one begins when this one is done.
         if self.checkpoint.is_some() {
             self.due_again = true;
             return;
         }
         self.due_again = false;
+        // Under one lock, as commits show their events: the calls and the end of the log belong together.
         let mut live = self.shared.live_mut();
         self.checkpoint = Some(Checkpoint {
             due: live.take_changed().into(),
-            position: self.shared.last(),
-            address: self.shared.end(),
+            end: self.shared.end(),
             calls: live.total,
         });
     }
 
     /// Writes the rows of calls, and lets go of those that are completed: each is written once.
-    fn write_and_let_go(&self, calls: &[CallId]) -> Result<(), String> {
+    fn write_and_let_go(&self, calls: &[CallId]) -> Result<(), StoreError> {
         let written = self.write(calls)?;
+        // After the rows: a reader looks into memory first and then into the rows, and finds the call in one of them.
         let mut live = self.shared.live_mut();
         for (call, head) in written {
             live.let_go(&call, head);
@@ -211,7 +252,7 @@ impl Indexer {
         Ok(())
     }
 
-    fn write_share(&mut self, most: usize) -> Result<(), String> {
+    fn write_share(&mut self, most: usize) -> Result<(), StoreError> {
         let Some(checkpoint) = &mut self.checkpoint else {
             return Ok(());
         };
@@ -238,7 +279,7 @@ impl Indexer {
     }
 
     /// Writes the rows of calls as they are now; one that is gone from memory has its row. Answers the completed ones.
-    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, Head)>, String> {
+    fn write(&self, calls: &[CallId]) -> Result<Vec<(CallId, Head)>, StoreError> {
         let entries = self.entries(calls);
         self.apply(|rows, batch| {
             for (call, history, stage, on_disk) in &entries {
@@ -265,6 +306,8 @@ impl Indexer {
             };
             let (stage, on_disk) = (entry.stage, entry.on_disk);
             entries.push((call.clone(), entry.history.clone(), stage, on_disk));
+            // Before it is so: a row that does not exist may be removed, and one that is forgotten would come back as a
+            // call that goes on when the store is opened.
             if stage == Stage::GoesOn {
                 live.note_on_disk(call);
             }
@@ -272,65 +315,52 @@ impl Indexer {
         entries
     }
 
-    fn apply(&self, fill: impl FnOnce(&Rows, &mut RowBatch)) -> Result<(), String> {
-        let mut batch = RowBatch::default();
-        let apply = |rows: &Rows| {
+    fn apply(&self, fill: impl FnOnce(&Rows, &mut RowBatch)) -> Result<(), StoreError> {
+        self.shared.with_rows(|rows| {
+            let mut batch = RowBatch::default();
             fill(rows, &mut batch);
             let written = batch.rows;
-            rows.apply(std::mem::take(&mut batch))
-                .map_err(StoreError::Unavailable)?;
+            rows.apply(batch)?;
             self.shared.counts.index_rows.fetch_add(written, Relaxed);
             Ok(())
-        };
-        self.shared
-            .with_rows(apply)
-            .map_err(|error| error.to_string())
+        })
     }
 
     /// Everything up to the checkpoint is in rows now.
-    fn move_mark(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
-        if checkpoint.position == self.mark.position {
+    fn move_mark(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        if checkpoint.end.position == self.mark.position {
             return Ok(());
         }
-        let Rolled { digest, before } = self
-            .rolled(checkpoint)
-            .map_err(|error| StoreError::from(error).to_string())?;
+        let log = &self.shared.log;
+        let Rolled { digest, before } = tail::roll_over(log, &self.mark, checkpoint.end)?;
+        let End { position, address } = checkpoint.end;
         let mark = Mark {
-            position: checkpoint.position,
-            address: checkpoint.address,
+            position,
+            address,
             calls: checkpoint.calls,
             digest,
         };
-        // The mark must not be on the disk before what it vouches for.
-        let sync = |rows: &Rows| {
-            let synced = rows.sync_calls().and_then(|()| rows.sync());
-            synced.map_err(StoreError::Unavailable)
-        };
-        self.shared
-            .with_rows(sync)
-            .map_err(|error| error.to_string())?;
+        // The mark must not be on the disk before what it vouches for: the events of completed calls, and the rows. A
+        // crash in between leaves newer rows than the mark says, which replaying the log passes over.
+        self.shared.with_rows(|rows| {
+            rows.sync_calls()?;
+            rows.sync()
+        })?;
         self.apply(|_, batch| Rows::put_mark(batch, &mark))?;
-        let sync = |rows: &Rows| rows.sync().map_err(StoreError::Unavailable);
-        self.shared
-            .with_rows(sync)
-            .map_err(|error| error.to_string())?;
+        self.shared.with_rows(Rows::sync)?;
         // The path may lead to another store by now, such as a backup that was put in this one's place.
-        presence::verify_end(&self.shared.log)?;
-        self.head
-            .write(&NotedHead {
-                position: mark.position,
-                digest,
-                before,
-            })
-            .map_err(|error| crate::error::failed_write(&error))?;
+        log.last().verify().map_err(StoreError::Unavailable)?;
+        // After the mark, so a crash in between leaves *head* at an older position. Opening compares the two only where
+        // they have the same.
+        let head = NotedHead {
+            position,
+            digest,
+            before,
+        };
+        self.head.write(&head).map_err(|error| unwritten(&error))?;
         self.shared.mark.store(mark.position, Relaxed);
         self.mark = mark;
         Ok(())
-    }
-
-    fn rolled(&self, checkpoint: &Checkpoint) -> Result<Rolled, LogError> {
-        let to = (checkpoint.position, checkpoint.address);
-        tail::roll_over(&self.shared.log, &self.mark, to)
     }
 
     /// Looks at the next rows of those that may shrink.
@@ -340,14 +370,15 @@ impl Indexer {
         };
         match self.shared.with_rows(|rows| shrinking.go_on(rows)) {
             Ok(Done::NotYet) => self.shrinking = Some(shrinking),
-            // Whoever archives may not have waited.
+            // The caller that archives may not have waited.
             Ok(Done::Yes) => drop(shrinking.answer.send(Ok(shrinking.shrunk))),
             Err(error) => drop(shrinking.answer.send(Err(error))),
         }
     }
 
     /// Everything that waits, and a mark behind it.
-    fn finish(&mut self) -> Result<(), String> {
+    fn finish(&mut self) -> Result<(), StoreError> {
+        // The one under way is for an earlier end of the log. Another after it takes in the rest.
         while self.checkpoint.is_some() {
             self.due_again = false;
             self.write_share(ROWS_AT_ONCE)?;

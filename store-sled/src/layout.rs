@@ -1,6 +1,6 @@
 //! The blocks in which events lie in the store, for tools that read them without it and tests that keep them frozen.
 
-use crate::block::{Blocks, GroupBytes, Groups};
+use crate::block::{Blocks, GroupBytes, Groups, Sealed};
 use domain::{Position, RecordedEvent, StoreError, StoredEvent};
 
 /// The blocks in which these events would lie, were they committed at once after that position.
@@ -16,7 +16,7 @@ pub fn frames_of(after: Position, calls: &[Vec<RecordedEvent>]) -> Vec<u8> {
     sealed(after, calls).bytes
 }
 
-fn sealed(after: Position, calls: &[Vec<RecordedEvent>]) -> crate::block::Sealed {
+fn sealed(after: Position, calls: &[Vec<RecordedEvent>]) -> Sealed {
     let mut blocks = Blocks::after(after.0);
     for events in calls {
         for group in GroupBytes::of(events).each() {

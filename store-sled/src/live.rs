@@ -139,7 +139,7 @@ impl Live {
         std::mem::take(&mut self.changed)
     }
 
-    /// Lets go of a completed call whose row is on disk, unless somebody wrote to it meanwhile.
+    /// Lets go of a completed call whose row is on disk, unless it grew meanwhile.
     pub(crate) fn let_go(&mut self, call: &CallId, written: Head) {
         let is_written =
             |entry: &Entry| entry.history.head == written && entry.stage == Stage::Completed;

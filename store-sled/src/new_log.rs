@@ -1,8 +1,8 @@
 //! A log written from its beginning, for a store that is made of another.
 
-use crate::Options;
 use crate::block::Blocks;
-use crate::log::{Log, Segment, SegmentHeader, Writer};
+use crate::log::{Log, Writer};
+use crate::options::Options;
 use domain::StoreId;
 use std::io;
 use std::path::Path;
@@ -20,14 +20,8 @@ pub(crate) struct NewLog {
 impl NewLog {
     /// Begins a log of that store in an empty folder.
     pub(crate) fn begin(folder: &Path, store: StoreId) -> io::Result<Self> {
-        let header = SegmentHeader {
-            store,
-            first: 1,
-            start: 0,
-        };
-        let segment = Segment::create(folder, &header)?;
-        let file = segment.to_write()?;
-        let log = Arc::new(Log::new(vec![segment]));
+        let log = Arc::new(Log::begin(folder, store)?);
+        let file = log.last().to_write()?;
         let bytes = Options::default().log_file_bytes;
         Ok(Self {
             writer: Writer::new(log, file, folder.to_owned(), store, 0, bytes),
@@ -59,11 +53,10 @@ impl NewLog {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let blocks = std::mem::replace(&mut self.blocks, Blocks::after(self.last));
-        let sealed = blocks.finish();
+        let after = Blocks::after(self.next() - 1);
+        let sealed = std::mem::replace(&mut self.blocks, after).finish();
         self.writer.append(self.last + 1, &sealed.bytes)?;
         self.last = sealed.last;
-        self.blocks = Blocks::after(self.last);
         Ok(())
     }
 }

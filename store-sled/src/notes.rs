@@ -1,13 +1,14 @@
 //! The small files beside the log: what the folder is, how far the store is known to have come, and where earlier parts
 //! of the log are. Each is text with a checksum or has one of its own, and all but one are replaced whole.
 
-use crate::folder::sync_folder;
-use crate::{OpenError, at, presence};
+use crate::error::OpenError;
+use crate::files::{open_or_make, replace, sync_folder};
+use crate::{at, presence};
 use domain::StoreId;
 use domain::envelope::Hash;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The version of everything in the folder together.
@@ -42,21 +43,18 @@ pub(crate) enum Purpose {
 const MARKER_FIRST_WORDS: &str = "kaigi store, format ";
 
 pub(crate) fn read_marker(path: &Path) -> Result<Marker, OpenError> {
-    let text = match fs::read(path.join(MARKER)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Marker::None),
-        Err(error) => return Err(OpenError::from_io(&path.join(MARKER), error)),
+    let Some(text) = read_text(&path.join(MARKER))? else {
+        return Ok(Marker::None);
     };
     let damaged = || OpenError::Corrupt {
         path: path.to_owned(),
         what: format!("its file {MARKER} is not as a store's is"),
     };
-    let text = str::from_utf8(&text).map_err(|_| damaged())?;
     let said = text.strip_prefix(MARKER_FIRST_WORDS).ok_or_else(damaged)?;
     let (format, said) = said.split_once('\n').ok_or_else(damaged)?;
     let found = format.parse().map_err(|_| damaged())?;
     // A flipped digit is no newer program.
-    if found != 1_u64 && !check_holds(text) {
+    if found != 1_u64 && !check_holds(&text) {
         return Err(damaged());
     }
     if found > FORMAT {
@@ -91,7 +89,7 @@ pub(crate) fn write_marker(store: &Path, purpose: Purpose, id: StoreId) -> io::R
     if purpose == Purpose::Archive && there.is_ok_and(|there| there != text) {
         return Err(io::Error::other("it holds another store"));
     }
-    replace(&store.join("kaigi-store.new"), &store.join(MARKER), &text)
+    replace(&store.join(MARKER), &text)
 }
 
 const CHECK: &str = "check ";
@@ -107,15 +105,6 @@ fn check_holds(text: &str) -> bool {
         return false;
     };
     check == format!("{:08x}\n", crc32fast::hash(covered.as_bytes()))
-}
-
-/// Written beside and moved, so that it is whole or absent.
-fn replace(beside: &Path, file: &Path, text: &str) -> io::Result<()> {
-    let mut written = File::create(beside)?;
-    written.write_all(text.as_bytes())?;
-    written.sync_all()?;
-    fs::rename(beside, file)?;
-    sync_folder(file.parent().unwrap_or(Path::new("")))
 }
 
 /// Which folders hold the log up to a position.
@@ -155,11 +144,7 @@ impl Archives {
             let folder = folder.ok_or_else(|| io::Error::other("its name is no plain text"))?;
             let _ = writeln!(text, "folder {folder}");
         }
-        replace(
-            &store.join("archives.new"),
-            &store.join(ARCHIVES),
-            &with_check(text),
-        )
+        replace(&store.join(ARCHIVES), &with_check(text))
     }
 }
 
@@ -200,7 +185,7 @@ impl HeadFile {
         if let Some((position, digest)) = before {
             let _ = writeln!(text, "{BEFORE}{position} {digest}");
         }
-        replace(&self.0.with_extension("new"), &self.0, &with_check(text))
+        replace(&self.0, &with_check(text))
     }
 
     /// What was written last; nothing before the first checkpoint.
@@ -239,8 +224,9 @@ fn read_before(text: &str) -> Option<(u64, Hash)> {
     Some((position.parse().ok()?, Hash::from_hex(digest)?))
 }
 
-/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end. It is written behind the log's sync and is not synced itself, so it is never ahead
-/// of the log, and after a power cut at most behind.
+/// The last position that was acknowledged, in a file of its own: a log that ends before it has lost its end. It is
+/// written behind the log's sync and is not synced itself, so it is never ahead of the log, and after a power cut at
+/// most behind.
 pub(crate) struct Acknowledged(File);
 
 impl Acknowledged {
@@ -248,13 +234,7 @@ impl Acknowledged {
     pub(crate) fn open(store: &Path) -> Result<(Self, Option<u64>), OpenError> {
         let path = store.join(ACKNOWLEDGED);
         let failed = |error| OpenError::from_io(&path, error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = open_or_make(&path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         Ok((Self(file), acknowledged_of(store, &bytes)?))
@@ -280,6 +260,7 @@ impl Acknowledged {
         let position = last.to_be_bytes();
         bytes[..8].copy_from_slice(&position);
         bytes[8..].copy_from_slice(&crc32fast::hash(&position).to_be_bytes());
+        // In place, and so short that no crash leaves a part of it: it lies within one sector.
         at::write_all(&self.0, &bytes, 0)
     }
 

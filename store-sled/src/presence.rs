@@ -2,13 +2,9 @@
 //! but the events in it are gone once the process ends. So nothing is acknowledged after a file was deleted, replaced or
 //! moved.
 
-use crate::folder::Folder;
-use crate::log::{Log, Segment};
-use crate::notes::{Acknowledged, MARKER};
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Whether that path still leads to the open file.
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -45,48 +41,8 @@ pub(crate) fn verify(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Verifies every file that a store must not lose while it is open, but those of the index, which can be made anew.
-pub(crate) fn verify_all(
-    folder: &Folder,
-    log: &Log,
-    acknowledged: &Acknowledged,
-) -> Result<(), String> {
-    folder.verify_lock()?;
-    acknowledged.verify(folder.path())?;
-    let marker = folder.path().join(MARKER);
-    if !marker.is_file() {
-        return Err(gone(&marker));
-    }
-    match missing(folder, log) {
-        None => Ok(()),
-        // An archive may have taken the file's place since the list was read.
-        Some(segment) if !has(log, &segment) => Ok(()),
-        Some(segment) => Err(gone(&segment.path)),
-    }
-}
-
-/// Verifies that the log's last file is there.
-pub(crate) fn verify_end(log: &Log) -> Result<(), String> {
-    match log.segments().last() {
-        Some(last) => verify(&last.file, &last.path),
-        None => Ok(()),
-    }
-}
-
-fn missing(folder: &Folder, log: &Log) -> Option<Arc<Segment>> {
-    let mut own = log.segments().into_iter();
-    own.find(|segment| {
-        segment.path.starts_with(folder.path())
-            && !is_at(&segment.file, &segment.path).unwrap_or(false)
-    })
-}
-
-fn has(log: &Log, wanted: &Arc<Segment>) -> bool {
-    let mut segments = log.segments().into_iter();
-    segments.any(|segment| Arc::ptr_eq(&segment, wanted))
-}
-
-fn gone(path: &Path) -> String {
+/// Why nothing is acknowledged while the file at that path is not the one that was opened.
+pub(crate) fn gone(path: &Path) -> String {
     format!(
         "{} was deleted, replaced or moved while the store was open; nothing is acknowledged until it is back; stop this \
          process, and restore the store from a backup or bring the folder back",

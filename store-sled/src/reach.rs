@@ -1,13 +1,9 @@
 //! How far an index reaches. One that reaches beyond the end of the log has the only copy of the events that the log lost.
 
-use crate::OpenError;
 use crate::folder::await_release_of;
-use crate::rows::{CALLS, Row, Rows};
+use crate::rows::{Row, Rows};
 use domain::{CallId, StoreId};
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::PathBuf;
 
 /// How much memory sled may use to read an index once.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -58,65 +54,4 @@ pub(crate) fn beyond(reach: u64, end: u64) -> String {
         "the index has events up to position {reach}, and the log ends at position {end}; \
          `kaigi store repair` brings back those that the log lost"
     )
-}
-
-/// A copy of an index in a temporary folder: sled changes what it opens, and the store must not change. The events of
-/// completed calls are not copied.
-pub(crate) struct IndexCopy {
-    copy: TempDir,
-    original: PathBuf,
-}
-
-impl IndexCopy {
-    /// Copies the index; one that is not there gives an empty copy.
-    pub(crate) fn of(index: &Path) -> Result<Self, OpenError> {
-        let temporary = std::env::temp_dir();
-        let failed = |error| OpenError::from_io(&temporary, error);
-        let copy = tempfile::Builder::new().prefix("kaigi-check-").tempdir();
-        let copy = copy.map_err(failed)?;
-        copy_all_but_calls(index, copy.path()).map_err(failed)?;
-        Ok(Self {
-            copy,
-            original: index.to_owned(),
-        })
-    }
-
-    /// Opens the copy.
-    pub(crate) fn open(&self, store: StoreId, cache_bytes: u64) -> Result<Rows, OpenError> {
-        let rows = Rows::open_copy(self.copy.path(), &self.original, store, cache_bytes);
-        rows.map_err(|error| OpenError::from_sled(self.copy.path(), error))
-    }
-}
-
-/// Sled may write until it has released its file, and the folder is removed next.
-impl Drop for IndexCopy {
-    fn drop(&mut self) {
-        await_release_of(self.copy.path());
-    }
-}
-
-/// A process that died while sled wrote a snapshot leaves a half one, which sled would take for a damaged one.
-fn is_copied(name: &Path) -> bool {
-    name != Path::new(CALLS) && name.extension().is_none_or(|end| end != "generating")
-}
-
-fn copy_all_but_calls(from: &Path, to: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(from) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    fs::create_dir_all(to)?;
-    for entry in entries {
-        let entry = entry?;
-        let (name, to) = (entry.file_name(), to.join(entry.file_name()));
-        if !is_copied(Path::new(&name)) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            copy_all_but_calls(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }

@@ -3,11 +3,14 @@
 //! What is damaged in the log is looked for in two more places: among the events of a damaged block one by one, each
 //! verified by its hash, and in a copy of the index, which holds every call's events together.
 
-use crate::OpenError;
 use crate::block::{GroupBytes, Groups, intact_events};
-use crate::folder::{Folder, is_within, keep_out, read_indexes};
+use crate::error::OpenError;
+use crate::files::is_within;
+use crate::folder::{Folder, indexes_of, keep_out};
+use crate::guard::guarded;
 use crate::history::History;
-use crate::log::{Log, LogError, Piece, Segment, segments_in};
+use crate::index_copy::IndexCopy;
+use crate::log::{Log, LogError, Piece, Segment, first_of, segments_in};
 use crate::new_log::NewLog;
 use crate::notes::{Archives, promised};
 use crate::rows::{Row, Rows};
@@ -17,8 +20,11 @@ use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
+
+/// How much memory sled may use to read an index once.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What was salvaged, and what was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,47 +92,26 @@ pub fn repair(
     into: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Repaired, RepairError> {
+    // Nothing below may write to the damaged store: it is the only copy of what is lost in the new one.
     let _kept_out = keep_out(damaged)?;
-    let log = damaged.join("log");
-    let archives = Archives::read(damaged).unwrap_or_default().folders;
-    // What is only away is not lost.
-    if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
-        return Err(LogError::Away(away.clone()).into());
-    }
-    let elsewhere = archives.iter().map(|folder| folder.join("log"));
-    let folders = elsewhere.chain([log]);
-    let files: Vec<_> = folders
-        .flat_map(|folder| segments_in(&folder).unwrap_or_default())
-        .filter(|path| first_of(path).is_some())
-        .collect();
-    if files.is_empty() {
-        return Err(RepairError::NoLog(damaged.display().to_string()));
-    }
-    let within = is_within(into, damaged).map_err(|error| OpenError::from_io(into, error))?;
-    if within {
-        return Err(RepairError::InTheStore(into.display().to_string()));
-    }
-    let is_taken = into
-        .read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some());
-    if is_taken {
-        return Err(RepairError::Taken(into.display().to_string()));
-    }
+    let files = files_of(damaged)?;
+    must_be_free(into, damaged)?;
     let mut files = files
         .iter()
         .map(|path| RawFile::open(path))
         .collect::<Result<Vec<_>, _>>()?;
+    // By their names, because headers may be damaged.
     files.sort_by_key(|file| file.first);
     let total: u64 = files.iter().map(|file| file.length).sum();
+    // The log is read twice. The first time tells which positions it holds whole, so that of the index only the others are
+    // kept in memory; the second time writes the new log in order, with spare events where the log has a hole.
     let (mut whole, mut spare) = (Vec::new(), BTreeMap::new());
     for file in &files {
         file.scan(&mut whole, &mut spare)?;
     }
     let mut salvage = Salvage::into(into)?;
     let mut copies = Copies::default();
-    read_indexes(damaged, &salvage.folder, |rows| {
-        copies.take_all(rows, &whole);
-    })?;
+    copies.take_indexes(damaged, &salvage.folder, &whole)?;
     let known = copies.heads;
     // The index's copies passed their checksums; a damaged block's events did not, so they come second.
     spare.extend(copies.events);
@@ -137,16 +122,41 @@ pub fn repair(
         read += file.length;
         progress(read, total);
     }
+    // Beyond the last frame there may be more: events in the index, and positions of which only a note tells.
     let end = spare.last_key_value().map_or(next, |(last, _)| last + 1);
     let end = end.max(promised(damaged) + 1).max(next);
     salvage.take_spare(next..end, &spare)?;
     salvage.finish(&known)
 }
 
-/// The first position in a file of the log, by its name; nothing if it is named otherwise, as other programs' are.
-fn first_of(path: &Path) -> Option<u64> {
-    let name = path.file_stem()?.to_str()?;
-    name.parse().ok()
+/// The files of the damaged store's log, also of its archives.
+fn files_of(damaged: &Path) -> Result<Vec<PathBuf>, RepairError> {
+    // Where the file `archives` is damaged, the store's own files are salvaged.
+    let archives = Archives::read(damaged).unwrap_or_default().folders;
+    // What is only away is not lost.
+    if let Some(away) = archives.iter().find(|folder| !folder.join("log").is_dir()) {
+        return Err(LogError::Away(away.clone()).into());
+    }
+    let folders = archives.iter().map(PathBuf::as_path).chain([damaged]);
+    let files: Vec<_> = folders
+        .flat_map(|folder| segments_in(&folder.join("log")).unwrap_or_default())
+        .filter(|path| first_of(path).is_some())
+        .collect();
+    if files.is_empty() {
+        return Err(RepairError::NoLog(damaged.display().to_string()));
+    }
+    Ok(files)
+}
+
+fn must_be_free(into: &Path, damaged: &Path) -> Result<(), RepairError> {
+    if is_within(into, damaged).map_err(|error| OpenError::from_io(into, error))? {
+        return Err(RepairError::InTheStore(into.display().to_string()));
+    }
+    let entries = into.read_dir();
+    if entries.is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(RepairError::Taken(into.display().to_string()));
+    }
+    Ok(())
 }
 
 /// A file of the log as it is, whatever its header says.
@@ -185,6 +195,7 @@ impl RawFile {
                     address += header.frame_bytes() as u64;
                 }
                 Piece::Damaged { header, block, end } => {
+                    // Without a header the position can only be guessed. The hash decides whether the event follows.
                     let next = whole.last().map_or(1, |range| range.end);
                     let first = header.map_or(next, |header| header.first);
                     let events = intact_events(first, &block);
@@ -216,6 +227,34 @@ struct Copies {
 }
 
 impl Copies {
+    /// Takes what the damaged store's indexes have, as far as they can be read. They are copied to the new store's folder.
+    fn take_indexes(
+        &mut self,
+        damaged: &Path,
+        new: &Folder,
+        whole: &[Range<u64>],
+    ) -> Result<(), OpenError> {
+        let within = new.index_copies();
+        let failed = |error| OpenError::from_io(&within, error);
+        fs::create_dir_all(&within).map_err(failed)?;
+        for index in indexes_of(damaged) {
+            match IndexCopy::of(&index, &within) {
+                // With room for the copy there would be more to salvage.
+                Err(full @ OpenError::DiskFull { .. }) => return Err(full),
+                Err(_) => {}
+                Ok(copy) => self.take_index(&copy, whole),
+            }
+        }
+        fs::remove_dir_all(&within).map_err(failed)
+    }
+
+    fn take_index(&mut self, copy: &IndexCopy, whole: &[Range<u64>]) {
+        if let Ok(rows) = copy.open(CACHE_BYTES) {
+            // Where sled panics, what was read before is as good as ever.
+            let _ = guarded(|| self.take_all(&rows, whole));
+        }
+    }
+
     fn take_all(&mut self, rows: &Rows, whole: &[Range<u64>]) {
         // Where rows cannot be read on, those before are as good as ever.
         let _ = rows.each_completed(|call| {
@@ -377,10 +416,12 @@ impl Salvage {
             known_to: 0,
             stranded: 0,
         });
+        // Events after a loss may still follow each other; that is the best proof there is that they are whole.
         let before = std::mem::replace(&mut state.seen, recorded.head());
         if revision <= state.head.revision.0 {
             return Ok(Taken::Not);
         }
+        // A new store holds histories without gaps only, so an event that does not follow is listed instead.
         let Ok(head) = verify(state.head, [recorded]) else {
             let continues = verify(before, [recorded]).is_ok();
             let is_whole = proof == Proof::Checksum || continues;
@@ -421,6 +462,7 @@ impl Salvage {
     fn finish(mut self, known: &BTreeMap<CallId, u64>) -> Result<Repaired, RepairError> {
         self.write_run()?;
         let failed = |error| OpenError::from_io(self.folder.path(), error);
+        // The marker comes last: a repair that was interrupted leaves a folder that is no store.
         let events = self.log.finish().map_err(failed)?;
         self.folder.write_marker(self.id).map_err(failed)?;
         let known_to = |call: &CallId| known.get(call).copied().unwrap_or(0);

@@ -5,18 +5,20 @@
 //! events, or where they are; what is longer than one value goes on in further ones. Keys are told apart by their first
 //! byte: `c` calls that are completed, `l` calls that go on, `mark` how far all this reaches, `meta` of which store it is.
 
-use crate::bytes::{Cursor, write_varint};
+use crate::bytes::{Cursor, checksum_of, write_varint};
 use crate::calls::{Calls, Place};
 use crate::damage::Damage;
-use crate::error::{failed_read, failed_sled_write};
+use crate::error::{failed_read, failed_sled_write, unwritten};
 use crate::guard::guarded;
-use crate::history::History;
+use crate::history::{History, gather};
+use crate::log::{Log, LogError};
+use crate::mark::Mark;
 use crate::presence;
 use domain::envelope::Hash;
 use domain::{CallId, Head, Revision, StoreError, StoreId};
 use smol_str::SmolStr;
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,21 +37,11 @@ pub(crate) const CALLS: &str = "calls";
 /// How many calls are looked at before the next are read.
 const CALLS_AT_ONCE: usize = 4096;
 
+/// Stands in an index that is to be made anew.
+const MAKE_ANEW: &str = "make-anew";
+
 const META: &[u8] = b"meta";
 const MARK: &[u8] = b"mark";
-
-/// How far the rows reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// The last position they know.
-    pub(crate) position: u64,
-    /// Where the log goes on behind it.
-    pub(crate) address: u64,
-    /// How many calls there are up to it.
-    pub(crate) calls: u64,
-    /// The digest of all events up to it.
-    pub(crate) digest: Hash,
-}
 
 /// What a row tells of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +51,8 @@ pub(crate) enum Row {
     /// Where it stands, and which events of the log are its own: those that were archived.
     Places(Head, Vec<(u64, u64)>),
 }
+
+const ROW: &str = "its row in the index is damaged";
 
 /// Which of these a stored row is, and of a completed call's events where they are.
 const WHOLE: u8 = 1;
@@ -83,18 +77,6 @@ pub(crate) struct RowBatch {
     pub(crate) rows: u64,
 }
 
-impl Mark {
-    /// Of an index that knows nothing yet.
-    pub(crate) fn at_start() -> Self {
-        Self {
-            position: 0,
-            address: 0,
-            calls: 0,
-            digest: Head::NONE.hash,
-        }
-    }
-}
-
 /// Whether a completed call has a row among those that go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WasLive {
@@ -102,9 +84,39 @@ pub(crate) enum WasLive {
     No,
 }
 
+impl Row {
+    /// The call's events, out of the log where the row only tells where they are.
+    pub(crate) fn history(self, log: &Log, until: u64, call: &CallId) -> Result<History, LogError> {
+        match self {
+            Row::Whole(history) => Ok(history),
+            Row::Places(head, places) => gather(log, until, call, head, &places),
+        }
+    }
+
+    /// Where the events are, if the row holds them and all of them are archived.
+    pub(crate) fn shrunk(
+        &self,
+        call: &CallId,
+        archived_to: u64,
+    ) -> Option<(Head, Vec<(u64, u64)>)> {
+        let Row::Whole(history) = self else {
+            return None;
+        };
+        let places = history.places(call).ok()?;
+        let is_archived = |(first, events): &(u64, u64)| first + events - 1 <= archived_to;
+        let all_are = places.iter().all(is_archived);
+        all_are.then_some((history.head, places))
+    }
+}
+
+/// Whether the index in that folder was noted to be made anew.
+pub(crate) fn is_to_be_made_anew(index: &Path) -> bool {
+    index.join(MAKE_ANEW).exists()
+}
+
 impl Rows {
     /// Opens the index of that store, which is made if it is missing. One that cannot be read, or is another store's,
-    /// is an error that says why; whoever asked may remove it and ask again.
+    /// is an error that says why; the caller may remove it and try again.
     pub(crate) fn open(
         path: &Path,
         store: StoreId,
@@ -116,27 +128,21 @@ impl Rows {
         Self::open_tree(path, cache_bytes, segment_bytes, calls)?.identified(store)
     }
 
-    /// Opens a copy of that store's index; the events of completed calls are read where the original has them.
+    /// Opens a copy of an index, of any store; the events of completed calls are read where the original has them.
     pub(crate) fn open_copy(
         copy: &Path,
         original: &Path,
-        store: StoreId,
         cache_bytes: u64,
     ) -> Result<Self, sled::Error> {
         let calls = || Calls::open_over(&original.join(CALLS), &copy.join(CALLS));
-        Self::open_tree(copy, cache_bytes, SEGMENT_BYTES, calls)?.identified(store)
+        Self::open_tree(copy, cache_bytes, SEGMENT_BYTES, calls)
     }
 
-    fn identified(self, store: StoreId) -> Result<Self, sled::Error> {
+    /// The rows, if they are that store's.
+    pub(crate) fn identified(self, store: StoreId) -> Result<Self, sled::Error> {
         guarded(|| self.identify(store))
             .unwrap_or_else(|said| Err(sled::Error::ReportableBug(said)))?;
         Ok(self)
-    }
-
-    /// Opens the index of whatever store it is, in the units it was made with.
-    pub(crate) fn open_any(path: &Path, cache_bytes: u64) -> Result<Self, sled::Error> {
-        let calls = || Calls::open(&path.join(CALLS));
-        Self::open_tree(path, cache_bytes, SEGMENT_BYTES, calls)
     }
 
     fn open_tree(
@@ -181,8 +187,9 @@ impl Rows {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Has it made anew from the log when the store is opened next.
+    pub(crate) fn make_anew(&self) -> io::Result<()> {
+        fs::write(self.path.join(MAKE_ANEW), "")
     }
 
     /// Verifies that sled's open file is the one in the folder.
@@ -196,48 +203,42 @@ impl Rows {
     }
 
     fn row(&self, kind_of_key: u8, call: &CallId) -> Result<Option<Row>, StoreError> {
-        let damaged = |what: &str| StoreError::from(Damage::new(what).of(call.as_str(), 1));
-        let read = || {
-            let Some(row) = self.value(kind_of_key, call, 0)? else {
-                return Ok(None);
-            };
-            let mut row = Cursor::new(&row[HEADER_BYTES..]);
-            let (kind, head, length) =
-                read_start(&mut row).ok_or_else(|| damaged("its row in the index is damaged"))?;
-            let mut bytes = row.rest().to_vec();
-            let mut number = 1;
-            while bytes.len() < length {
-                let more = self.value(kind_of_key, call, number)?;
-                let more =
-                    more.ok_or_else(|| damaged("a part of its row in the index is missing"))?;
-                bytes.extend_from_slice(&more[HEADER_BYTES..]);
-                number += 1;
-            }
-            match kind {
-                WHOLE => return Ok(Some(Row::Whole(History { head, bytes }))),
-                RECORD => {
-                    let bytes = self.record(call, &bytes)?;
-                    let bytes =
-                        bytes.ok_or_else(|| damaged("its events in the index are damaged"))?;
-                    return Ok(Some(Row::Whole(History { head, bytes })));
-                }
-                _ => {}
-            }
-            let places = read_places(&bytes);
-            let places = places.ok_or_else(|| damaged("its row in the index is damaged"))?;
-            Ok(Some(Row::Places(head, places)))
+        reading(|| self.read_row(kind_of_key, call))
+    }
+
+    fn read_row(&self, kind_of_key: u8, call: &CallId) -> Result<Option<Row>, StoreError> {
+        let Some(row) = self.value(kind_of_key, call, 0)? else {
+            return Ok(None);
         };
-        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        let mut row = Cursor::new(&row[HEADER_BYTES..]);
+        let (kind, head, length) = read_start(&mut row).ok_or_else(|| damaged(call, ROW))?;
+        let mut bytes = row.rest().to_vec();
+        let mut number = 1;
+        while bytes.len() < length {
+            let more = self.value(kind_of_key, call, number)?;
+            let more =
+                more.ok_or_else(|| damaged(call, "a part of its row in the index is missing"))?;
+            bytes.extend_from_slice(&more[HEADER_BYTES..]);
+            number += 1;
+        }
+        Ok(Some(match kind {
+            WHOLE => Row::Whole(History { head, bytes }),
+            RECORD => Row::Whole(History {
+                head,
+                bytes: self.record(call, &bytes)?,
+            }),
+            _ => Row::Places(head, read_places(&bytes).ok_or_else(|| damaged(call, ROW))?),
+        }))
     }
 
     /// The record of which a row says where it is.
-    fn record(&self, call: &CallId, place: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(place) = read_place(place) else {
-            return Ok(None);
-        };
-        self.calls.read(call, place).map_err(|error| {
+    fn record(&self, call: &CallId, place: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let damaged = || damaged(call, "its events in the index are damaged");
+        let place = read_place(place).ok_or_else(damaged)?;
+        let read = self.calls.read(call, place).map_err(|error| {
             StoreError::Unavailable(format!("reading {} failed: {error}", self.path.display()))
-        })
+        })?;
+        read.ok_or_else(damaged)
     }
 
     /// One value of a row, its checksum verified.
@@ -251,16 +252,10 @@ impl Rows {
         let Some(value) = self.db.get(&key).map_err(failed_read)? else {
             return Ok(None);
         };
-        let holds = value.first() == Some(&LAYOUT)
-            && value.get(1..HEADER_BYTES)
-                == Some(
-                    &checksum(&key, value.get(HEADER_BYTES..).unwrap_or_default()).to_be_bytes(),
-                );
-        if holds {
-            return Ok(Some(value));
+        match row_of_value(&key, &value) {
+            Some(_) => Ok(Some(value)),
+            None => Err(damaged(call, ROW)),
         }
-        let damage = Damage::new("its row in the index is damaged");
-        Err(damage.of(call.as_str(), 1).into())
     }
 
     /// The calls that go on, as far as the rows know them.
@@ -295,7 +290,7 @@ impl Rows {
             }
             Ok(calls)
         };
-        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(read)
     }
 
     /// At most so many calls that are completed, by bytes, behind that one.
@@ -319,7 +314,7 @@ impl Rows {
             }
             Ok(calls)
         };
-        guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(read)
     }
 
     /// Hands every call that is completed to `take`, by bytes.
@@ -340,13 +335,12 @@ impl Rows {
 
     /// How far the rows reach; nothing if they are new.
     pub(crate) fn mark(&self) -> Result<Option<Mark>, StoreError> {
-        let read = || self.db.get(MARK).map_err(failed_read);
-        let mark = guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))?;
+        let mark = reading(|| self.db.get(MARK).map_err(failed_read))?;
         let Some(mark) = mark else {
             return Ok(None);
         };
         let damaged = || StoreError::Corrupt("the index's mark is damaged".to_owned());
-        read_mark(&mark).map(Some).ok_or_else(damaged)
+        Mark::read(&mark).map(Some).ok_or_else(damaged)
     }
 
     /// Adds the row of a call that goes on.
@@ -398,7 +392,7 @@ impl Rows {
             }
             Ok(events)
         };
-        guarded(count).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+        reading(count)
     }
 
     /// Of a single call.
@@ -422,8 +416,9 @@ impl Rows {
             }
             Ok(())
         })?;
-        let removed = self.calls.keep_only(&needed);
-        removed.map_err(|error| StoreError::Unavailable(crate::error::failed_write(&error)))
+        self.calls
+            .keep_only(&needed)
+            .map_err(|error| unwritten(&error))
     }
 
     fn write(
@@ -450,29 +445,24 @@ impl Rows {
     }
 
     pub(crate) fn put_mark(batch: &mut RowBatch, mark: &Mark) {
-        batch.batch.insert(MARK, write_mark(mark));
+        batch.batch.insert(MARK, mark.bytes());
     }
 
     /// Hands the rows to the operating system, or to sled at least.
-    pub(crate) fn apply(&self, batch: RowBatch) -> Result<(), String> {
-        let flushed = self.calls.flush();
-        flushed.map_err(|error| crate::error::failed_write(&error))?;
-        let apply = || self.db.apply_batch(batch.batch);
-        guarded(apply)?.map_err(|error| failed_sled_write(&error))
+    pub(crate) fn apply(&self, batch: RowBatch) -> Result<(), StoreError> {
+        self.calls.flush().map_err(|error| unwritten(&error))?;
+        writing(|| self.db.apply_batch(batch.batch))
     }
 
     /// Makes the disk keep the events that rows tell of; before a mark does.
-    pub(crate) fn sync_calls(&self) -> Result<(), String> {
-        let synced = self.calls.sync();
-        synced.map_err(|error| crate::error::failed_write(&error))
+    pub(crate) fn sync_calls(&self) -> Result<(), StoreError> {
+        self.calls.sync().map_err(|error| unwritten(&error))
     }
 
     /// Makes the disk keep all that was applied.
-    pub(crate) fn sync(&self) -> Result<(), String> {
-        guarded(|| self.db.flush())?.map_err(|error| failed_sled_write(&error))?;
-        self.file
-            .sync_data()
-            .map_err(|error| crate::error::failed_write(&error))
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        writing(|| self.db.flush())?;
+        self.file.sync_data().map_err(|error| unwritten(&error))
     }
 }
 
@@ -481,15 +471,27 @@ impl RowBatch {
         let key = key(kind, call.as_str(), number);
         let mut value = Vec::with_capacity(HEADER_BYTES + bytes.len());
         value.push(LAYOUT);
-        value.extend_from_slice(&checksum(&key, bytes).to_be_bytes());
+        value.extend_from_slice(&checksum_of(&key, bytes).to_be_bytes());
         value.extend_from_slice(bytes);
         self.batch.insert(key, value);
     }
 }
 
+/// Reads with sled; where it panics its files are damaged.
+fn reading<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    guarded(read).unwrap_or_else(|said| Err(StoreError::Corrupt(said)))
+}
+
+/// Writes with sled; where it panics or fails, the store takes no events until the index was opened again.
+fn writing<T>(write: impl FnOnce() -> Result<T, sled::Error>) -> Result<(), StoreError> {
+    let written = guarded(write).map_err(StoreError::Unavailable)?;
+    let failed = |error| StoreError::Unavailable(failed_sled_write(&error));
+    written.map(|_| ()).map_err(failed)
+}
+
 /// The unit an index was made with, which sled insists on.
 fn segment_bytes_of(path: &Path) -> Option<usize> {
-    let text = std::fs::read(path.join("conf")).ok()?;
+    let text = fs::read(path.join("conf")).ok()?;
     let text = String::from_utf8_lossy(&text);
     let bytes = text.split_once("segment_size: ")?.1.lines().next()?;
     let is_sane = |bytes: &usize| (1024..=64 * 1024 * 1024).contains(bytes);
@@ -512,18 +514,20 @@ fn call_of_key(key: &[u8]) -> Option<CallId> {
     CallId::try_from(SmolStr::new(str::from_utf8(call).ok()?)).ok()
 }
 
-fn events_of_row(key: &[u8], value: &[u8]) -> Option<u64> {
-    let (header, row) = value.split_at_checked(HEADER_BYTES)?;
-    let holds = header[0] == LAYOUT && header[1..] == checksum(key, row).to_be_bytes();
-    let (_, head, _) = read_start(&mut Cursor::new(row)).filter(|_| holds)?;
-    Some(head.revision.0)
+fn damaged(call: &CallId, what: &str) -> StoreError {
+    Damage::new(what).of(call.as_str(), 1).into()
 }
 
-fn checksum(key: &[u8], bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(bytes);
-    hasher.finalize()
+/// What a value holds after its header, if that holds.
+fn row_of_value<'v>(key: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+    let (header, row) = value.split_at_checked(HEADER_BYTES)?;
+    let holds = header[0] == LAYOUT && header[1..] == checksum_of(key, row).to_be_bytes();
+    holds.then_some(row)
+}
+
+fn events_of_row(key: &[u8], value: &[u8]) -> Option<u64> {
+    let (_, head, _) = read_start(&mut Cursor::new(row_of_value(key, value)?))?;
+    Some(head.revision.0)
 }
 
 /// Which kind of row it is, where the call stands, and how many bytes follow.
@@ -570,29 +574,4 @@ fn read_places(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
         places.push((left.varint()?, left.varint()?));
     }
     Some(places)
-}
-
-fn write_mark(mark: &Mark) -> Vec<u8> {
-    let mut bytes = vec![LAYOUT];
-    for number in [mark.position, mark.address, mark.calls] {
-        bytes.extend_from_slice(&number.to_be_bytes());
-    }
-    bytes.extend_from_slice(&mark.digest.0);
-    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
-    bytes
-}
-
-fn read_mark(bytes: &[u8]) -> Option<Mark> {
-    let (covered, checksum) = bytes.split_last_chunk()?;
-    let holds = u32::from_be_bytes(*checksum) == crc32fast::hash(covered);
-    let mut left = Cursor::new(covered.strip_prefix(&[LAYOUT]).filter(|_| holds)?);
-    let mut number = || left.array().map(u64::from_be_bytes);
-    let (position, address, calls) = (number()?, number()?, number()?);
-    let digest = Hash(left.array()?);
-    left.is_empty().then_some(Mark {
-        position,
-        address,
-        calls,
-        digest,
-    })
 }

@@ -5,9 +5,9 @@
 //! its own hash is found where it is read, and then only its call cannot be read.
 
 use crate::block::Groups;
-use crate::log::{Log, LogError};
+use crate::log::{End, Frames, Log, LogError};
+use crate::mark::Mark;
 use crate::notes::NotedHead;
-use crate::rows::Mark;
 use domain::envelope::{Hash, roll};
 
 /// How many events, at most, are between the two digests in `head`.
@@ -31,9 +31,8 @@ pub(crate) struct Rolled {
 }
 
 /// The digest of all events up to an address, from that of the mark, and one of at most [`TAIL_EVENTS`] events before.
-pub(crate) fn roll_over(log: &Log, from: &Mark, to: (u64, u64)) -> Result<Rolled, LogError> {
-    let (position, address) = to;
-    let mut rolling = Rolling::from(log, (from.position, from.address, from.digest), address);
+pub(crate) fn roll_over(log: &Log, from: &Mark, to: End) -> Result<Rolled, LogError> {
+    let mut rolling = Rolling::from(log, from.end(), from.digest, to.address);
     let mut before = None;
     loop {
         let begun = (rolling.position, rolling.digest);
@@ -41,25 +40,23 @@ pub(crate) fn roll_over(log: &Log, from: &Mark, to: (u64, u64)) -> Result<Rolled
             let digest = rolling.digest;
             return Ok(Rolled { digest, before });
         }
-        if before.is_none() && position - begun.0 <= TAIL_EVENTS {
+        // The first frame that begins within reach of the end: its digest is the one from which opening rolls.
+        if before.is_none() && to.position - begun.0 <= TAIL_EVENTS {
             before = Some(begun);
         }
     }
 }
 
 /// The digest at an address of a log whose digest is zero at another.
-pub(crate) fn roll_between(
-    log: &Log,
-    (position, address): (u64, u64),
-    until: u64,
-) -> Result<Hash, LogError> {
-    let mut rolling = Rolling::from(log, (position, address, Hash([0; 32])), until);
+pub(crate) fn roll_between(log: &Log, from: End, until: u64) -> Result<Hash, LogError> {
+    let mut rolling = Rolling::from(log, from, Hash([0; 32]), until);
     while rolling.next_frame()? {}
     Ok(rolling.digest)
 }
 
 /// Compares the events up to the noted head with its digest. The log ends at that address.
 pub(crate) fn compare(log: &Log, head: &NotedHead, end: u64) -> Tail {
+    // An earlier version wrote no second digest.
     let Some((before, digest)) = head.before else {
         return Tail::Unknown;
     };
@@ -80,27 +77,32 @@ fn reaches(
 ) -> Result<Option<Hash>, LogError> {
     let (first, address) = log.locate(before + 1, end)?;
     if first != before + 1 {
-        // The frame is damaged, or no frame begins where one did.
+        // The frame is damaged, or no frame begins where one did: the second digest is always of the end of a frame.
         log.frames(address, end).next(first)?;
         return Ok(None);
     }
-    let mut rolling = Rolling::from(log, (before, address, digest), end);
+    let from = End {
+        position: before,
+        address,
+    };
+    // By whole frames: a frame that ends beyond the position was not there when *head* was written.
+    let mut rolling = Rolling::from(log, from, digest, end);
     while rolling.position < head.position && rolling.next_frame()? {}
     Ok((rolling.position == head.position).then_some(rolling.digest))
 }
 
 /// The digest of all events up to a position, frame by frame.
 struct Rolling<'a> {
-    frames: crate::log::Frames<'a>,
+    frames: Frames<'a>,
     position: u64,
     digest: Hash,
 }
 
 impl<'a> Rolling<'a> {
-    fn from(log: &'a Log, (position, address, digest): (u64, u64, Hash), until: u64) -> Self {
+    fn from(log: &'a Log, from: End, digest: Hash, until: u64) -> Self {
         Self {
-            frames: log.frames(address, until),
-            position,
+            frames: log.frames(from.address, until),
+            position: from.position,
             digest,
         }
     }
@@ -128,80 +130,4 @@ pub(crate) fn differs(head: &NotedHead) -> String {
          that file were altered",
         before + 1
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::new_log::NewLog;
-    use crate::notes::{HeadFile, NotedHead};
-    use crate::testing::{a_call, block_on};
-    use crate::{OpenError, SledStore, block::GroupBytes};
-    use domain::envelope::Hash;
-    use domain::{EventStore as _, StoreId};
-    use std::fs;
-    use std::path::Path;
-
-    /// A closed store with one commit.
-    fn a_store(path: &Path) -> StoreId {
-        block_on(async {
-            let store = SledStore::open(path).expect("a store");
-            let batch = a_call("c1").await.swap_remove(0);
-            store.append(batch).await.expect("kept");
-            store.close().await.expect("closed");
-            store.id()
-        })
-    }
-
-    fn must_refuse(path: &Path) {
-        let refused = SledStore::open(path).err();
-        assert!(
-            matches!(refused, Some(OpenError::Altered { .. })),
-            "{refused:?}"
-        );
-    }
-
-    #[test]
-    fn events_that_were_hashed_again_do_not_open() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path();
-        let id = a_store(path);
-        drop(SledStore::open(path).expect("it opens"));
-        let log = path.join("log");
-        fs::remove_dir_all(&log).expect("removed");
-        fs::create_dir(&log).expect("made");
-        let mut new = NewLog::begin(&log, id).expect("a log");
-        // As many events of the same length, in a chain that is whole.
-        let batch = block_on(a_call("c1")).swap_remove(0);
-        for group in GroupBytes::of(batch.events()).each() {
-            new.push(group).expect("written");
-        }
-        new.finish().expect("written");
-        must_refuse(path);
-    }
-
-    #[test]
-    fn a_head_with_another_digest_does_not_open_and_without_it_the_store_does() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path();
-        a_store(path);
-        let file = HeadFile::of(path);
-        let head = file.read().expect("readable").expect("there");
-        assert!(head.before.is_some());
-        let digest = Hash([7; 32]);
-        file.write(&NotedHead { digest, ..head }).expect("written");
-        must_refuse(path);
-        // As an earlier version wrote it, it is compared with the index.
-        let before = None;
-        file.write(&NotedHead {
-            digest,
-            before,
-            ..head
-        })
-        .expect("written");
-        must_refuse(path);
-        fs::remove_file(path.join("head")).expect("removed");
-        drop(SledStore::open(path).expect("it opens"));
-        file.write(&NotedHead { before, ..head }).expect("written");
-        drop(SledStore::open(path).expect("an earlier version's opens"));
-    }
 }

@@ -2,11 +2,11 @@
 //! they are. The old ones are taken away once the new ones are durable and the marker says so; a process that dies
 //! before that begins anew.
 
-use crate::OpenError;
 use crate::block::Groups;
 use crate::damage::Damage;
-use crate::error::failed_read;
-use crate::folder::{Folder, sync_folder};
+use crate::error::OpenError;
+use crate::files::sync_folder;
+use crate::folder::Folder;
 use crate::guard::guarded;
 use crate::new_log::NewLog;
 use domain::{StoreError, StoreId};
@@ -51,26 +51,25 @@ fn remove(folder: &Path) -> io::Result<()> {
 
 /// Answers the last position.
 fn move_blocks(folder: &Folder, old: &Path, new: &Path, id: StoreId) -> Result<u64, OpenError> {
-    let damaged = |error: StoreError| folder.corrupt(error.to_string());
+    let damaged = |damage: Damage| folder.corrupt(StoreError::from(damage).to_string());
+    let failed = |error| OpenError::from_sled(folder.path(), error);
     let config = sled::Config::new()
         .path(old)
         .flush_every_ms(None)
         .segment_size(SEGMENT_BYTES)
         .use_compression(false);
-    let db = config
-        .open()
-        .map_err(|error| OpenError::from_sled(folder.path(), error))?;
+    let db = config.open().map_err(failed)?;
     let mut log = NewLog::begin(new, id).map_err(|error| OpenError::from_io(new, error))?;
     for block in db.range([b'e']..[b'e' + 1]) {
-        let (key, block) = block.map_err(|error| damaged(failed_read(error)))?;
+        let (key, block) = block.map_err(failed)?;
         let first = key.get(1..).and_then(|first| first.try_into().ok());
         let first = first.map(u64::from_be_bytes).unwrap_or_default();
         if first != log.next() {
             let damage = Damage::new("the events from there on are missing");
-            return Err(damaged(damage.at(log.next()).into()));
+            return Err(damaged(damage.at(log.next())));
         }
-        let mut groups = Groups::new(first, &block).map_err(|damage| damaged(damage.into()))?;
-        while let Some(group) = groups.next().map_err(|damage| damaged(damage.into()))? {
+        let mut groups = Groups::new(first, &block).map_err(damaged)?;
+        while let Some(group) = groups.next().map_err(damaged)? {
             log.push(group.bytes)
                 .map_err(|error| OpenError::from_io(new, error))?;
         }

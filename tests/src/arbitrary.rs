@@ -5,11 +5,14 @@ use crate::scenario::{
     ANA, BEN, COURIER, CUSTOMER, DAN, EVA, EXPERT, FAY, GUS, HAL, IDA, SAM, SUE, Who, start,
 };
 use domain::call::{Call, ConsultState, Seat};
-use domain::command::{HoldScope, Origin};
+use domain::command::{CommandType, HoldScope, Origin};
+use domain::json::parse_command;
+use domain::table::{Field, Presence, ValueType};
 use domain::{Actor, Command, Party, Target, Timestamp, clamped, decide, evolve};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::Union;
+use serde_json::{Value, json};
 
 /// Who can be consulted.
 const OUTSIDERS: [Who; 12] = [
@@ -65,21 +68,57 @@ pub fn what_is_asked_of_a_call() -> impl Strategy<Value = Vec<Asked>> {
     prop_oneof![growing, leaving, experts].prop_map(|moves| asked(&moves))
 }
 
-/// Every command that anybody of the cast can give, whether or not it makes sense.
+/// Every command that anybody of the cast can give, whether or not it makes sense: each type, with
+/// each value of each field beside each of the others.
 pub fn everything_anybody_can_ask() -> Vec<Command> {
-    let mut commands = vec![Command::ConsultUnanswered];
-    commands.extend(EVERYBODY.into_iter().filter_map(party).flat_map(facts));
-    for by in EVERYBODY.map(Who::actor) {
-        commands.extend(acts(&by));
-        commands.extend(OUTSIDERS.map(|target| Command::StartConsult {
-            by: by.clone(),
-            target: target.target(),
-            hold: HoldScope::Others,
-        }));
-        let parties = EVERYBODY.into_iter().filter_map(party);
-        commands.extend(parties.flat_map(|party| acts_on(&by, &party)));
+    let mut commands = Vec::new();
+    for kind in CommandType::ALL {
+        let mut lines = vec![json!({"call": "c1", "type": kind.name()})];
+        for field in kind.fields() {
+            lines = lines
+                .iter()
+                .flat_map(|line| each_value(line, field))
+                .collect();
+        }
+        commands.extend(lines.iter().map(command_of));
     }
     commands
+}
+
+fn each_value(line: &Value, field: &Field) -> Vec<Value> {
+    let with = |text: &String| {
+        let mut line = line.clone();
+        line[field.name] = text.as_str().into();
+        line
+    };
+    let absent = (field.presence == Presence::Optional).then(|| line.clone());
+    let texts = texts(field.value_type);
+    absent.into_iter().chain(texts.iter().map(with)).collect()
+}
+
+fn texts(value_type: ValueType) -> Vec<String> {
+    let everybody = EVERYBODY.map(Who::actor);
+    match value_type {
+        ValueType::Actor => everybody.iter().map(ToString::to_string).collect(),
+        ValueType::Party => {
+            let parties = EVERYBODY.into_iter().filter_map(party);
+            parties.map(|party| party.to_string()).collect()
+        }
+        ValueType::Target => OUTSIDERS.map(|who| who.target().to_string()).into(),
+        ValueType::GivenReason => ["billing", "\u{3000}"].map(str::to_owned).into(),
+        ValueType::Note => vec!["from a colleague".to_owned()],
+        ValueType::CustomerNumber => vec!["+15550100".to_owned()],
+        ValueType::Queue => vec!["sales".to_owned()],
+        ValueType::Choice(names) => names.iter().map(|name| (*name).to_owned()).collect(),
+        ValueType::Agent | ValueType::Supervisor | ValueType::Reason => {
+            panic!("no command has a field of {value_type:?}")
+        }
+    }
+}
+
+fn command_of(line: &Value) -> Command {
+    let request = parse_command(&line.to_string());
+    request.expect("the values are valid").command
 }
 
 fn party(who: Who) -> Option<Party> {
@@ -87,58 +126,6 @@ fn party(who: Who) -> Option<Party> {
         Actor::Party(party) => Some(party),
         Actor::Supervisor(_) => None,
     }
-}
-
-fn facts(party: Party) -> [Command; 3] {
-    [
-        Command::ConnectCall {
-            agent: party.clone(),
-            customer: None,
-            queue: None,
-        },
-        Command::HangUp {
-            party: party.clone(),
-        },
-        Command::LoseConnection { party },
-    ]
-}
-
-fn acts(by: &Actor) -> [Command; 14] {
-    let by = || by.clone();
-    let merge = |origin| Command::StartConference { by: by(), origin };
-    [
-        Command::AcceptConsult { by: by() },
-        Command::DeclineConsult { by: by() },
-        Command::EndConsult { by: by() },
-        merge(Origin::Desktop),
-        merge(Origin::Device),
-        Command::TransferCall { by: by() },
-        Command::ExitConference { by: by() },
-        Command::EndCall { by: by() },
-        Command::PressEnd { by: by() },
-        apply(by(), "billing"),
-        apply(by(), "\u{3000}"),
-        suggest(by(), "delivery"),
-        Command::BargeIn { by: by() },
-        Command::StopMonitoring { by: by() },
-    ]
-}
-
-fn acts_on(by: &Actor, party: &Party) -> [Command; 3] {
-    [
-        Command::Hold {
-            by: by.clone(),
-            party: party.clone(),
-        },
-        Command::Resume {
-            by: by.clone(),
-            party: party.clone(),
-        },
-        Command::StartMonitoring {
-            by: by.clone(),
-            agent: party.clone(),
-        },
-    ]
 }
 
 fn apply(by: Actor, reason: &str) -> Command {

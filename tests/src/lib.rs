@@ -9,6 +9,7 @@ pub mod closed_port;
 pub mod contract;
 pub mod disk;
 pub mod files;
+pub mod hex;
 pub mod judge;
 pub mod ledger;
 pub mod load;

@@ -14,11 +14,12 @@ use domain::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::process::{Command, Output};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use tests::hex::hex;
 use tests::page::{blocks, page, runs};
 use uuid::Uuid;
 
@@ -960,13 +961,6 @@ fn hashes_of_the_page(events: &[RecordedEvent]) -> Vec<String> {
     let last = without_correlation(third).hash_after(second.hash);
     hashes.push(last.to_string());
     hashes
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn first_words(text: &str) -> Vec<String> {

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tests::hex::{hex, unhex};
 use uuid::Uuid;
 
 /// An event to be written, and what its golden file is called.
@@ -149,13 +150,6 @@ const TARGETS: [(&str, &str); 2] = [("agent", "agent:ben"), ("dial", "dial:+3906
 /// Who can be in a call.
 const PARTIES: [(&str, &str); 3] = [("customer", "customer"), TARGETS[0], TARGETS[1]];
 
-/// A match without a catch-all, so that a new value breaks the build until it is listed here.
-fn holds() -> [HoldScope; 2] {
-    match HoldScope::default() {
-        HoldScope::Others | HoldScope::None => [HoldScope::Others, HoldScope::None],
-    }
-}
-
 fn consulting() -> Vec<Sample> {
     let requested = |(kind, target), hold: HoldScope| {
         let (by, target) = (read("ana"), read(target));
@@ -166,9 +160,11 @@ fn consulting() -> Vec<Sample> {
         let (by, target) = (read("ana"), read(target));
         sample(kind, Event::ConsultStarted { by, target })
     };
-    let requested = TARGETS
-        .into_iter()
-        .flat_map(|target| holds().map(|hold| requested(target, hold)));
+    let requested = TARGETS.into_iter().flat_map(|target| {
+        HoldScope::ALL
+            .iter()
+            .map(move |hold| requested(target, *hold))
+    });
     requested.chain(TARGETS.map(started)).collect()
 }
 
@@ -388,22 +384,6 @@ fn json_line(event: &StoredEvent) -> String {
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let (pairs, rest) = digits.as_chunks::<2>();
-    assert!(rest.is_empty(), "half a byte in {text}");
-    let byte = |pair: &[u8; 2]| str::from_utf8(pair).map(|pair| u8::from_str_radix(pair, 16));
-    let bytes = pairs.iter().map(|pair| byte(pair).unwrap().unwrap());
-    bytes.collect()
 }
 
 fn file_text(said: &str, part: Option<&PersonalPart>, bytes: &[u8]) -> String {

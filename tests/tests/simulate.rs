@@ -1,6 +1,7 @@
 //! The synthetic day: the same one everywhere, with everything in it that can happen in a call.
 
 use domain::call::SEATS;
+use domain::command::CommandType;
 use domain::event::EventType;
 use domain::json::write_command;
 use domain::{
@@ -11,29 +12,6 @@ use simulate::placed::{Placed, place};
 use simulate::{Day, simulate};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
-
-const COMMANDS: [&str; 20] = [
-    "connect_call",
-    "start_consult",
-    "accept_consult",
-    "decline_consult",
-    "consult_unanswered",
-    "end_consult",
-    "start_conference",
-    "hold",
-    "resume",
-    "transfer_call",
-    "exit_conference",
-    "end_call",
-    "press_end",
-    "hang_up",
-    "lose_connection",
-    "apply_wrap_up",
-    "suggest_wrap_up",
-    "start_monitoring",
-    "barge_in",
-    "stop_monitoring",
-];
 
 /// A day of 10,000 calls, put through the rules.
 static BIG_DAY: LazyLock<Played> = LazyLock::new(|| Played::of(day(10_000, 1)));
@@ -240,7 +218,7 @@ fn few_commands_are_refused_and_for_many_reasons() {
 
 #[test]
 fn every_command_and_every_event_occurs() {
-    let missing: Vec<_> = COMMANDS
+    let missing: Vec<_> = CommandType::NAMES
         .iter()
         .filter(|name| !BIG_DAY.commands.contains_key(*name))
         .collect();

@@ -18,6 +18,7 @@ use store_sled::{OpenError, Options, SledStore, layout};
 use tempfile::TempDir;
 use tests::contract::{a_whole_call, batches, chatter, in_time};
 use tests::files::{copy, files};
+use tests::hex::{hex, unhex};
 use tests::scenario::{
     ANA, BEN, CUSTOMER, EXPERT, SAM, Who, call_completed, call_connected, call_ended,
     conference_dissolved, conference_started, consult_ended, consult_requested, consult_started,
@@ -141,20 +142,9 @@ fn three_commands() -> Vec<Vec<RecordedEvent>> {
     ]
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let lines = bytes.chunks(32).map(|line| {
-        let digits = line.iter().map(|byte| format!("{byte:02x}"));
-        digits.chain(["\n".to_owned()]).collect::<String>()
-    });
-    lines.collect()
-}
-
-fn bytes_of_hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let bytes = digits.chunks(2).map(String::from_iter);
-    bytes
-        .map(|pair| u8::from_str_radix(&pair, 16).expect("two digits"))
-        .collect()
+/// 32 bytes a line.
+fn hex_lines(bytes: &[u8]) -> String {
+    bytes.chunks(32).map(|line| hex(line) + "\n").collect()
 }
 
 #[test]
@@ -167,11 +157,11 @@ fn a_block_is_written_and_read_as_it_was_frozen() {
     };
     assert_eq!(*first, Position(42));
     assert_eq!(
-        hex(block),
+        hex_lines(block),
         golden,
         "the layout is frozen: give a new one a version"
     );
-    let read = layout::events_of(Position(42), &bytes_of_hex(golden)).expect("readable for ever");
+    let read = layout::events_of(Position(42), &unhex(golden)).expect("readable for ever");
     let positions = read.iter().map(|event| event.position.0);
     assert!(positions.eq(42..42 + 24));
     let events = read.into_iter().map(|event| event.recorded);
@@ -180,7 +170,7 @@ fn a_block_is_written_and_read_as_it_was_frozen() {
 
 #[test]
 fn every_altered_bit_of_a_block_is_found() {
-    let block = bytes_of_hex(include_str!("../golden/sled/block-1.hex"));
+    let block = unhex(include_str!("../golden/sled/block-1.hex"));
     for place in 0..block.len() * 8 {
         let mut altered = block.clone();
         altered[place / 8] ^= 1 << (place % 8);

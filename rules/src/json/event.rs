@@ -1,10 +1,11 @@
 //! An event as JSON.
 
-use super::{AgentText, SupervisorText, Text};
+use super::Text;
 use crate::entry::DamagedEvent;
 use crate::envelope::{RecordedEvent, StoredEvent};
-use crate::event::{Event, Personal};
+use crate::event::Event;
 use crate::ids::{CallId, Position};
+use crate::table::Value;
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -115,94 +116,13 @@ pub(super) struct Data<'a>(pub(super) &'a Event);
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        match self.0 {
-            Event::CallConnected {
-                agent,
-                customer,
-                queue,
-            } => {
-                map.serialize_entry("agent", &AgentText(agent))?;
-                personal(&mut map, "customer", customer.as_ref())?;
-                map.serialize_entry("queue", &queue.as_ref().map(Text))?;
-            }
-            Event::ConsultRequested { by, target, hold } => {
-                map.serialize_entry("by", &AgentText(by))?;
-                map.serialize_entry("target", &Text(target))?;
-                map.serialize_entry("hold", hold.name())?;
-            }
-            Event::ConsultStarted { by, target } => {
-                map.serialize_entry("by", &AgentText(by))?;
-                map.serialize_entry("target", &Text(target))?;
-            }
-            Event::ConsultEnded { by, target, cause } => {
-                map.serialize_entry("by", &AgentText(by))?;
-                map.serialize_entry("target", &Text(target))?;
-                map.serialize_entry("cause", cause.name())?;
-            }
-            Event::PartyJoined { party } => map.serialize_entry("party", &Text(party))?,
-            Event::ConferenceStarted { primary } => {
-                map.serialize_entry("primary", &AgentText(primary))?;
-            }
-            Event::PartyHeld { party, by } => {
-                map.serialize_entry("party", &Text(party))?;
-                map.serialize_entry("by", &AgentText(by))?;
-            }
-            Event::PartyReleased { party } => map.serialize_entry("party", &Text(party))?,
-            Event::PartyLeft { party, reason } => {
-                map.serialize_entry("party", &Text(party))?;
-                map.serialize_entry("reason", reason.name())?;
-            }
-            Event::ControlTransferred { from, to } => {
-                map.serialize_entry("from", &AgentText(from))?;
-                map.serialize_entry("to", &AgentText(to))?;
-            }
-            Event::ControlVacated { from } => map.serialize_entry("from", &AgentText(from))?,
-            Event::ConferenceDissolved | Event::WrapUpAssistEntered | Event::CallCompleted => {}
-            Event::CallEnded { cause } => map.serialize_entry("cause", cause.name())?,
-            Event::WrapUpOwed { agent } => map.serialize_entry("agent", &AgentText(agent))?,
-            Event::WrapUpApplied { agent, reason } => {
-                map.serialize_entry("agent", &AgentText(agent))?;
-                map.serialize_entry("reason", &Text(reason))?;
-            }
-            Event::WrapUpSuggested { by, reason, note } => {
-                map.serialize_entry("by", &AgentText(by))?;
-                map.serialize_entry("reason", &Text(reason))?;
-                personal(&mut map, "note", note.as_ref())?;
-            }
-            Event::MonitoringStarted { supervisor, agent } => {
-                map.serialize_entry("supervisor", &SupervisorText(supervisor))?;
-                map.serialize_entry("agent", &AgentText(agent))?;
-            }
-            Event::SupervisorBargedIn { supervisor } => {
-                map.serialize_entry("supervisor", &SupervisorText(supervisor))?;
-            }
-            Event::MonitoringMoved {
-                supervisor,
-                from,
-                to,
-            } => {
-                map.serialize_entry("supervisor", &SupervisorText(supervisor))?;
-                map.serialize_entry("from", &AgentText(from))?;
-                map.serialize_entry("to", &AgentText(to))?;
-            }
-            Event::MonitoringEnded { supervisor, cause } => {
-                map.serialize_entry("supervisor", &SupervisorText(supervisor))?;
-                map.serialize_entry("cause", cause.name())?;
+        for (field, value) in self.0.fields() {
+            map.serialize_entry(field.name, &value)?;
+            // Null, and a mark beside it once the text was made unreadable.
+            if value == Some(Value::Erased) {
+                map.serialize_entry("erased", &true)?;
             }
         }
         map.end()
-    }
-}
-
-/// Null and a mark beside it once the text was made unreadable.
-fn personal<M: SerializeMap, T: std::fmt::Display>(
-    map: &mut M,
-    field: &'static str,
-    text: Option<&Personal<T>>,
-) -> Result<(), M::Error> {
-    map.serialize_entry(field, &text.and_then(Personal::clear).map(Text))?;
-    match text {
-        Some(Personal::Erased) => map.serialize_entry("erased", &true),
-        Some(Personal::Clear(_)) | None => Ok(()),
     }
 }

@@ -4,18 +4,22 @@
 mod call;
 mod command;
 mod event;
+mod fields;
 mod hex;
 mod plain;
 mod whole;
 
 pub use call::{CallJson, ConsultJson, SeatJson, SessionJson, WrapUpJson};
-pub use command::{InvalidCommand, parse_command, parse_command_for, write_command};
+pub use command::{parse_command, parse_command_for, write_command};
 pub use event::{DamagedJson, EventJson, parse_damaged};
+pub use fields::InvalidCommand;
+pub(crate) use fields::{Fields, given};
 pub use hex::{NotHex, Sha256Text, hex};
 pub use plain::plain;
 pub use whole::{InvalidEvent, Parts, parse_line, parse_parts, write_line, write_parts};
 
 use crate::ids::{AgentId, SupervisorId};
+use crate::table::Value;
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
 
@@ -46,5 +50,20 @@ pub struct SupervisorText<'a>(pub &'a SupervisorId);
 impl Serialize for SupervisorText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("supervisor:{}", self.0))
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Value::Actor(actor) => serializer.collect_str(actor),
+            Value::Party(party) => serializer.collect_str(party),
+            Value::Target(target) => serializer.collect_str(target),
+            Value::Agent(agent) => AgentText(agent).serialize(serializer),
+            Value::Supervisor(supervisor) => SupervisorText(supervisor).serialize(serializer),
+            Value::Text(text) | Value::Personal(text) => serializer.serialize_str(text),
+            Value::Choice(name, _) => serializer.serialize_str(name),
+            Value::Erased => serializer.serialize_none(),
+        }
     }
 }

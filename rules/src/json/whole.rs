@@ -114,11 +114,7 @@ fn lacks(field: &str) -> InvalidEvent {
 }
 
 fn event_type(name: &str) -> Result<EventType, InvalidEvent> {
-    let mut known = EventType::ALL.iter();
-    let found = known.find(|event_type| event_type.name() == name);
-    found
-        .copied()
-        .ok_or_else(|| InvalidEvent::UnknownType(name.chars().take(80).collect()))
+    EventType::named(name).ok_or_else(|| InvalidEvent::UnknownType(name.chars().take(80).collect()))
 }
 
 /// Fields may stand in any order, and a field that the interface gained later may be missing.

@@ -1,22 +1,20 @@
 //! The bytes that are kept for ever. Each version of a payload has its own plain structs, which never change;
 //! today's events are read from any of them.
 
+mod bytes;
 mod digest;
 mod v0;
 mod v1;
 
+pub use crate::personal::Commitment;
 pub use digest::digest;
 
-use crate::envelope::PersonalPart;
-use crate::event::{Event, EventType, Personal};
-use crate::ids::InvalidText;
-use serde::{Deserialize, Serialize};
+use crate::event::{Event, EventType};
+use crate::personal::PersonalPart;
+use bytes::{Damaged, LONGEST};
 
 /// The version new payloads are written in.
 pub const VERSION: u64 = 1;
-
-/// Longer than the longest payload there can be, so that encoding needs no growing buffer.
-const LONGEST: usize = 1024;
 
 /// A payload as it was written: hashed as it stands, never upcast first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,51 +86,5 @@ pub fn commitment(payload: &Payload) -> Option<Commitment> {
     match payload.version {
         1 => v1::commitment(payload.event_type, &payload.bytes),
         _ => None,
-    }
-}
-
-/// The bytes are no such struct, or hold a text that never was valid.
-#[derive(Debug, PartialEq, Eq)]
-struct Damaged;
-
-impl From<postcard::Error> for Damaged {
-    fn from(_: postcard::Error) -> Self {
-        Damaged
-    }
-}
-
-impl From<InvalidText> for Damaged {
-    fn from(_: InvalidText) -> Self {
-        Damaged
-    }
-}
-
-/// Reads exactly one value: bytes behind it are damage, too.
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Damaged> {
-    match postcard::take_from_bytes(bytes)? {
-        (value, []) => Ok(value),
-        (_, _) => Err(Damaged),
-    }
-}
-
-fn write<'b, T: Serialize>(value: &T, buffer: &'b mut [u8]) -> &'b [u8] {
-    postcard::to_slice(value, buffer).expect("the longest payload fits the buffer")
-}
-
-/// What stands in a payload for a personal text: SHA-256 of its salt and itself.
-pub type Commitment = [u8; 32];
-
-/// A personal text by its commitment: known, absent, or made unreadable.
-fn personal<T>(
-    commitment: Option<Commitment>,
-    part: Option<&PersonalPart>,
-) -> Result<Option<Personal<T>>, Damaged>
-where
-    T: std::str::FromStr<Err = InvalidText>,
-{
-    match (commitment, part) {
-        (None, _) => Ok(None),
-        (Some(_), None) => Ok(Some(Personal::Erased)),
-        (Some(_), Some(part)) => Ok(Some(Personal::Clear(part.text.parse()?))),
     }
 }

@@ -1,7 +1,7 @@
 //! A version that no release ever wrote, kept to prove that older payloads stay readable: consults before the agent
 //! could choose whom to hold.
 
-use super::{Damaged, read};
+use super::bytes::{Damaged, read};
 use crate::command::HoldScope;
 use crate::event::Event;
 use serde::{Deserialize, Serialize};

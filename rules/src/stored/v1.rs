@@ -1,12 +1,13 @@
 //! Version 1 of every payload. Nothing here may change: not a field, not its order, not a variant.
 //! What JSON calls these things is another set of types (`json`).
 
-use super::{Commitment, Damaged, personal, read, write};
+use super::bytes::{Damaged, read, write};
 use crate::command::HoldScope;
-use crate::envelope::PersonalPart;
-use crate::event::{self, Event, EventType};
-use crate::ids;
+use crate::event::{self, Event, EventType, Personal};
+use crate::ids::{self, InvalidText};
+use crate::personal::{Commitment, PersonalPart};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Party<'a> {
@@ -21,465 +22,142 @@ pub(super) enum Target<'a> {
     Dial(&'a str),
 }
 
-#[derive(Serialize, Deserialize)]
-pub(super) enum Hold {
-    Others,
-    None,
+/// What a value of today is kept as in this version.
+pub(super) trait Kept: Sized {
+    type Form<'a>
+    where
+        Self: 'a;
+
+    /// Its form; of a personal text, the commitment.
+    fn form(&self, part: Option<&PersonalPart>) -> Self::Form<'_>;
+
+    /// The value of that form; of a personal text, the part's, or that it was erased.
+    fn value(form: Self::Form<'_>, part: Option<&PersonalPart>) -> Result<Self, Damaged>;
 }
 
-#[derive(Serialize, Deserialize)]
-enum ConsultEnd {
-    Ended,
-    Declined,
-    NotAnswered,
-    Cancelled,
-    Merged,
-    Transferred,
+/// Declares the struct of each event in this version, and converts today's event of the same name to it and back, field
+/// by field. An event that gains a field or a type keeps its struct here: it is then converted by hand.
+macro_rules! payloads {
+    ($(
+        $name:ident $(<$life:lifetime>)? { $($(#[$meta:meta])* $field:ident: $form:ty),* $(,)? }
+    )*) => {
+        $(
+            #[derive(Serialize, Deserialize)]
+            struct $name $(<$life>)? { $($(#[$meta])* $field: $form),* }
+        )*
+
+        pub(super) fn encode<'b>(
+            event: &Event,
+            part: Option<&PersonalPart>,
+            buffer: &'b mut [u8],
+        ) -> &'b [u8] {
+            match event {
+                $(Event::$name { $($field),* } => {
+                    write(&$name { $($field: $field.form(part)),* }, buffer)
+                })*
+            }
+        }
+
+        pub(super) fn decode(
+            event_type: EventType,
+            bytes: &[u8],
+            part: Option<&PersonalPart>,
+        ) -> Result<Event, Damaged> {
+            Ok(match event_type {
+                $(EventType::$name => {
+                    let $name { $($field),* } = read(bytes)?;
+                    Event::$name { $($field: Kept::value($field, part)?),* }
+                })*
+            })
+        }
+    };
 }
 
-#[derive(Serialize, Deserialize)]
-enum LeaveReason {
-    Exited,
-    HungUp,
-    ConnectionLost,
-    Transferred,
-    CallEnded,
-}
-
-#[derive(Serialize, Deserialize)]
-enum EndCause {
-    OnePartyLeft,
-    CustomerAndAgentsLeft,
-    EndedByPrimary,
-}
-
-#[derive(Serialize, Deserialize)]
-enum MonitoringEnd {
-    Requested,
-    NoAgentLeft,
-    CallEnded,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CallConnected<'a> {
-    agent: &'a str,
-    customer: Option<Commitment>,
-    queue: Option<&'a str>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ConsultRequested<'a> {
-    by: &'a str,
-    #[serde(borrow)]
-    target: Target<'a>,
-    hold: Hold,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ConsultStarted<'a> {
-    by: &'a str,
-    #[serde(borrow)]
-    target: Target<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ConsultEnded<'a> {
-    by: &'a str,
-    #[serde(borrow)]
-    target: Target<'a>,
-    cause: ConsultEnd,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PartyJoined<'a> {
-    #[serde(borrow)]
-    party: Target<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ConferenceStarted<'a> {
-    primary: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PartyHeld<'a> {
-    #[serde(borrow)]
-    party: Party<'a>,
-    by: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PartyReleased<'a> {
-    #[serde(borrow)]
-    party: Party<'a>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PartyLeft<'a> {
-    #[serde(borrow)]
-    party: Party<'a>,
-    reason: LeaveReason,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ControlTransferred<'a> {
-    from: &'a str,
-    to: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ControlVacated<'a> {
-    from: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CallEnded {
-    cause: EndCause,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrapUpOwed<'a> {
-    agent: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrapUpApplied<'a> {
-    agent: &'a str,
-    reason: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WrapUpSuggested<'a> {
-    by: &'a str,
-    reason: &'a str,
-    note: Option<Commitment>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct MonitoringStarted<'a> {
-    supervisor: &'a str,
-    agent: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SupervisorBargedIn<'a> {
-    supervisor: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct MonitoringMoved<'a> {
-    supervisor: &'a str,
-    from: &'a str,
-    to: &'a str,
-}
-
-#[derive(Serialize, Deserialize)]
-struct MonitoringEnded<'a> {
-    supervisor: &'a str,
-    cause: MonitoringEnd,
-}
-
-#[expect(
-    clippy::too_many_lines,
-    reason = "one arm for every event, and nothing else"
-)]
-pub(super) fn encode<'b>(
-    event: &Event,
-    personal: Option<&PersonalPart>,
-    buffer: &'b mut [u8],
-) -> &'b [u8] {
-    match event {
-        Event::CallConnected {
-            agent,
-            customer,
-            queue,
-        } => write(
-            &CallConnected {
-                agent: agent.as_str(),
-                customer: customer
-                    .as_ref()
-                    .and(personal)
-                    .map(PersonalPart::commitment),
-                queue: queue.as_ref().map(ids::Queue::as_str),
-            },
-            buffer,
-        ),
-        Event::ConsultRequested { by, target, hold } => write(
-            &ConsultRequested {
-                by: by.as_str(),
-                target: target.into(),
-                hold: (*hold).into(),
-            },
-            buffer,
-        ),
-        Event::ConsultStarted { by, target } => write(
-            &ConsultStarted {
-                by: by.as_str(),
-                target: target.into(),
-            },
-            buffer,
-        ),
-        Event::ConsultEnded { by, target, cause } => write(
-            &ConsultEnded {
-                by: by.as_str(),
-                target: target.into(),
-                cause: (*cause).into(),
-            },
-            buffer,
-        ),
-        Event::PartyJoined { party } => write(
-            &PartyJoined {
-                party: party.into(),
-            },
-            buffer,
-        ),
-        Event::ConferenceStarted { primary } => write(
-            &ConferenceStarted {
-                primary: primary.as_str(),
-            },
-            buffer,
-        ),
-        Event::PartyHeld { party, by } => write(
-            &PartyHeld {
-                party: party.into(),
-                by: by.as_str(),
-            },
-            buffer,
-        ),
-        Event::PartyReleased { party } => write(
-            &PartyReleased {
-                party: party.into(),
-            },
-            buffer,
-        ),
-        Event::PartyLeft { party, reason } => write(
-            &PartyLeft {
-                party: party.into(),
-                reason: (*reason).into(),
-            },
-            buffer,
-        ),
-        Event::ControlTransferred { from, to } => write(
-            &ControlTransferred {
-                from: from.as_str(),
-                to: to.as_str(),
-            },
-            buffer,
-        ),
-        Event::ControlVacated { from } => write(
-            &ControlVacated {
-                from: from.as_str(),
-            },
-            buffer,
-        ),
-        Event::CallEnded { cause } => write(
-            &CallEnded {
-                cause: (*cause).into(),
-            },
-            buffer,
-        ),
-        Event::WrapUpOwed { agent } => write(
-            &WrapUpOwed {
-                agent: agent.as_str(),
-            },
-            buffer,
-        ),
-        Event::WrapUpApplied { agent, reason } => write(
-            &WrapUpApplied {
-                agent: agent.as_str(),
-                reason: reason.as_str(),
-            },
-            buffer,
-        ),
-        Event::WrapUpSuggested { by, reason, note } => write(
-            &WrapUpSuggested {
-                by: by.as_str(),
-                reason: reason.as_str(),
-                note: note.as_ref().and(personal).map(PersonalPart::commitment),
-            },
-            buffer,
-        ),
-        Event::MonitoringStarted { supervisor, agent } => write(
-            &MonitoringStarted {
-                supervisor: supervisor.as_str(),
-                agent: agent.as_str(),
-            },
-            buffer,
-        ),
-        Event::SupervisorBargedIn { supervisor } => write(
-            &SupervisorBargedIn {
-                supervisor: supervisor.as_str(),
-            },
-            buffer,
-        ),
-        Event::MonitoringMoved {
-            supervisor,
-            from,
-            to,
-        } => write(
-            &MonitoringMoved {
-                supervisor: supervisor.as_str(),
-                from: from.as_str(),
-                to: to.as_str(),
-            },
-            buffer,
-        ),
-        Event::MonitoringEnded { supervisor, cause } => write(
-            &MonitoringEnded {
-                supervisor: supervisor.as_str(),
-                cause: (*cause).into(),
-            },
-            buffer,
-        ),
-        Event::ConferenceDissolved | Event::WrapUpAssistEntered | Event::CallCompleted => &[],
+payloads! {
+    CallConnected<'a> {
+        agent: &'a str,
+        customer: Option<Commitment>,
+        queue: Option<&'a str>,
     }
-}
-
-#[expect(
-    clippy::too_many_lines,
-    reason = "one arm for every event, and nothing else"
-)]
-pub(super) fn decode(
-    event_type: EventType,
-    bytes: &[u8],
-    part: Option<&PersonalPart>,
-) -> Result<Event, Damaged> {
-    Ok(match event_type {
-        EventType::CallConnected => {
-            let stored: CallConnected<'_> = read(bytes)?;
-            Event::CallConnected {
-                agent: stored.agent.parse()?,
-                customer: personal(stored.customer, part)?,
-                queue: stored.queue.map(str::parse).transpose()?,
-            }
-        }
-        EventType::ConsultRequested => {
-            let stored: ConsultRequested<'_> = read(bytes)?;
-            Event::ConsultRequested {
-                by: stored.by.parse()?,
-                target: stored.target.try_into()?,
-                hold: stored.hold.into(),
-            }
-        }
-        EventType::ConsultStarted => {
-            let stored: ConsultStarted<'_> = read(bytes)?;
-            Event::ConsultStarted {
-                by: stored.by.parse()?,
-                target: stored.target.try_into()?,
-            }
-        }
-        EventType::ConsultEnded => {
-            let stored: ConsultEnded<'_> = read(bytes)?;
-            Event::ConsultEnded {
-                by: stored.by.parse()?,
-                target: stored.target.try_into()?,
-                cause: stored.cause.into(),
-            }
-        }
-        EventType::PartyJoined => {
-            let stored: PartyJoined<'_> = read(bytes)?;
-            Event::PartyJoined {
-                party: stored.party.try_into()?,
-            }
-        }
-        EventType::ConferenceStarted => {
-            let stored: ConferenceStarted<'_> = read(bytes)?;
-            Event::ConferenceStarted {
-                primary: stored.primary.parse()?,
-            }
-        }
-        EventType::PartyHeld => {
-            let stored: PartyHeld<'_> = read(bytes)?;
-            Event::PartyHeld {
-                party: stored.party.try_into()?,
-                by: stored.by.parse()?,
-            }
-        }
-        EventType::PartyReleased => {
-            let stored: PartyReleased<'_> = read(bytes)?;
-            Event::PartyReleased {
-                party: stored.party.try_into()?,
-            }
-        }
-        EventType::PartyLeft => {
-            let stored: PartyLeft<'_> = read(bytes)?;
-            Event::PartyLeft {
-                party: stored.party.try_into()?,
-                reason: stored.reason.into(),
-            }
-        }
-        EventType::ControlTransferred => {
-            let stored: ControlTransferred<'_> = read(bytes)?;
-            Event::ControlTransferred {
-                from: stored.from.parse()?,
-                to: stored.to.parse()?,
-            }
-        }
-        EventType::ControlVacated => {
-            let stored: ControlVacated<'_> = read(bytes)?;
-            Event::ControlVacated {
-                from: stored.from.parse()?,
-            }
-        }
-        EventType::ConferenceDissolved => nothing(bytes, Event::ConferenceDissolved)?,
-        EventType::WrapUpAssistEntered => nothing(bytes, Event::WrapUpAssistEntered)?,
-        EventType::CallEnded => {
-            let stored: CallEnded = read(bytes)?;
-            Event::CallEnded {
-                cause: stored.cause.into(),
-            }
-        }
-        EventType::CallCompleted => nothing(bytes, Event::CallCompleted)?,
-        EventType::WrapUpOwed => {
-            let stored: WrapUpOwed<'_> = read(bytes)?;
-            Event::WrapUpOwed {
-                agent: stored.agent.parse()?,
-            }
-        }
-        EventType::WrapUpApplied => {
-            let stored: WrapUpApplied<'_> = read(bytes)?;
-            Event::WrapUpApplied {
-                agent: stored.agent.parse()?,
-                reason: stored.reason.parse()?,
-            }
-        }
-        EventType::WrapUpSuggested => {
-            let stored: WrapUpSuggested<'_> = read(bytes)?;
-            Event::WrapUpSuggested {
-                by: stored.by.parse()?,
-                reason: stored.reason.parse()?,
-                note: personal(stored.note, part)?,
-            }
-        }
-        EventType::MonitoringStarted => {
-            let stored: MonitoringStarted<'_> = read(bytes)?;
-            Event::MonitoringStarted {
-                supervisor: stored.supervisor.parse()?,
-                agent: stored.agent.parse()?,
-            }
-        }
-        EventType::SupervisorBargedIn => {
-            let stored: SupervisorBargedIn<'_> = read(bytes)?;
-            Event::SupervisorBargedIn {
-                supervisor: stored.supervisor.parse()?,
-            }
-        }
-        EventType::MonitoringMoved => {
-            let stored: MonitoringMoved<'_> = read(bytes)?;
-            Event::MonitoringMoved {
-                supervisor: stored.supervisor.parse()?,
-                from: stored.from.parse()?,
-                to: stored.to.parse()?,
-            }
-        }
-        EventType::MonitoringEnded => {
-            let stored: MonitoringEnded<'_> = read(bytes)?;
-            Event::MonitoringEnded {
-                supervisor: stored.supervisor.parse()?,
-                cause: stored.cause.into(),
-            }
-        }
-    })
+    ConsultRequested<'a> {
+        by: &'a str,
+        #[serde(borrow)]
+        target: Target<'a>,
+        hold: Hold,
+    }
+    ConsultStarted<'a> {
+        by: &'a str,
+        #[serde(borrow)]
+        target: Target<'a>,
+    }
+    ConsultEnded<'a> {
+        by: &'a str,
+        #[serde(borrow)]
+        target: Target<'a>,
+        cause: ConsultEnd,
+    }
+    PartyJoined<'a> {
+        #[serde(borrow)]
+        party: Target<'a>,
+    }
+    ConferenceStarted<'a> {
+        primary: &'a str,
+    }
+    PartyHeld<'a> {
+        #[serde(borrow)]
+        party: Party<'a>,
+        by: &'a str,
+    }
+    PartyReleased<'a> {
+        #[serde(borrow)]
+        party: Party<'a>,
+    }
+    PartyLeft<'a> {
+        #[serde(borrow)]
+        party: Party<'a>,
+        reason: LeaveReason,
+    }
+    ControlTransferred<'a> {
+        from: &'a str,
+        to: &'a str,
+    }
+    ControlVacated<'a> {
+        from: &'a str,
+    }
+    ConferenceDissolved {}
+    WrapUpAssistEntered {}
+    CallEnded {
+        cause: EndCause,
+    }
+    CallCompleted {}
+    WrapUpOwed<'a> {
+        agent: &'a str,
+    }
+    WrapUpApplied<'a> {
+        agent: &'a str,
+        reason: &'a str,
+    }
+    WrapUpSuggested<'a> {
+        by: &'a str,
+        reason: &'a str,
+        note: Option<Commitment>,
+    }
+    MonitoringStarted<'a> {
+        supervisor: &'a str,
+        agent: &'a str,
+    }
+    SupervisorBargedIn<'a> {
+        supervisor: &'a str,
+    }
+    MonitoringMoved<'a> {
+        supervisor: &'a str,
+        from: &'a str,
+        to: &'a str,
+    }
+    MonitoringEnded<'a> {
+        supervisor: &'a str,
+        cause: MonitoringEnd,
+    }
 }
 
 pub(super) fn commitment(event_type: EventType, bytes: &[u8]) -> Option<Commitment> {
@@ -490,29 +168,68 @@ pub(super) fn commitment(event_type: EventType, bytes: &[u8]) -> Option<Commitme
     }
 }
 
-fn nothing(bytes: &[u8], event: Event) -> Result<Event, Damaged> {
-    if bytes.is_empty() {
-        Ok(event)
-    } else {
-        Err(Damaged)
+/// Declares types that are kept as their text.
+macro_rules! kept_as_text {
+    ($($name:ident),*) => {$(
+        impl Kept for ids::$name {
+            type Form<'a> = &'a str;
+
+            fn form(&self, _: Option<&PersonalPart>) -> &str {
+                self.as_str()
+            }
+
+            fn value(form: &str, _: Option<&PersonalPart>) -> Result<Self, Damaged> {
+                Ok(form.parse()?)
+            }
+        }
+    )*};
+}
+kept_as_text!(AgentId, SupervisorId, Reason);
+
+impl Kept for Option<ids::Queue> {
+    type Form<'a> = Option<&'a str>;
+
+    fn form(&self, _: Option<&PersonalPart>) -> Option<&str> {
+        self.as_ref().map(ids::Queue::as_str)
+    }
+
+    fn value(form: Option<&str>, _: Option<&PersonalPart>) -> Result<Self, Damaged> {
+        Ok(form.map(str::parse).transpose()?)
     }
 }
 
-impl<'a> From<&'a ids::Party> for Party<'a> {
-    fn from(party: &'a ids::Party) -> Self {
-        match party {
+impl<T: FromStr<Err = InvalidText>> Kept for Option<Personal<T>> {
+    type Form<'a>
+        = Option<Commitment>
+    where
+        T: 'a;
+
+    fn form(&self, part: Option<&PersonalPart>) -> Option<Commitment> {
+        self.as_ref().and(part).map(PersonalPart::commitment)
+    }
+
+    fn value(form: Option<Commitment>, part: Option<&PersonalPart>) -> Result<Self, Damaged> {
+        match (form, part) {
+            (None, _) => Ok(None),
+            (Some(_), None) => Ok(Some(Personal::Erased)),
+            (Some(_), Some(part)) => Ok(Some(Personal::Clear(part.text.parse()?))),
+        }
+    }
+}
+
+impl Kept for ids::Party {
+    type Form<'a> = Party<'a>;
+
+    fn form(&self, _: Option<&PersonalPart>) -> Party<'_> {
+        match self {
             ids::Party::Customer => Party::Customer,
             ids::Party::Agent(agent) => Party::Agent(agent.as_str()),
             ids::Party::Dial(number) => Party::Dial(number.as_str()),
         }
     }
-}
 
-impl TryFrom<Party<'_>> for ids::Party {
-    type Error = Damaged;
-
-    fn try_from(stored: Party<'_>) -> Result<Self, Damaged> {
-        Ok(match stored {
+    fn value(form: Party<'_>, _: Option<&PersonalPart>) -> Result<Self, Damaged> {
+        Ok(match form {
             Party::Customer => ids::Party::Customer,
             Party::Agent(id) => ids::Party::Agent(id.parse()?),
             Party::Dial(number) => ids::Party::Dial(number.parse()?),
@@ -520,84 +237,55 @@ impl TryFrom<Party<'_>> for ids::Party {
     }
 }
 
-impl<'a> From<&'a ids::Target> for Target<'a> {
-    fn from(target: &'a ids::Target) -> Self {
-        match target {
+impl Kept for ids::Target {
+    type Form<'a> = Target<'a>;
+
+    fn form(&self, _: Option<&PersonalPart>) -> Target<'_> {
+        match self {
             ids::Target::Agent(agent) => Target::Agent(agent.as_str()),
             ids::Target::Dial(number) => Target::Dial(number.as_str()),
         }
     }
-}
 
-impl TryFrom<Target<'_>> for ids::Target {
-    type Error = Damaged;
-
-    fn try_from(stored: Target<'_>) -> Result<Self, Damaged> {
-        Ok(match stored {
+    fn value(form: Target<'_>, _: Option<&PersonalPart>) -> Result<Self, Damaged> {
+        Ok(match form {
             Target::Agent(id) => ids::Target::Agent(id.parse()?),
             Target::Dial(number) => ids::Target::Dial(number.parse()?),
         })
     }
 }
 
-/// Pairs the values of a stored enum with those of the domain, both ways; a new one on either side must be added here.
-macro_rules! pairs {
-    ($stored:ident, $domain:path { $($variant:ident),* }) => {
-        impl From<$domain> for $stored {
-            fn from(value: $domain) -> Self {
-                use $domain as Domain;
-                match value {
-                    $(Domain::$variant => $stored::$variant),*
-                }
-            }
-        }
+/// Declares the enums of this version, and converts today's of the same values to them and back. A value that is new
+/// today is added at the end.
+macro_rules! choices {
+    ($($name:ident of $today:path { $($value:ident),* $(,)? })*) => {$(
+        #[derive(Serialize, Deserialize)]
+        pub(super) enum $name { $($value),* }
 
-        impl From<$stored> for $domain {
-            fn from(value: $stored) -> Self {
-                use $domain as Domain;
-                match value {
-                    $($stored::$variant => Domain::$variant),*
+        impl Kept for $today {
+            type Form<'a> = $name;
+
+            fn form(&self, _: Option<&PersonalPart>) -> $name {
+                use $today as Today;
+                match self {
+                    $(Today::$value => $name::$value),*
                 }
             }
+
+            fn value(form: $name, _: Option<&PersonalPart>) -> Result<Self, Damaged> {
+                use $today as Today;
+                Ok(match form {
+                    $($name::$value => Today::$value),*
+                })
+            }
         }
-    };
+    )*};
 }
 
-pairs!(Hold, HoldScope { Others, None });
-pairs!(
-    ConsultEnd,
-    event::ConsultEnd {
-        Ended,
-        Declined,
-        NotAnswered,
-        Cancelled,
-        Merged,
-        Transferred
-    }
-);
-pairs!(
-    LeaveReason,
-    event::LeaveReason {
-        Exited,
-        HungUp,
-        ConnectionLost,
-        Transferred,
-        CallEnded
-    }
-);
-pairs!(
-    EndCause,
-    event::EndCause {
-        OnePartyLeft,
-        CustomerAndAgentsLeft,
-        EndedByPrimary
-    }
-);
-pairs!(
-    MonitoringEnd,
-    event::MonitoringEnd {
-        Requested,
-        NoAgentLeft,
-        CallEnded
-    }
-);
+choices! {
+    Hold of HoldScope { Others, None }
+    ConsultEnd of event::ConsultEnd { Ended, Declined, NotAnswered, Cancelled, Merged, Transferred }
+    LeaveReason of event::LeaveReason { Exited, HungUp, ConnectionLost, Transferred, CallEnded }
+    EndCause of event::EndCause { OnePartyLeft, CustomerAndAgentsLeft, EndedByPrimary }
+    MonitoringEnd of event::MonitoringEnd { Requested, NoAgentLeft, CallEnded }
+}

@@ -1,9 +1,10 @@
 //! What the routes of keys and tokens answer.
 
+use super::admission::Effect;
+use super::caller::Caller;
 use super::tokens::{Full, MOST_PER_KEY};
-use super::{Caller, Effect};
 use crate::request::Params;
-use crate::route::{self, Route};
+use crate::route::{Route, RouteTable};
 use crate::{Problem, Service, body, values};
 use axum::Extension;
 use axum::body::Body;
@@ -37,15 +38,16 @@ struct KeyBody {
 pub(super) async fn issue(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Extension(table): Extension<RouteTable>,
     _: Params,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body: TokenBody = body::json(&headers, body, &service.settings).await?;
     let stream = stream(&body.stream)?;
-    let route = route_of(&stream).ok_or_else(no_stream)?;
+    let route = route_of(&table, &stream).ok_or_else(no_stream)?;
     caller.may(route.access)?;
-    Params::of(stream.query().unwrap_or_default(), &route)?;
+    Params::of(stream.query().unwrap_or_default(), route)?;
     caller.begin_effect()?;
     let issued = service.guards.tokens().issue(caller.key(), &stream);
     let issued = issued.map_err(too_many_tokens)?;
@@ -62,8 +64,8 @@ fn stream(text: &str) -> Result<PathAndQuery, Problem> {
 }
 
 /// The stream at that path. A path that is written out goes before one that varies, as it does for the router.
-fn route_of(stream: &PathAndQuery) -> Option<Arc<Route>> {
-    let streams = route::table().into_iter().filter(|route| route.is_stream());
+fn route_of<'t>(table: &'t RouteTable, stream: &PathAndQuery) -> Option<&'t Arc<Route>> {
+    let streams = table.0.iter().filter(|route| route.is_stream());
     let named = streams.filter(|route| leads(route.path, stream.path()));
     named.min_by_key(|route| route.path.matches('{').count())
 }

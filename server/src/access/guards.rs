@@ -1,11 +1,12 @@
 //! What stands in front of every route.
 
+use super::caller::Caller;
 use super::origins::{self, Origins};
+use super::permission::Access;
 use super::rates::Rates;
 use super::streams;
 use super::streams::{Place, Streams};
 use super::tokens::{self, Tokens};
-use super::{Access, Caller};
 use crate::clock::Clock;
 use crate::problem::Refused;
 use crate::route::Route;

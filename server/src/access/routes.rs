@@ -1,7 +1,9 @@
 //! Keys for operators, and tokens for streams, over HTTP.
 
-use super::{OPERATION, STREAMS, answering};
-use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use super::answering;
+use super::permission::{OPERATION, STREAMS};
+use crate::handled::Handled;
+use crate::route::{Answer, Operation, Parameter, Route};
 use crate::values;
 use axum::http::Method;
 use axum::routing::{delete, get, post};

@@ -1,6 +1,6 @@
 //! Streams: how many a key may have open at once, and that they end with it.
 
-use super::Caller;
+use super::caller::Caller;
 use crate::{Problem, Settings};
 use axum::body::Body;
 use axum::http::{Response, StatusCode};

@@ -7,11 +7,12 @@ mod one;
 pub(crate) use lists::Lists;
 
 use crate::access::HISTORY;
+use crate::handled::Handled;
 use crate::read_models::{
     Asked, AtHand, Format, Found, MadeOf, Page, Paging, Place, Rendering, agent, found, list,
     list_answers, paging_parameters, parameter, phase,
 };
-use crate::route::{Handled, Operation, Parameter, Route};
+use crate::route::{Operation, Parameter, Route};
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service, values};
 use axum::body::Body;

@@ -3,9 +3,10 @@
 use super::history::{Walk, events, not_as_recorded, of_type};
 use crate::access::{HISTORY, ONE_CALL};
 use crate::feed::agents;
+use crate::handled::Handled;
 use crate::read_models::{Asked, Format, KAIGI_POSITION, has, text};
 use crate::request::CallInPath;
-use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::route::{Answer, Operation, Parameter, Route};
 use crate::{Problem, Service, values};
 use axum::extract::State;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -57,7 +58,7 @@ async fn call(
         }
         if allowed.is_err() {
             let named = events.iter().flat_map(|stored| agents(&stored.recorded));
-            allowed = asked.caller.may_read_call(&id, named.flatten());
+            allowed = asked.caller.may_read_call(&id, named);
         }
         let taken = service.turns.run(asked.caller.key(), move || {
             let taken = shown.take_in(&events);

@@ -1,7 +1,8 @@
 //! One command for one call.
 
+use super::conditions::{TooFarAhead, must_have_happened};
 use super::headers::complete;
-use super::{TooFarAhead, must_have_happened, refusal};
+use super::refusal;
 use crate::access::{Caller, Effect};
 use crate::body::{must_be, text};
 use crate::metrics::{Outcome, UNKNOWN};

@@ -1,9 +1,10 @@
 //! Many commands, one a line, and their answers while they still come.
 
+use super::conditions::{TooFarAhead, by_no_rule, must_have_happened, must_run};
 use super::headers::correlation;
-use super::{TooFarAhead, by_no_rule, must_have_happened, must_run, refusal};
+use super::refusal;
 use crate::access::Caller;
-use crate::body::{BrokenOff, MALFORMED, Pieces, must_be};
+use crate::body::{BrokenOff, MALFORMED, NDJSON, Pieces, must_be};
 use crate::metrics::{Outcome, UNKNOWN};
 use crate::request::Params;
 use crate::route::Route;
@@ -23,9 +24,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
-
-/// The media type of a stream of commands, and of its answers.
-pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// How many lines of one request are read, judged or about to be answered at once.
 const IN_FLIGHT: usize = 512;

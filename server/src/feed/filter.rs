@@ -1,7 +1,8 @@
 //! Which events somebody asks for.
 
-use domain::event::{Event, EventType};
-use domain::{Actor, AgentId, CallId, Entry, RecordedEvent};
+use domain::event::EventType;
+use domain::table::Value;
+use domain::{AgentId, CallId, Entry, RecordedEvent};
 
 /// Events of a call, events that name an agent, events of a type: all that fit whatever is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Filter {
     }
 
     fn fits(&self, event: &RecordedEvent) -> bool {
-        let names = |agent: &AgentId| agents(event).contains(&Some(agent));
+        let names = |agent: &AgentId| agents(event).any(|named| named == agent);
         self.call
             .as_ref()
             .is_none_or(|call| *call == event.cause.call)
@@ -41,38 +42,9 @@ impl Filter {
 }
 
 /// The agents that an event names: who asked for it, and those in it. One may be there twice.
-pub(crate) fn agents(event: &RecordedEvent) -> [Option<&AgentId>; 3] {
-    let [first, second] = agents_within(&event.event);
-    let actor = match &event.cause.actor {
-        Some(Actor::Party(party)) => party.agent(),
-        Some(Actor::Supervisor(_)) | None => None,
-    };
-    [actor, first, second]
-}
-
-fn agents_within(event: &Event) -> [Option<&AgentId>; 2] {
-    match event {
-        Event::ConsultRequested { by, target, .. }
-        | Event::ConsultStarted { by, target }
-        | Event::ConsultEnded { by, target, .. } => [Some(by), target.agent()],
-        Event::PartyHeld { party, by } => [Some(by), party.agent()],
-        Event::ControlTransferred { from, to } | Event::MonitoringMoved { from, to, .. } => {
-            [Some(from), Some(to)]
-        }
-        Event::PartyJoined { party } => [party.agent(), None],
-        Event::PartyReleased { party } | Event::PartyLeft { party, .. } => [party.agent(), None],
-        Event::CallConnected { agent, .. }
-        | Event::ConferenceStarted { primary: agent }
-        | Event::ControlVacated { from: agent }
-        | Event::WrapUpOwed { agent }
-        | Event::WrapUpApplied { agent, .. }
-        | Event::WrapUpSuggested { by: agent, .. }
-        | Event::MonitoringStarted { agent, .. } => [Some(agent), None],
-        Event::ConferenceDissolved
-        | Event::WrapUpAssistEntered
-        | Event::CallEnded { .. }
-        | Event::CallCompleted
-        | Event::SupervisorBargedIn { .. }
-        | Event::MonitoringEnded { .. } => [None, None],
-    }
+pub(crate) fn agents(event: &RecordedEvent) -> impl Iterator<Item = &AgentId> {
+    let actor = event.cause.actor.as_ref();
+    let values = event.event.fields().filter_map(|(_, value)| value);
+    let values = actor.map(Value::Actor).into_iter().chain(values);
+    values.filter_map(Value::agent)
 }

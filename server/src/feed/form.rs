@@ -1,19 +1,18 @@
 //! How an event is told: as the interface shows it, as a line of a dump, or as a `CloudEvent`.
 
-use super::prefix::Prefix;
 use crate::sse;
 use bytes::Bytes;
 use domain::envelope::Hash;
 use domain::json::{DamagedJson, EventJson, Text, write_line};
 use domain::{
-    Actor, CallId, CommandId, Correlation, DamagedEvent, Entry, EventId, StoreId, StoredEvent,
-    Timestamp,
+    Actor, CallId, CommandId, Correlation, DamagedEvent, Entry, EventId, Prefix, StoreId,
+    StoredEvent, Timestamp,
 };
+use engine::follower::Counted;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::json;
 use std::str::FromStr;
-use std::sync::OnceLock;
 
 /// How events are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +29,6 @@ pub(super) enum Form {
 #[derive(Debug, thiserror::Error)]
 #[error("must be one of {}", Form::NAMES.join(", "))]
 pub(super) struct NoForm;
-
-/// An event of the feed, written at most once in each form however many are told.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) entry: Entry,
-    /// All events up to it.
-    pub(super) up_to: Prefix,
-    frames: [OnceLock<Bytes>; Form::NAMES.len()],
-}
 
 impl Form {
     pub(super) const NAMES: [&str; 3] = ["plain", "whole", "cloudevents"];
@@ -62,15 +52,22 @@ impl Form {
         }
     }
 
+    /// The same, written by the first subscriber that it is sent to.
+    pub(super) fn shared_frame(self, counted: &Counted, store: StoreId) -> Bytes {
+        counted.frame(self as usize, |counted| {
+            self.frame(&counted.entry, counted.up_to, store)
+        })
+    }
+
     /// The event as a stream has it: with the proof up to it.
     pub(super) fn frame(self, entry: &Entry, up_to: Prefix, store: StoreId) -> Bytes {
         let mut data = Vec::with_capacity(1024);
         match (self, entry) {
             (Form::Plain, Entry::Event(event)) => {
-                write_json(&mut data, &Counted::of(EventJson(event), up_to));
+                write_json(&mut data, &WithProof::of(EventJson(event), up_to));
             }
             (Form::Plain, Entry::Damaged(event)) => {
-                write_json(&mut data, &Counted::of(DamagedJson(event), up_to));
+                write_json(&mut data, &WithProof::of(DamagedJson(event), up_to));
             }
             (Form::Whole, _) => {
                 let Prefix {
@@ -107,37 +104,20 @@ impl FromStr for Form {
     }
 }
 
-impl Told {
-    pub(super) fn new(entry: Entry, up_to: Prefix) -> Self {
-        Self {
-            entry,
-            up_to,
-            frames: Default::default(),
-        }
-    }
-
-    /// The event as a stream has it. Whoever asks first has it written.
-    pub(super) fn frame(&self, form: Form, store: StoreId) -> Bytes {
-        let frame =
-            self.frames[form as usize].get_or_init(|| form.frame(&self.entry, self.up_to, store));
-        frame.clone()
-    }
-}
-
 fn write_json(to: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(to, value).expect("an event is JSON, and a growing buffer takes it");
 }
 
 /// An event and the proof up to it.
 #[derive(Serialize)]
-struct Counted<E> {
+struct WithProof<E> {
     #[serde(flatten)]
     event: E,
     count: u64,
     rolling_hash: Text<Hash>,
 }
 
-impl<E> Counted<E> {
+impl<E> WithProof<E> {
     fn of(event: E, up_to: Prefix) -> Self {
         Self {
             event,

@@ -1,202 +1,78 @@
-//! Where all who follow come together: the last events, how far the store was read, and a mailbox for each subscriber.
-//! One lock guards it, so that going over from history to what comes leaves neither a gap nor a repeat.
+//! Where streams go over from history to what comes. One lock guards how far the mailboxes were filled, so that neither a
+//! gap nor a repeat is possible there.
 
 use super::filter::Filter;
-use super::form::Told;
-use super::mailboxes::{Mailboxes, Reason, Registration};
-use super::prefix::{Marks, Prefix};
-use domain::Position;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, watch};
+use super::mailboxes::{Mailboxes, Reason};
+use super::queue::Receiver;
+use domain::Prefix;
+use engine::follower::{Counted, Place, Tail};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// So many of the last events are at hand; who is further back reads the store.
-const AT_HAND: usize = 16_384;
-
-/// At most so many events are handed over at once.
+/// The most events that are handed over at once.
 pub(super) const PAGE: usize = 64;
-
-/// How the feed stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// What it has read.
-    pub prefix: Prefix,
-    /// Whether it has come to the store's end since it began or last failed.
-    pub caught_up: bool,
-    /// Why it cannot go on; it tries again and again.
-    pub error: Option<String>,
-    /// Whether the kept proof did not hold, so that it was computed anew from the first event.
-    pub rebuilt: bool,
-    /// Why the proof is not kept any more, if so; the next start reads more.
-    pub not_kept: Option<String>,
-    /// How often everything was begun anew.
-    generation: u64,
-}
 
 /// See the module.
 pub(super) struct Live {
+    pub(super) tail: Arc<Tail>,
     inner: Mutex<Inner>,
-    state: watch::Sender<State>,
-    /// Somebody read what contradicts the proof.
-    doubted: Notify,
 }
 
 struct Inner {
-    marks: Marks,
-    at_hand: VecDeque<Arc<Told>>,
     mailboxes: Mailboxes,
-    /// The shortest prefix that somebody went on from and found something else.
-    doubt: Option<u64>,
-    /// Whether everything is to be read again.
-    doubts_everything: bool,
+    /// Every mailbox was given what it is for, up to here.
+    delivered: Place,
 }
 
-/// What may not be as it was read.
-pub(super) enum Doubt {
-    /// Kept prefixes: the first must lead to the second.
-    Between(Prefix, Prefix),
-    /// All of it.
-    Everything,
-}
-
-/// A place in the feed, and in which of its beginnings it was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) reached: Prefix,
-    pub(super) generation: u64,
-}
-
-/// How somebody goes on from a place.
+/// How a stream goes on from a place.
 pub(super) enum Onwards {
     /// These come next, and there are more.
-    These(Vec<Arc<Told>>),
+    These(Vec<Arc<Counted>>),
     /// These come next, and then what is put into the mailbox.
-    Joined(Vec<Arc<Told>>, Registration),
+    Joined(Vec<Arc<Counted>>, Registration),
     /// The next so many are in the store.
     InStore(u64),
     /// There is no such place any more.
     Gone,
 }
 
-/// Where a position or count stands among what is known.
-pub(super) enum Known {
-    /// Exactly this.
-    Exactly(Prefix),
-    /// Past the first, and at or before the second.
-    Between(Prefix, Prefix),
-    /// Past everything.
-    Beyond,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        let state = State {
-            prefix: Prefix::NONE,
-            caught_up: false,
-            error: None,
-            rebuilt: false,
-            not_kept: None,
-            generation: 0,
-        };
-        Self {
-            inner: Mutex::new(Inner {
-                marks: Marks::default(),
-                at_hand: VecDeque::new(),
-                mailboxes: Mailboxes::default(),
-                doubt: None,
-                doubts_everything: false,
-            }),
-            state: watch::Sender::new(state),
-            doubted: Notify::new(),
-        }
-    }
+/// A subscriber's end of its mailbox; dropping it closes the mailbox.
+pub(super) struct Registration {
+    live: Arc<Live>,
+    number: u64,
+    waiting: Receiver<Arc<Counted>>,
+    why: Arc<OnceLock<Reason>>,
 }
 
 impl Live {
-    pub(super) fn state(&self) -> State {
-        self.state.borrow().clone()
-    }
-
-    /// What it has read.
-    pub(super) fn end(&self) -> Place {
-        let state = self.state.borrow();
-        Place {
-            reached: state.prefix,
-            generation: state.generation,
-        }
-    }
-
-    /// To wait for a state.
-    pub(super) fn states(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
-    }
-
-    /// Begins where those marks end.
-    pub(super) fn begin(&self, marks: Marks, rebuilt: bool) {
-        let mut inner = self.inner();
-        self.state.send_modify(|state| {
-            state.prefix = marks.last();
-            state.rebuilt |= rebuilt;
-        });
-        inner.marks = marks;
-    }
-
-    /// What was read does not hold: everything is read anew, and nobody is told another word of it.
-    pub(super) fn begin_anew(&self) {
-        let mut inner = self.inner();
-        inner.marks = Marks::default();
-        inner.at_hand.clear();
-        inner.mailboxes.cut_off_all(Reason::StoreChanged);
-        // Who doubted what was known until now was heard.
-        inner.doubt = None;
-        inner.doubts_everything = false;
-        self.state.send_modify(|state| {
-            state.prefix = Prefix::NONE;
-            state.caught_up = false;
-            // It was read just now, and what it said is why everything begins anew.
-            state.error = None;
-            state.rebuilt = true;
-            state.generation += 1;
-        });
-    }
-
-    /// Takes in what comes next, and hands it to whoever asked for it.
-    pub(super) fn publish(&self, events: Vec<Told>) {
-        let mut inner = self.inner();
-        let Some(end) = events.last().map(|told| told.up_to) else {
-            return;
+    pub(super) fn of(tail: Arc<Tail>) -> Self {
+        let inner = Inner {
+            mailboxes: Mailboxes::default(),
+            delivered: tail.end(),
         };
-        for told in events.into_iter().map(Arc::new) {
-            inner.take(told);
+        Self {
+            tail,
+            inner: Mutex::new(inner),
         }
-        self.state.send_modify(|state| state.prefix = end);
     }
 
-    pub(super) fn caught_up(&self) {
-        self.state.send_if_modified(|state| {
-            let news = !state.caught_up || state.error.is_some();
-            state.caught_up = true;
-            state.error = None;
-            news
-        });
+    /// Begins where the reader stands, if it has begun anew; streams of before are cut off. Returns where mailboxes are
+    /// filled from now on.
+    pub(super) fn follow(&self) -> Place {
+        let mut inner = self.inner();
+        inner.follow(&self.tail);
+        inner.delivered
     }
 
-    pub(super) fn failed(&self, error: String) {
-        self.state.send_modify(|state| {
-            state.caught_up = false;
-            state.error = Some(error);
-        });
-    }
-
-    /// The proof is not kept any more.
-    pub(super) fn not_kept(&self, error: String) {
-        self.state.send_modify(|state| state.not_kept = Some(error));
-    }
-
-    /// The proof is kept again.
-    pub(super) fn kept(&self) {
-        self.state
-            .send_if_modified(|state| state.not_kept.take().is_some());
+    /// Hands each mailbox what it is for, unless the reader has begun anew since.
+    pub(super) fn deliver(&self, entries: &[Arc<Counted>], generation: u64) {
+        let mut inner = self.inner();
+        if generation != inner.delivered.generation {
+            return;
+        }
+        for entry in entries {
+            inner.mailboxes.deliver(entry);
+            inner.delivered.reached = entry.up_to;
+        }
     }
 
     /// Ends every stream.
@@ -204,55 +80,7 @@ impl Live {
         self.inner().mailboxes.cut_off_all(Reason::Stopping);
     }
 
-    /// Somebody read on from there what cannot be, if what it was compared with is what is known now.
-    pub(super) fn doubt(&self, place: Place) {
-        let mut inner = self.inner();
-        if place.generation == self.end().generation {
-            let count = place.reached.count;
-            inner.doubt = Some(inner.doubt.map_or(count, |doubt| doubt.min(count)));
-            self.doubted.notify_one();
-        }
-    }
-
-    /// Everything that was read is to be read again.
-    pub(super) fn doubt_all(&self) {
-        self.inner().doubts_everything = true;
-        self.doubted.notify_one();
-    }
-
-    /// Waits until there is a doubt.
-    pub(super) async fn doubted(&self) -> Doubt {
-        loop {
-            self.doubted.notified().await;
-            let mut inner = self.inner();
-            if inner.doubts_everything {
-                return Doubt::Everything;
-            }
-            if let Some(count) = inner.doubt.take() {
-                let (mark, next) = inner.marks.around_count(count);
-                return Doubt::Between(mark, next.unwrap_or(self.end().reached));
-            }
-        }
-    }
-
-    /// A prefix that was found true, shortly before the end; the end must follow from it.
-    pub(super) fn before_the_end(&self) -> Prefix {
-        let inner = self.inner();
-        let last_but_one = inner.at_hand.iter().rev().nth(1);
-        last_but_one.map_or(inner.marks.last_but_one(), |told| told.up_to)
-    }
-
-    /// Whether a place is what is known of so many events, if anything is.
-    pub(super) fn agrees(&self, place: Place) -> bool {
-        let inner = self.inner();
-        let count = place.reached.count;
-        let at_hand = inner.at_hand(count).map(|told| told.up_to);
-        let known = at_hand.or_else(|| inner.marks.of(count));
-        place.generation == self.end().generation
-            && known.is_none_or(|known| known == place.reached)
-    }
-
-    /// How to go on from there. Whoever joins is told everything past it, once.
+    /// How to go on from there. A stream that joins is given everything past it, once.
     pub(super) fn onwards(
         self: &Arc<Self>,
         place: Place,
@@ -260,74 +88,44 @@ impl Live {
         capacity: usize,
     ) -> Onwards {
         let mut inner = self.inner();
-        let end = self.end();
+        inner.follow(&self.tail);
+        let (delivered, end) = (inner.delivered, self.tail.end());
         let ahead = end.reached.count.checked_sub(place.reached.count);
-        let Some(ahead) = ahead.filter(|_| end.generation == place.generation) else {
+        let Some(ahead) = ahead.filter(|_| place.generation == delivered.generation) else {
             return Onwards::Gone;
         };
-        let Some(next) = inner.past(place.reached.count, ahead) else {
+        let Some(mut next) = self
+            .tail
+            .between(place.reached, delivered.reached, PAGE + 1)
+        else {
             return Onwards::InStore(ahead);
         };
-        let more = next.len() > PAGE;
-        let next: Vec<_> = next.take(PAGE).cloned().collect();
-        if more {
+        if next.len() > PAGE {
+            next.truncate(PAGE);
             return Onwards::These(next);
         }
-        let (number, waiting, why) = inner.mailboxes.open(filter.clone(), capacity);
-        Onwards::Joined(
-            next,
-            Registration::new(Arc::clone(self), number, waiting, why),
-        )
+        // The reader may be further than the mailboxes, and the place may be there.
+        let after = place.reached.count.max(delivered.reached.count);
+        let (number, waiting, why) = inner.mailboxes.open(filter.clone(), after, capacity);
+        let registration = Registration {
+            live: Arc::clone(self),
+            number,
+            waiting,
+            why,
+        };
+        Onwards::Joined(next, registration)
     }
 
-    pub(super) fn leave(&self, number: u64) {
+    fn leave(&self, number: u64) {
         self.inner().mailboxes.close(number);
     }
 
-    /// How far everything was looked through for a subscriber for whom nothing waits; none for one that was cut off.
-    pub(super) fn looked_through(
-        &self,
-        number: u64,
-        is_empty: impl FnOnce() -> bool,
-    ) -> Option<Prefix> {
+    /// How far everything was looked through for a subscriber for whom nothing waits; `None` for one that was cut off.
+    fn looked_through(&self, number: u64, is_empty: impl FnOnce() -> bool) -> Option<Prefix> {
         let inner = self.inner();
-        let in_time = inner.mailboxes.has(number) && is_empty();
-        in_time.then(|| self.end().reached)
-    }
-
-    pub(super) fn at_position(&self, position: Position) -> Known {
-        let inner = self.inner();
-        let end = self.end().reached;
-        if position == end.position {
-            return Known::Exactly(end);
-        }
-        if position > end.position {
-            return Known::Beyond;
-        }
-        let past = inner
-            .at_hand
-            .partition_point(|told| told.up_to.position <= position);
-        if let Some(told) = past.checked_sub(1).and_then(|last| inner.at_hand.get(last)) {
-            return Known::Exactly(told.up_to);
-        }
-        let (mark, next) = inner.marks.around_position(position);
-        exactly_or_between(mark, next.unwrap_or(end), mark.position == position)
-    }
-
-    pub(super) fn of_count(&self, count: u64) -> Known {
-        let inner = self.inner();
-        let end = self.end().reached;
-        if count == end.count {
-            return Known::Exactly(end);
-        }
-        if count > end.count {
-            return Known::Beyond;
-        }
-        if let Some(told) = inner.at_hand(count) {
-            return Known::Exactly(told.up_to);
-        }
-        let (mark, next) = inner.marks.around_count(count);
-        exactly_or_between(mark, next.unwrap_or(end), mark.count == count)
+        let reached = inner.delivered.reached;
+        let in_time = inner.mailboxes.has(number, reached.count) && is_empty();
+        in_time.then_some(reached)
     }
 
     /// A panic elsewhere leaves it whole: nothing in it fails half-way.
@@ -336,116 +134,146 @@ impl Live {
     }
 }
 
-fn exactly_or_between(mark: Prefix, next: Prefix, exactly: bool) -> Known {
-    if exactly {
-        Known::Exactly(mark)
-    } else {
-        Known::Between(mark, next)
+impl Inner {
+    fn follow(&mut self, tail: &Tail) {
+        let end = tail.end();
+        if end.generation != self.delivered.generation {
+            self.mailboxes.cut_off_all(Reason::StoreChanged);
+            self.delivered = end;
+        }
     }
 }
 
-impl Inner {
-    fn take(&mut self, told: Arc<Told>) {
-        if told.up_to.is_mark() {
-            self.marks.push(told.up_to);
-        }
-        self.mailboxes.deliver(&told);
-        if self.at_hand.len() == AT_HAND {
-            self.at_hand.pop_front();
-        }
-        self.at_hand.push_back(told);
+impl Registration {
+    /// Waits for the next event; none once everything was taken out of a mailbox that was closed.
+    pub(super) async fn next(&mut self) -> Option<Arc<Counted>> {
+        self.waiting.next().await
     }
 
-    /// The event that so many end with, if it is at hand.
-    fn at_hand(&self, count: u64) -> Option<&Told> {
-        let first = self.at_hand.front()?;
-        let place = count.checked_sub(first.up_to.count)?;
-        let told = self.at_hand.get(usize::try_from(place).ok()?);
-        told.map(Arc::as_ref)
+    /// The next event, if it is there.
+    pub(super) fn next_now(&mut self) -> Option<Arc<Counted>> {
+        self.waiting.next_now()
     }
 
-    /// The last `ahead` events, if they are all at hand.
-    fn past(
-        &self,
-        count: u64,
-        ahead: u64,
-    ) -> Option<std::collections::vec_deque::Iter<'_, Arc<Told>>> {
-        let ahead = usize::try_from(ahead).ok()?;
-        let first = self.at_hand.len().checked_sub(ahead)?;
-        let past = self.at_hand.range(first..);
-        debug_assert!(
-            past.clone()
-                .next()
-                .is_none_or(|told| told.up_to.count == count + 1)
-        );
-        Some(past)
+    /// Why the mailbox was closed.
+    pub(super) fn why(&self) -> Reason {
+        self.why.get().copied().unwrap_or(Reason::Stopping)
+    }
+
+    /// How far everything was looked through, if nothing waits.
+    pub(super) fn looked_through(&self) -> Option<Prefix> {
+        let is_empty = || self.waiting.is_empty();
+        self.live.looked_through(self.number, is_empty)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.live.leave(self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::filter::Filter;
-    use super::super::form::Told;
-    use super::super::mailboxes::{Reason, Registration};
-    use super::{Live, Onwards, Place, Prefix};
+    use super::*;
     use domain::json::parse_command;
-    use domain::{Entry, Handler, MemoryStore, StoredEvent};
-    use std::sync::Arc;
+    use domain::{Handler, MemoryStore};
+    use engine::follower::{Reader, Span, Step, Subscription};
 
-    /// Two events of a call.
-    async fn events() -> Vec<StoredEvent> {
-        let handler = Handler::new(Arc::new(MemoryStore::new()));
-        let mut events = Vec::new();
-        for command in [
-            r#"{"call":"c","type":"connect_call","agent":"agent:ana"}"#,
-            r#"{"call":"c","type":"start_consult","by":"agent:ana","target":"agent:ben"}"#,
-        ] {
-            let request = parse_command(command).unwrap();
-            let answer = handler.handle(&request, handler.random_id(), handler.now());
-            events.extend(answer.await.unwrap().events);
+    /// Mailboxes that are filled when the test says so.
+    struct Recorded {
+        handler: Handler,
+        live: Arc<Live>,
+        subscription: Subscription,
+        /// It reads as long as it is there.
+        _reader: Arc<Reader>,
+    }
+
+    impl Recorded {
+        async fn nothing() -> Self {
+            let store = Arc::new(MemoryStore::new());
+            let reader = Reader::start(Arc::clone(&store) as _, None, false);
+            let live = Arc::new(Live::of(Arc::clone(reader.tail())));
+            let mut states = live.tail.states();
+            states.wait_for(|state| state.caught_up).await.unwrap();
+            let generation = live.follow().generation;
+            Self {
+                handler: Handler::new(store),
+                live,
+                subscription: reader.subscribe(Span::NONE, generation),
+                _reader: reader,
+            }
         }
-        events.truncate(2);
-        events
-    }
 
-    fn publish(live: &Live, event: &StoredEvent) -> Prefix {
-        let up_to = live.end().reached.plus(event);
-        live.publish(vec![Told::new(Entry::Event(event.clone()), up_to)]);
-        up_to
-    }
+        /// Delivers the only event of another call.
+        async fn event(&mut self, call: &str) -> Prefix {
+            let command =
+                format!(r#"{{"call":"{call}","type":"connect_call","agent":"agent:ana"}}"#);
+            let request = parse_command(&command).unwrap();
+            let (id, now) = (self.handler.random_id(), self.handler.now());
+            self.handler.handle(&request, id, now).await.unwrap();
+            loop {
+                if let Step::Batch(batch) = self.subscription.next().await {
+                    self.live.deliver(&batch.entries, batch.generation);
+                    return batch.entries.last().unwrap().up_to;
+                }
+            }
+        }
 
-    fn joined(live: &Arc<Live>, from: Place, room: usize) -> (usize, Registration) {
-        match live.onwards(from, &Filter::default(), room) {
-            Onwards::Joined(events, registration) => (events.len(), registration),
-            Onwards::These(_) | Onwards::InStore(_) | Onwards::Gone => panic!("it is at hand"),
+        fn joined(&self, from: Place, room: usize) -> (usize, Registration) {
+            match self.live.onwards(from, &Filter::default(), room) {
+                Onwards::Joined(events, registration) => (events.len(), registration),
+                Onwards::These(_) | Onwards::InStore(_) | Onwards::Gone => {
+                    panic!("it is in memory")
+                }
+            }
         }
     }
 
     #[tokio::test]
     async fn who_joins_is_told_what_there_was_and_what_comes_each_once() {
-        let live = Arc::new(Live::default());
-        let (start, events) = (live.end(), events().await);
-        let first = publish(&live, &events[0]);
-        let (there, mut registration) = joined(&live, start, 1);
+        let mut recorded = Recorded::nothing().await;
+        let start = recorded.live.tail.end();
+        let first = recorded.event("c").await;
+        let (there, mut registration) = recorded.joined(start, 1);
         assert_eq!(there, 1);
-        let second = publish(&live, &events[1]);
-        assert_eq!(registration.next_now().unwrap().up_to, second);
-        assert_eq!(second, first.plus(&events[1]));
+        let second = recorded.event("d").await;
+        let next = registration.next_now().unwrap();
+        assert_eq!(next.up_to, second);
+        assert_eq!(second, first.plus_entry(&next.entry));
         assert!(registration.next_now().is_none());
     }
 
     #[tokio::test]
+    async fn who_joins_ahead_of_the_mailboxes_is_told_nothing_twice() {
+        let mut recorded = Recorded::nothing().await;
+        let start = recorded.live.tail.end();
+        let first = recorded.event("c").await;
+        let read = Place {
+            reached: first,
+            ..start
+        };
+        recorded.live.inner().delivered = start;
+        let (there, mut registration) = recorded.joined(read, 2);
+        assert_eq!(there, 0);
+        assert_eq!(registration.looked_through(), None);
+        let entries = recorded.live.tail.between(start.reached, first, 2).unwrap();
+        recorded.live.deliver(&entries, start.generation);
+        assert!(registration.next_now().is_none());
+        assert_eq!(registration.looked_through(), Some(first));
+    }
+
+    #[tokio::test]
     async fn nothing_was_looked_through_past_what_still_waits_or_was_not_put_in() {
-        let live = Arc::new(Live::default());
-        let events = events().await;
-        let (_, mut registration) = joined(&live, live.end(), 1);
+        let mut recorded = Recorded::nothing().await;
+        let (_, mut registration) = recorded.joined(recorded.live.tail.end(), 1);
         assert_eq!(registration.looked_through(), Some(Prefix::NONE));
-        let first = publish(&live, &events[0]);
+        let first = recorded.event("c").await;
         assert_eq!(registration.looked_through(), None);
         assert!(registration.next_now().is_some());
         assert_eq!(registration.looked_through(), Some(first));
-        publish(&live, &events[1]);
-        publish(&live, &events[1]);
+        recorded.event("d").await;
+        recorded.event("e").await;
         assert_eq!(registration.why(), Reason::TooSlow);
         assert!(registration.next_now().is_none(), "nothing is kept for it");
         assert_eq!(registration.looked_through(), None);
@@ -453,11 +281,14 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_goes_on_from_a_place_of_another_beginning() {
-        let live = Arc::new(Live::default());
-        publish(&live, &events().await[0]);
-        let place = live.end();
-        live.begin_anew();
-        let gone = live.onwards(place, &Filter::default(), 1);
+        let mut recorded = Recorded::nothing().await;
+        recorded.event("c").await;
+        let place = recorded.live.tail.end();
+        recorded.live.tail.doubt_all();
+        while recorded.live.tail.end().generation == place.generation {
+            tokio::task::yield_now().await;
+        }
+        let gone = recorded.live.onwards(place, &Filter::default(), 1);
         assert!(matches!(gone, Onwards::Gone));
     }
 }

@@ -1,18 +1,16 @@
-//! A bounded mailbox for each subscriber, found by what it asks for, so that nobody is woken for what is not theirs. A
+//! A bounded mailbox for each subscriber, found by its filter, so that an event wakes only those that it concerns. A
 //! subscriber whose mailbox is full is cut off, and no other one waits for it. The mailbox is emptied then: the subscriber may
 //! not read for long, and would keep events in memory that the service needs no more.
 
 use super::filter::{Filter, agents};
-use super::form::Told;
-use super::live::Live;
-use super::prefix::Prefix;
 use super::queue::{Receiver, Sender, queue};
 use domain::{AgentId, CallId, Entry, RecordedEvent};
+use engine::follower::Counted;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 
-/// Why a subscriber is told nothing more.
+/// Why a subscriber is sent nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     /// More waited for it than may.
@@ -40,15 +38,9 @@ pub(super) struct Mailboxes {
 
 struct Mailbox {
     filter: Filter,
-    sender: Sender<Arc<Told>>,
-    why: Arc<OnceLock<Reason>>,
-}
-
-/// A subscriber's end of its mailbox; dropping it closes the mailbox.
-pub(super) struct Registration {
-    live: Arc<Live>,
-    number: u64,
-    waiting: Receiver<Arc<Told>>,
+    /// The number of events that its subscriber had when it joined.
+    after: u64,
+    sender: Sender<Arc<Counted>>,
     why: Arc<OnceLock<Reason>>,
 }
 
@@ -70,8 +62,9 @@ impl Mailboxes {
     pub(super) fn open(
         &mut self,
         filter: Filter,
+        after: u64,
         capacity: usize,
-    ) -> (u64, Receiver<Arc<Told>>, Arc<OnceLock<Reason>>) {
+    ) -> (u64, Receiver<Arc<Counted>>, Arc<OnceLock<Reason>>) {
         let number = self.next_number;
         self.next_number += 1;
         let (sender, waiting) = queue(capacity.max(1));
@@ -79,6 +72,7 @@ impl Mailboxes {
         self.listed_under(&filter).push(number);
         let mailbox = Mailbox {
             filter,
+            after,
             sender,
             why: Arc::clone(&why),
         };
@@ -86,8 +80,10 @@ impl Mailboxes {
         (number, waiting, why)
     }
 
-    pub(super) fn has(&self, number: u64) -> bool {
-        self.open.contains_key(&number)
+    /// Whether it is open, and was given what it is for of so many events.
+    pub(super) fn has(&self, number: u64, delivered: u64) -> bool {
+        let mailbox = self.open.get(&number);
+        mailbox.is_some_and(|mailbox| mailbox.after <= delivered)
     }
 
     pub(super) fn close(&mut self, number: u64) {
@@ -103,9 +99,9 @@ impl Mailboxes {
         }
     }
 
-    /// Puts the event into the mailbox of everybody who asked for it.
-    pub(super) fn deliver(&mut self, told: &Arc<Told>) {
-        let mut concerned = match &told.entry {
+    /// Puts the event into each mailbox whose filter it passes.
+    pub(super) fn deliver(&mut self, counted: &Arc<Counted>) {
+        let mut concerned = match &counted.entry {
             Entry::Event(event) => self.concerned(&event.recorded),
             // Whom it concerns cannot be read, so each mailbox's filter decides.
             Entry::Damaged(_) => self.open.keys().copied().collect(),
@@ -114,7 +110,7 @@ impl Mailboxes {
         concerned.sort_unstable();
         concerned.dedup();
         for number in concerned {
-            if !self.put(number, told) {
+            if !self.put(number, counted) {
                 self.close(number);
             }
         }
@@ -124,7 +120,7 @@ impl Mailboxes {
         let of_call = self.of_call.get(&event.cause.call);
         let of_call = of_call.into_iter().flatten();
         let mut concerned: Vec<_> = self.of_everything.iter().chain(of_call).copied().collect();
-        for agent in agents(event).into_iter().flatten() {
+        for agent in agents(event) {
             concerned.extend(self.of_agent.get(agent).into_iter().flatten());
         }
         concerned
@@ -141,21 +137,21 @@ impl Mailboxes {
     }
 
     /// Whether the mailbox stays open.
-    fn put(&self, number: u64, told: &Arc<Told>) -> bool {
+    fn put(&self, number: u64, counted: &Arc<Counted>) -> bool {
         let Some(mailbox) = self.open.get(&number) else {
             return true;
         };
-        if !mailbox.filter.lets_through(&told.entry) {
+        if counted.up_to.count <= mailbox.after || !mailbox.filter.lets_through(&counted.entry) {
             return true;
         }
-        let sent = mailbox.sender.send(Arc::clone(told));
+        let sent = mailbox.sender.send(Arc::clone(counted));
         if sent.is_err() {
             let _ = mailbox.why.set(Reason::TooSlow);
         }
         sent.is_ok()
     }
 
-    /// Each mailbox stands in one list, whatever it asks for.
+    /// The one list that has the mailbox.
     fn listed_under(&mut self, filter: &Filter) -> &mut Vec<u64> {
         match filter {
             Filter {
@@ -172,48 +168,5 @@ impl Mailboxes {
 fn forget_if_empty<K: Hash + Eq>(lists: &mut HashMap<K, Vec<u64>>, key: &K) {
     if lists.get(key).is_some_and(Vec::is_empty) {
         lists.remove(key);
-    }
-}
-
-impl Registration {
-    pub(super) fn new(
-        live: Arc<Live>,
-        number: u64,
-        waiting: Receiver<Arc<Told>>,
-        why: Arc<OnceLock<Reason>>,
-    ) -> Self {
-        Self {
-            live,
-            number,
-            waiting,
-            why,
-        }
-    }
-
-    /// Waits for the next event; none once everything was taken out of a mailbox that was closed.
-    pub(super) async fn next(&mut self) -> Option<Arc<Told>> {
-        self.waiting.next().await
-    }
-
-    /// The next event, if it is there.
-    pub(super) fn next_now(&mut self) -> Option<Arc<Told>> {
-        self.waiting.next_now()
-    }
-
-    /// Why the mailbox was closed.
-    pub(super) fn why(&self) -> Reason {
-        self.why.get().copied().unwrap_or(Reason::Stopping)
-    }
-
-    /// How far everything was looked through, if nothing waits.
-    pub(super) fn looked_through(&self) -> Option<Prefix> {
-        let is_empty = || self.waiting.is_empty();
-        self.live.looked_through(self.number, is_empty)
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.live.leave(self.number);
     }
 }

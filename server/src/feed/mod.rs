@@ -1,49 +1,48 @@
 //! The events as they come, to any number of subscribers, and the proof that none is missing.
 //!
-//! One task (`follow`) reads the store for all and counts: r(n) is SHA-256 of r(n-1) and the hash of the n-th event in
-//! the store's order, and r(0) is zeros (`prefix`). The last events are at hand, and each subscriber has a mailbox
-//! that is filled with what it asked for (`live`, `mailboxes`). Who is further back reads the store at its own pace
-//! until it meets the events at hand (`stream`).
+//! The reader of the store counts: r(n) is SHA-256 of r(n-1) and the hash of the n-th event in the store's order, and
+//! r(0) is zeros. The last events are in its tail. Each subscriber has a mailbox that is filled with what it asked for
+//! (`live`, `mailboxes`). One that is further back reads the store at its own pace until it meets the tail (`stream`).
 
-mod file;
 mod filter;
-mod follow;
 mod form;
 mod live;
 mod mailboxes;
 mod page;
-mod prefix;
 mod queue;
 mod reading;
 mod routes;
 mod stream;
 
+pub use domain::{INTERVAL, Prefix};
+pub use engine::follower::State;
 pub(crate) use filter::agents;
-pub use live::State;
-pub use prefix::{INTERVAL, Prefix};
 pub(crate) use routes::routes;
 
 use crate::Settings;
 use crate::access::Guards;
 use crate::turns::{OWN, Turns};
 use domain::EventStore;
-use file::Keeper;
+use engine::follower::{Known, Place, Reader, Span, Step, Subscription, Tail};
 use filter::Filter;
-use follow::Following;
-use live::{Known, Live};
+use live::Live;
 use reading::Reading;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
-/// The one reader of the store that all subscribers share.
+/// The number of events that are delivered before other tasks have their turn.
+const DELIVERED_AT_ONCE: usize = 32;
+
+/// All subscribers to the events, and what they are given.
 pub struct Feed {
     live: Arc<Live>,
+    reader: Arc<Reader>,
     reading: Reading,
     counts: Arc<Counts>,
-    following: Mutex<Option<(JoinHandle<()>, Arc<Keeper>)>>,
+    delivering: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// How many streams there are.
@@ -62,7 +61,7 @@ struct Counts {
 }
 
 /// Counts one stream while it is there.
-struct Counted {
+struct OpenStream {
     counts: Arc<Counts>,
     of_everything: bool,
 }
@@ -71,36 +70,17 @@ impl Feed {
     /// Begins to follow the store, from where the proof that is kept in that folder ends; must be called within a
     /// runtime.
     pub fn start(store: Arc<dyn EventStore>, folder: Option<&Path>, settings: &Settings) -> Self {
-        Self::taking_turns(
-            store,
-            folder,
-            settings,
-            Arc::new(Turns::new(&Guards::open())),
-        )
+        let reader = Reader::start(store, folder, settings.stop_at_damage);
+        Self::subscribed(reader, settings, Arc::new(Turns::new(&Guards::open())))
     }
 
-    /// The same, where all readers of the service take turns.
-    pub(crate) fn taking_turns(
-        store: Arc<dyn EventStore>,
-        folder: Option<&Path>,
-        settings: &Settings,
-        turns: Arc<Turns>,
-    ) -> Self {
-        let live = Arc::new(Live::default());
-        let (found, keeper) = file::open(folder, store.id(), Arc::clone(&live));
-        // The kept proof may have passed damage that the setting says to stop at.
-        let found = found.unless(settings.stop_at_damage);
-        let keeper = Arc::new(keeper);
-        let following = Following {
-            store: Arc::clone(&store),
-            live: Arc::clone(&live),
-            keeper: Arc::clone(&keeper),
-            stop_at_damage: settings.stop_at_damage,
-        };
-        let task = tokio::spawn(following.run(found));
+    /// The same, where all parts of the service share the reader and the turns.
+    pub(crate) fn subscribed(reader: Arc<Reader>, settings: &Settings, turns: Arc<Turns>) -> Self {
+        let live = Arc::new(Live::of(Arc::clone(reader.tail())));
+        let delivering = tokio::spawn(deliver(Arc::clone(&reader), Arc::clone(&live)));
         let reading = Reading {
-            store,
-            live: Arc::clone(&live),
+            store: Arc::clone(reader.store()),
+            tail: Arc::clone(reader.tail()),
             max_wait: Duration::from_millis(settings.max_wait_ms),
             stop_at_damage: settings.stop_at_damage,
             turns,
@@ -108,9 +88,10 @@ impl Feed {
         };
         Self {
             live,
+            reader,
             reading,
             counts: Arc::default(),
-            following: Mutex::new(Some((task, keeper))),
+            delivering: Mutex::new(Some(delivering)),
         }
     }
 
@@ -124,16 +105,19 @@ impl Feed {
 
     /// How far it is, and whether it can go on.
     pub fn state(&self) -> State {
-        self.live.state()
+        self.tail().state()
     }
 
-    /// Whether anybody follows the store: nobody does once that was stopped, or came to a bad end.
+    /// Whether the store is followed: it is until that is stopped, or panics.
     pub fn is_following(&self) -> bool {
-        let following = self.following.lock();
-        let following = following.unwrap_or_else(PoisonError::into_inner);
-        following
-            .as_ref()
-            .is_some_and(|(task, _)| !task.is_finished())
+        let delivering = self.delivering.lock();
+        let delivering = delivering.unwrap_or_else(PoisonError::into_inner);
+        let delivers = delivering.as_ref().is_some_and(|task| !task.is_finished());
+        delivers && self.reader.is_running()
+    }
+
+    fn tail(&self) -> &Tail {
+        self.reader.tail()
     }
 
     /// How many streams there are.
@@ -146,7 +130,7 @@ impl Feed {
 
     /// The prefix of that many events, if the feed has passed it and keeps it: every 1,024th, and the last ones.
     pub fn prefix_of(&self, count: u64) -> Option<Prefix> {
-        match self.live.of_count(count) {
+        match self.tail().of_count(count) {
             Known::Exactly(prefix) => Some(prefix),
             Known::Between(..) | Known::Beyond => None,
         }
@@ -154,36 +138,32 @@ impl Feed {
 
     /// Reads the store from its first event again: what was read before does not hold.
     pub fn read_anew(&self) {
-        self.live.doubt_all();
+        self.tail().doubt_all();
     }
 
-    /// Stops following, and keeps what the next start need not read again.
+    /// Ends every stream and stops the reader, which keeps what the next start need not read again.
     pub async fn close(&self) {
         self.live.close();
-        let following = self.following.lock();
-        let following = following.unwrap_or_else(PoisonError::into_inner).take();
-        let Some((task, keeper)) = following else {
-            return;
-        };
-        task.abort();
-        // It was told to end, and has nothing to say.
-        let _ = task.await;
-        if let Some(keeper) = Arc::into_inner(keeper) {
-            keeper.close().await;
+        let delivering = self.delivering.lock();
+        let delivering = delivering.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(delivering) = delivering {
+            // Every mailbox is closed, so there is nothing left to deliver.
+            delivering.abort();
         }
+        self.reader.close().await;
     }
 
-    fn counted(&self, filter: &Filter) -> Counted {
-        let counted = Counted {
+    fn opened(&self, filter: &Filter) -> OpenStream {
+        let opened = OpenStream {
             counts: Arc::clone(&self.counts),
             of_everything: filter.is_everything(),
         };
-        counted.count().fetch_add(1, Ordering::Relaxed);
-        counted
+        opened.count().fetch_add(1, Ordering::Relaxed);
+        opened
     }
 }
 
-impl Counted {
+impl OpenStream {
     fn count(&self) -> &AtomicUsize {
         if self.of_everything {
             &self.counts.unfiltered
@@ -193,8 +173,34 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.count().fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Fills the mailboxes with what the reader reads.
+async fn deliver(reader: Arc<Reader>, live: Arc<Live>) {
+    let mut subscription = subscribe(&reader, &live);
+    loop {
+        match subscription.next().await {
+            Step::Batch(batch) => {
+                for entries in batch.entries.chunks(DELIVERED_AT_ONCE) {
+                    live.deliver(entries, batch.generation);
+                    yield_now().await;
+                }
+            }
+            Step::Anew => subscription = subscribe(&reader, &live),
+            // The reader reports these, too; where only this subscription met one, it tries again.
+            Step::AtTheEnd | Step::Contradiction | Step::Failed(_) => {}
+        }
+    }
+}
+
+fn subscribe(reader: &Reader, live: &Live) -> Subscription {
+    let Place {
+        reached,
+        generation,
+    } = live.follow();
+    reader.subscribe(Span::at(reached), generation)
 }

@@ -2,8 +2,6 @@
 
 use super::filter::Filter;
 use super::form::Form;
-use super::live::Place;
-use super::prefix::Prefix;
 use super::reading::Reading;
 use crate::access::Caller;
 use crate::read_models::{KAIGI_COMPLETE, unless_stopping};
@@ -14,7 +12,8 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use domain::envelope::Hash;
 use domain::json::Text;
-use domain::{Entry, Position, StoreId};
+use domain::{Entry, Position, Prefix, StoreId};
+use engine::follower::Place;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +161,7 @@ impl Asked {
 
 /// Waits until the feed has read something past that, or it is time, or the service ends.
 pub(super) async fn comes_past(service: &Service, reached: Prefix, until: Instant) -> bool {
-    let mut states = service.feed.live.states();
+    let mut states = service.feed.tail().states();
     let comes = states.wait_for(|state| state.prefix.position > reached.position);
     tokio::select! {
         biased;
@@ -206,7 +205,7 @@ impl Page {
             });
             self = filled.await;
         }
-        let end = service.feed.live.end().reached;
+        let end = service.feed.tail().end().reached;
         self.caught_up = self.place.reached.count >= end.count;
         Ok(self)
     }

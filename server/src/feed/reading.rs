@@ -1,13 +1,11 @@
 //! Reading the store with the proof beside each event, and finding the prefix that a client names.
 
-use super::follow::usize_of;
-use super::live::{Known, Live, Place};
 use super::mailboxes::Reason;
-use super::prefix::{INTERVAL, Prefix};
 use crate::Problem;
 use crate::turns::Turns;
 use axum::http::StatusCode;
-use domain::{Entry, EventStore, Position, StoreError};
+use domain::{Entry, EventStore, INTERVAL, Position, Prefix, StoreError};
+use engine::follower::{Known, Place, Tail};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -16,7 +14,7 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub(super) struct Reading {
     pub(super) store: Arc<dyn EventStore>,
-    pub(super) live: Arc<Live>,
+    pub(super) tail: Arc<Tail>,
     pub(super) max_wait: Duration,
     pub(super) stop_at_damage: bool,
     pub(super) turns: Arc<Turns>,
@@ -77,7 +75,7 @@ impl Reading {
             Err(error) => return Err(self.failed(place, error).await),
         };
         let end = counted.last().map_or(reached, |(_, end)| *end);
-        if self.live.agrees(Place {
+        if self.tail.agrees(Place {
             reached: end,
             ..place
         }) {
@@ -100,17 +98,17 @@ impl Reading {
         }
     }
 
-    /// Whether it is so for all is for the one who follows to find out.
+    /// Whether it is so for all, the reader finds out.
     pub(super) fn contradicted(&self, place: Place) -> Broken {
-        self.live.doubt(place);
+        self.tail.doubt(place);
         Broken::Contradicts
     }
 
     /// All events at or before that position.
     pub(super) async fn at(&self, position: Position) -> Result<Place, Problem> {
         loop {
-            let end = self.live.end();
-            match self.live.at_position(position) {
+            let end = self.tail.end();
+            match self.tail.at_position(position) {
                 Known::Exactly(prefix) => {
                     return Ok(Place {
                         reached: prefix,
@@ -137,11 +135,11 @@ impl Reading {
 
     /// The first so many events.
     pub(super) async fn first(&self, count: u64) -> Result<Place, Problem> {
-        if let Known::Beyond = self.live.of_count(count) {
+        if let Known::Beyond = self.tail.of_count(count) {
             self.caught_up().await?;
         }
-        let end = self.live.end();
-        match self.live.of_count(count) {
+        let end = self.tail.end();
+        match self.tail.of_count(count) {
             Known::Exactly(prefix) => Ok(Place {
                 reached: prefix,
                 ..end
@@ -165,7 +163,7 @@ impl Reading {
     /// All events there are.
     pub(super) async fn all(&self) -> Result<Place, Problem> {
         self.caught_up().await?;
-        Ok(self.live.end())
+        Ok(self.tail.end())
     }
 
     /// Reads on to the last one that is not past what is asked for, and to the end of the stretch, which must be as it
@@ -201,7 +199,7 @@ impl Reading {
         self.caught_up().await?;
         let last = self.store.info().await;
         let last = last.map_err(|error| Problem::from(&error))?.last;
-        let end = self.live.end().reached;
+        let end = self.tail.end().reached;
         if position > last.max(end.position) {
             return Err(ahead_of_store(end));
         }
@@ -210,7 +208,7 @@ impl Reading {
 
     /// Waits, within bounds, until the feed stands like that.
     async fn until(&self, reached: impl Fn(Prefix) -> bool) -> Result<(), Problem> {
-        let mut states = self.live.states();
+        let mut states = self.tail.states();
         let waiting = states.wait_for(|state| reached(state.prefix));
         match timeout(self.max_wait, waiting).await {
             Ok(_) => Ok(()),
@@ -220,7 +218,7 @@ impl Reading {
 
     /// Waits, within bounds, until the feed knows where the store ends.
     pub(super) async fn caught_up(&self) -> Result<(), Problem> {
-        let mut states = self.live.states();
+        let mut states = self.tail.states();
         let waiting = states.wait_for(|state| state.caught_up || state.error.is_some());
         let Ok(Ok(state)) = timeout(self.max_wait, waiting).await else {
             return Err(behind());
@@ -250,6 +248,11 @@ async fn counted_from(
         (entry, end)
     });
     Ok(counted.collect())
+}
+
+/// A page is far shorter than any memory.
+fn usize_of(events: u64) -> usize {
+    usize::try_from(events).unwrap_or(usize::MAX)
 }
 
 fn behind() -> Problem {

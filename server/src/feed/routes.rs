@@ -2,24 +2,24 @@
 
 use super::filter::Filter;
 use super::form::Form;
-use super::live::Place;
 use super::page::{Asked, Layout, MOST, comes_past};
-use super::prefix::Prefix;
 use super::reading::{Reading, no_such_prefix};
 use super::stream::Subscription;
 use crate::access::{Caller, HISTORY};
+use crate::handled::Handled;
 use crate::operations::schemas;
 use crate::read_models::{agent, liked_best, unless_stopping, wait};
 use crate::request::Params;
-use crate::route::{Answer, Handled, Operation, Parameter, Route};
+use crate::route::{Answer, Operation, Parameter, Route};
 use crate::{Problem, Service, sse, values};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use domain::Position;
 use domain::event::EventType;
+use domain::{Position, Prefix};
+use engine::follower::Place;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -74,7 +74,7 @@ fn events() -> Route {
 }
 
 fn events_parameters() -> Vec<Parameter> {
-    let types: Vec<_> = EventType::ALL.iter().map(|event| event.name()).collect();
+    let types = EventType::NAMES;
     let position = || values::whole_number(0);
     vec![
         Parameter::query(
@@ -264,15 +264,13 @@ fn event_type(params: &Params) -> Result<Option<EventType>, Problem> {
     let Some(name) = params.text("type") else {
         return Ok(None);
     };
-    let mut known = EventType::ALL.iter();
-    let found = known.find(|event_type| event_type.name() == name);
     let unknown = || {
         Problem::bad_value(
             "type",
             "there is no such type of event; /openapi.json lists them",
         )
     };
-    found.copied().map(Some).ok_or_else(unknown)
+    EventType::named(name).map(Some).ok_or_else(unknown)
 }
 
 fn after(params: &Params) -> Result<Option<Position>, Problem> {
@@ -351,7 +349,7 @@ async fn answer_proof(
 async fn up_to(service: &Service, reading: &Reading, position: Position) -> Result<Place, Problem> {
     let at = reading.at(position).await;
     at.map_err(|problem| match problem.code() {
-        "ahead_of_store" => no_such_prefix(service.feed.live.end().reached),
+        "ahead_of_store" => no_such_prefix(service.feed.tail().end().reached),
         _ => problem,
     })
 }
@@ -367,7 +365,7 @@ async fn answer_position(
     };
     let until = Instant::now() + wait(&params, &service)?.unwrap_or_default();
     comes_past(&service, past, until).await;
-    let last = service.feed.live.end().reached.position;
+    let last = service.feed.tail().end().reached.position;
     let body = json!({"store": service.store.id().to_string(), "position": last.0});
     Ok(as_json(&body))
 }

@@ -1,18 +1,18 @@
 //! A subscriber's stream: where it begins, what there was since, and then what comes.
 
-use super::Counted;
+use super::OpenStream;
 use super::filter::Filter;
-use super::form::{Form, Told};
-use super::live::{Onwards, PAGE, Place};
-use super::mailboxes::{Reason, Registration};
-use super::prefix::Prefix;
+use super::form::Form;
+use super::live::{Onwards, PAGE, Registration};
+use super::mailboxes::Reason;
 use crate::access::Caller;
 use crate::streamed::PIECE;
 use crate::{Service, sse};
 use bytes::Bytes;
 use domain::envelope::Hash;
 use domain::json::Text;
-use domain::{Entry, StoreId};
+use domain::{Entry, Prefix, StoreId};
+use engine::follower::{Counted, Place};
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
@@ -45,7 +45,7 @@ struct Streaming {
     phase: Phase,
     stopped: BoxFuture<'static, ()>,
     next_heartbeat: Instant,
-    _counted: Counted,
+    _open: OpenStream,
 }
 
 enum Phase {
@@ -92,7 +92,7 @@ impl Streaming {
         } = subscription;
         let mut streaming = Self {
             stopped: Box::pin(stopped(Arc::clone(&service))),
-            _counted: service.feed.counted(&filter),
+            _open: service.feed.opened(&filter),
             service,
             caller,
             filter,
@@ -184,7 +184,7 @@ impl Streaming {
         }
     }
 
-    fn tell_what_waits(&mut self, first: Arc<Told>) {
+    fn tell_what_waits(&mut self, first: Arc<Counted>) {
         let mut waiting = vec![first];
         if let Phase::Live(registration) = &mut self.phase {
             waiting.extend(std::iter::from_fn(|| registration.next_now()).take(PAGE));
@@ -196,11 +196,11 @@ impl Streaming {
     }
 
     /// Those come next; nothing between them was left out. If they do not follow, this is another store's order.
-    fn tell_all(&mut self, events: &[Arc<Told>]) {
+    fn tell_all(&mut self, events: &[Arc<Counted>]) {
         for told in events {
             let follows = self.place.reached.plus_entry(&told.entry);
             if follows != told.up_to {
-                self.service.feed.live.doubt(self.place);
+                self.service.feed.tail().doubt(self.place);
                 return self.end(Reason::StoreChanged);
             }
             if self.filter.lets_through(&told.entry) {
@@ -210,8 +210,8 @@ impl Streaming {
         }
     }
 
-    fn tell(&mut self, told: &Told) {
-        let frame = told.frame(self.form, self.service.store.id());
+    fn tell(&mut self, counted: &Counted) {
+        let frame = self.form.shared_frame(counted, self.service.store.id());
         self.ready.push_back(frame);
     }
 

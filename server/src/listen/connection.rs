@@ -2,9 +2,10 @@
 
 use super::body::{Answered, Asked};
 use super::patience::{Late, Patience, Pulse};
+use super::places::Seat;
+use super::stage::Stage;
 use super::stream::Watched;
-use super::{Seat, Stage};
-use crate::{Problem, Service, Settings, route};
+use crate::{Problem, Service, Settings, telling};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -95,7 +96,7 @@ impl Attendance {
         let idle = Duration::from_millis(self.service.settings.idle_timeout_ms);
         let refused = self.refused(&request, seat.is_some());
         let router = match refused {
-            Some(problem) => route::refusing(&self.service, problem),
+            Some(problem) => telling::refusing(&self.service, problem),
             None => self.router.clone(),
         };
         let mut request = request.map(|body| Body::new(Asked::new(body, idle)));

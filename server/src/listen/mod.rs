@@ -8,6 +8,7 @@ mod body;
 mod connection;
 mod patience;
 mod places;
+mod stage;
 mod stream;
 mod tls;
 
@@ -19,6 +20,7 @@ pub(crate) use self::places::Seat;
 use self::connection::Attendance;
 use self::patience::Pulse;
 use self::places::{Place, Places};
+use self::stage::Stage;
 use self::stream::Watched;
 use crate::Service;
 use std::io::{self, ErrorKind};
@@ -79,16 +81,6 @@ impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
         Self::plain(tcp)
     }
-}
-
-/// How far the end has come, for every connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Serving,
-    /// What is under way is answered, and nothing more.
-    Stopping,
-    /// What is under way has had its time.
-    CutOff,
 }
 
 /// Serves until the service is told to stop, and then until what is under way is answered, or has had its time. Answers

@@ -2,18 +2,14 @@
 
 mod gauges;
 mod labels;
+mod observe;
+mod routes;
 
-pub(crate) use gauges::{Gauges, observe};
+pub(crate) use gauges::Gauges;
+pub(crate) use routes::routes;
 
-use crate::Service;
-use crate::access::{Caller, METRICS};
 use crate::log::Line;
-use crate::request::Params;
-use crate::route::{Answer as Answered, Handled, Operation, Route};
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::routing::get;
+use axum::http::StatusCode;
 use domain::json::RejectionJson;
 use domain::{Answer, Command, HandleError};
 use labels::{ByCode, ByCommand, ByOutcome, ByRequest, ByRoute, ByRule, RuleLabel};
@@ -22,12 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use serde_json::json;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// The text format as it stands in the specification that its makers handed on.
-const EXPOSITION: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What a line asked that was no command.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -91,36 +82,6 @@ impl Outcome {
             Outcome::Denied => "denied",
         }
     }
-}
-
-pub(crate) fn routes() -> Vec<Handled> {
-    let route = Route {
-        method: Method::GET,
-        path: "/metrics",
-        access: METRICS,
-        operation: Operation {
-            id: "metrics",
-            summary: "What the service counts and times, for Prometheus",
-            about: "Counters begin at 0 when the service starts.",
-            answers: vec![Answered {
-                status: 200,
-                about: "Text exposition format",
-                content: vec![("application/openmetrics-text", json!({"type": "string"}))],
-            }],
-            problems: &[422],
-            ..Operation::default()
-        },
-    };
-    vec![route.handled(get(metrics))]
-}
-
-async fn metrics(
-    State(service): State<Arc<Service>>,
-    Extension(caller): Extension<Caller>,
-    _: Params,
-) -> ([(HeaderName, &'static str); 1], String) {
-    let text = service.metrics.text(observe(&service, caller.key()).await);
-    ([(header::CONTENT_TYPE, EXPOSITION)], text)
 }
 
 impl Default for Metrics {

@@ -1,7 +1,8 @@
 //! Whether the service can be relied upon: it follows its store, and knows who may do what.
 
 use crate::access::Access;
-use crate::route::{Answer, Handled, Operation, Route};
+use crate::handled::Handled;
+use crate::route::{Answer, Operation, Route};
 use crate::{Problem, Service};
 use axum::extract::State;
 use axum::http::{Method, header};

@@ -7,7 +7,10 @@
 )]
 
 use domain::call::Phase;
+use domain::command::CommandType;
+use domain::event::EventType;
 use domain::rejection::RejectionCode;
+use domain::table::{Field, Presence, ValueType};
 use engine::keys::Role;
 use projections::{ListedCall, Shape, Shaped as _, Type};
 use serde_json::{Map, Value, json};
@@ -130,121 +133,118 @@ fn texts() -> Value {
             "type": "integer", "minimum": 0,
             "description": "A place in the order of all events of the store: ascending, otherwise opaque.",
         },
-        "Phase": {"type": "string", "enum": Phase::ALL.iter().map(|phase| phase.name()).collect::<Vec<_>>()},
+        "Phase": {"type": "string", "enum": Phase::NAMES},
     })
 }
-
-/// A command's type, its own fields that must be there and those that may be.
-type CommandFields = (
-    &'static str,
-    &'static [&'static str],
-    &'static [&'static str],
-);
-
-const COMMANDS: [CommandFields; 20] = [
-    ("connect_call", &["agent"], &["customer", "queue"]),
-    ("start_consult", &["by", "target"], &["hold"]),
-    ("accept_consult", &["by"], &[]),
-    ("decline_consult", &["by"], &[]),
-    ("consult_unanswered", &[], &[]),
-    ("end_consult", &["by"], &[]),
-    ("start_conference", &["by"], &["origin"]),
-    ("hold", &["by", "party"], &[]),
-    ("resume", &["by", "party"], &[]),
-    ("transfer_call", &["by"], &[]),
-    ("exit_conference", &["by"], &[]),
-    ("end_call", &["by"], &[]),
-    ("press_end", &["by"], &[]),
-    ("hang_up", &["party"], &[]),
-    ("lose_connection", &["party"], &[]),
-    ("apply_wrap_up", &["by", "reason"], &[]),
-    ("suggest_wrap_up", &["by", "reason"], &["note"]),
-    ("start_monitoring", &["by", "agent"], &[]),
-    ("barge_in", &["by"], &[]),
-    ("stop_monitoring", &["by"], &[]),
-];
 
 fn commands() -> Value {
     let mut all = Map::new();
     let mut mapping = Map::new();
-    for (kind, required, optional) in COMMANDS {
-        let name = camel(kind);
+    for kind in CommandType::ALL {
+        let name = camel(kind.name());
         mapping.insert(
-            kind.to_owned(),
+            kind.name().to_owned(),
             format!("#/components/schemas/{name}").into(),
         );
-        all.insert(name, command(kind, required, optional));
+        all.insert(name, command(*kind));
     }
-    let variants: Vec<_> = COMMANDS
-        .iter()
-        .map(|(kind, _, _)| of(&camel(kind)))
-        .collect();
+    let variants = CommandType::NAMES.iter().map(|name| of(&camel(name)));
     all.insert(
         "Command".to_owned(),
         json!({
             "description": "One command, by its type.",
-            "oneOf": variants,
+            "oneOf": variants.collect::<Vec<_>>(),
             "discriminator": {"propertyName": "type", "mapping": mapping},
         }),
     );
     all.into()
 }
 
-fn command(kind: &str, required: &[&str], optional: &[&str]) -> Value {
+fn command(kind: CommandType) -> Value {
     let mut properties = Map::new();
-    properties.insert("type".to_owned(), json!({"const": kind, "type": "string"}));
-    for field in required.iter().chain(optional) {
-        properties.insert((*field).to_owned(), command_field(field));
+    let mut required = vec!["type"];
+    properties.insert(
+        "type".to_owned(),
+        json!({"const": kind.name(), "type": "string"}),
+    );
+    for field in kind.fields() {
+        properties.insert(field.name.to_owned(), command_field(field));
+        if field.presence == Presence::Required {
+            required.push(field.name);
+        }
     }
-    for field in ["call", "id", "at", "correlation", "expect"] {
-        properties.insert(field.to_owned(), command_field(field));
+    for (name, schema) in command_envelope() {
+        properties.insert(name.to_owned(), schema);
     }
-    let required: Vec<_> = ["type"]
-        .into_iter()
-        .chain(required.iter().copied())
-        .collect();
     json!({
         "type": "object", "additionalProperties": false, "properties": properties, "required": required,
     })
 }
 
-fn command_field(field: &str) -> Value {
-    match field {
-        "call" => json!({
-            "allOf": [of("CallId")],
-            "description": "The call; where the path names it, it may be left out. In a stream it must be there.",
-        }),
-        "id" => json!({
-            "type": ["string", "null"], "format": "uuid",
-            "description": "Makes the command idempotent within its call; a random one unless given.",
-        }),
-        "at" => json!({
-            "type": ["string", "null"], "format": "date-time", "description": "When it happened, if not now.",
-        }),
-        "correlation" => json!({
-            "type": ["string", "null"],
-            "description": "Text to find related work by; the trace id of `traceparent` unless given.",
-        }),
-        "expect" => json!({
-            "type": ["integer", "null"], "minimum": 0,
-            "description": "Refuse unless the call is at this revision.",
-        }),
-        "by" => of("Actor"),
-        "agent" | "party" => of("Party"),
-        "target" => of("Target"),
-        "hold" => {
-            json!({"type": ["string", "null"], "enum": ["others", "none", null], "default": "others"})
-        }
-        "origin" => {
-            json!({"type": ["string", "null"], "enum": ["desktop", "device", null], "default": "desktop"})
-        }
-        "queue" => json!({"type": ["string", "null"], "minLength": 1, "maxLength": 64}),
-        "reason" => {
+fn command_envelope() -> [(&'static str, Value); 5] {
+    [
+        (
+            "call",
+            json!({
+                "allOf": [of("CallId")],
+                "description": "The call; where the path names it, it may be left out. In a stream it must be there.",
+            }),
+        ),
+        (
+            "id",
+            json!({
+                "type": ["string", "null"], "format": "uuid",
+                "description": "Makes the command idempotent within its call; a random one unless given.",
+            }),
+        ),
+        (
+            "at",
+            json!({
+                "type": ["string", "null"], "format": "date-time", "description": "When it happened, if not now.",
+            }),
+        ),
+        (
+            "correlation",
+            json!({
+                "type": ["string", "null"],
+                "description": "Text to find related work by; the trace id of `traceparent` unless given.",
+            }),
+        ),
+        (
+            "expect",
+            json!({
+                "type": ["integer", "null"], "minimum": 0,
+                "description": "Refuse unless the call is at this revision.",
+            }),
+        ),
+    ]
+}
+
+/// What a command's field takes: null for one that need not be there.
+fn command_field(field: &Field) -> Value {
+    let mut schema = match field.value_type {
+        ValueType::Actor => return of("Actor"),
+        ValueType::Party => return of("Party"),
+        ValueType::Target => return of("Target"),
+        ValueType::Agent => return of("Agent"),
+        ValueType::Supervisor => return of("SupervisorText"),
+        ValueType::Queue => json!({"type": "string", "minLength": 1, "maxLength": 64}),
+        ValueType::GivenReason | ValueType::Reason => {
             json!({"type": "string", "maxLength": 128, "description": "1 to 128 characters, not blank."})
         }
-        "note" => json!({"type": ["string", "null"], "maxLength": 1000}),
-        _ => json!({"type": ["string", "null"]}),
+        ValueType::CustomerNumber => text(),
+        ValueType::Note => json!({"type": "string", "maxLength": 1000}),
+        ValueType::Choice(names) => json!({"type": "string", "enum": names}),
+    };
+    if field.presence != Presence::Required {
+        schema["type"] = json!(["string", "null"]);
     }
+    if let Presence::Default(default) = field.presence {
+        let names = schema["enum"].as_array_mut();
+        names.expect("a choice has a default").push(Value::Null);
+        schema["default"] = default.into();
+    }
+    schema
 }
 
 /// `start_consult` as `StartConsult`.
@@ -256,40 +256,11 @@ fn camel(kind: &str) -> String {
     words.collect()
 }
 
-/// An event's type, and the fields of its `data`.
-type EventFields = (&'static str, &'static [&'static str]);
-
-const EVENTS: [EventFields; 22] = [
-    ("call_connected", &["agent", "customer", "queue"]),
-    ("consult_requested", &["by", "target", "hold"]),
-    ("consult_started", &["by", "target"]),
-    ("consult_ended", &["by", "target", "cause"]),
-    ("party_joined", &["party"]),
-    ("conference_started", &["primary"]),
-    ("party_held", &["party", "by"]),
-    ("party_released", &["party"]),
-    ("party_left", &["party", "reason"]),
-    ("control_transferred", &["from", "to"]),
-    ("control_vacated", &["from"]),
-    ("conference_dissolved", &[]),
-    ("wrap_up_assist_entered", &[]),
-    ("call_ended", &["cause"]),
-    ("call_completed", &[]),
-    ("wrap_up_owed", &["agent"]),
-    ("wrap_up_applied", &["agent", "reason"]),
-    ("wrap_up_suggested", &["by", "reason", "note"]),
-    ("monitoring_started", &["supervisor", "agent"]),
-    ("supervisor_barged_in", &["supervisor"]),
-    ("monitoring_moved", &["supervisor", "from", "to"]),
-    ("monitoring_ended", &["supervisor", "cause"]),
-];
-
 fn events() -> Value {
-    let types: Vec<_> = EVENTS.iter().map(|(kind, _)| *kind).collect();
-    let data = EVENTS.iter().map(|(kind, fields)| {
+    let data = EventType::ALL.iter().map(|kind| {
         json!({
-            "if": {"properties": {"type": {"const": kind}}},
-            "then": {"properties": {"data": event_data(fields)}},
+            "if": {"properties": {"type": {"const": kind.name()}}},
+            "then": {"properties": {"data": event_data(*kind)}},
         })
     });
     let fields = [
@@ -297,7 +268,7 @@ fn events() -> Value {
         ("call", of("CallId")),
         ("revision", of("Revision")),
         ("id", of("Uuid")),
-        ("type", json!({"type": "string", "enum": types})),
+        ("type", json!({"type": "string", "enum": EventType::NAMES})),
         ("at", of("Time")),
         ("recorded_at", of("Time")),
         ("command", of("Uuid")),
@@ -409,25 +380,28 @@ fn stored() -> Value {
     )
 }
 
-fn event_data(fields: &[&str]) -> Value {
-    let mut properties: Map<_, _> = fields
-        .iter()
-        .map(|field| ((*field).to_owned(), event_field(field)))
-        .collect();
-    let personal = ["customer", "note"];
-    if fields.iter().any(|field| personal.contains(field)) {
+fn event_data(kind: EventType) -> Value {
+    let fields = kind.fields();
+    let schemas = fields.iter().map(|field| (field.name, event_field(field)));
+    let mut properties: Map<_, _> = schemas.map(|(name, of)| (name.to_owned(), of)).collect();
+    if fields.iter().any(|field| field.value_type.is_personal()) {
         properties.insert("erased".to_owned(), flag());
     }
-    json!({"type": "object", "properties": properties, "required": fields})
+    let required: Vec<_> = fields.iter().map(|field| field.name).collect();
+    json!({"type": "object", "properties": properties, "required": required})
 }
 
-fn event_field(field: &str) -> Value {
-    match field {
-        "agent" | "by" | "primary" | "from" | "to" => of("Agent"),
-        "party" => of("Party"),
-        "target" => of("Target"),
-        "supervisor" => of("SupervisorText"),
-        "customer" | "queue" | "note" => text_or_null(),
+/// What an event's field holds: null for one that need not be there.
+fn event_field(field: &Field) -> Value {
+    match field.value_type {
+        ValueType::Agent => of("Agent"),
+        ValueType::Party => of("Party"),
+        // Once it joins, a target is a party.
+        ValueType::Target if field.name == "party" => of("Party"),
+        ValueType::Target => of("Target"),
+        ValueType::Supervisor => of("SupervisorText"),
+        ValueType::Actor => of("Actor"),
+        _ if field.presence == Presence::Optional => text_or_null(),
         _ => text(),
     }
 }
@@ -587,7 +561,7 @@ fn any_of(names: &[&str]) -> Value {
 }
 
 fn rest() -> Value {
-    let codes: Vec<_> = RejectionCode::ALL.iter().map(|code| code.name()).collect();
+    let codes = RejectionCode::NAMES;
     let roles = Role::ALL.map(Role::name);
     json!({
         "Answer": object(

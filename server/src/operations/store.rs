@@ -2,7 +2,8 @@
 
 use super::schemas;
 use crate::access::STORE;
-use crate::route::{Answer, Handled, Operation, Route};
+use crate::handled::Handled;
+use crate::route::{Answer, Operation, Route};
 use crate::{Problem, Service};
 use axum::extract::State;
 use axum::http::{Method, header};

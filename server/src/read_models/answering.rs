@@ -1,7 +1,7 @@
 //! How the read models are doing, and building them anew.
 
-use super::follow::WhyRebuilt;
 use super::format::Format;
+use super::rebuilds::WhyRebuilt;
 use crate::access::Caller;
 use crate::request::Params;
 use crate::{Problem, Service};

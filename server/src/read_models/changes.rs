@@ -126,7 +126,7 @@ impl Change {
 }
 
 impl Watching {
-    fn new(kinds: Vec<Kind>, events: &[StoredEvent]) -> Self {
+    fn new(kinds: Vec<Kind>, events: &[&StoredEvent]) -> Self {
         let mut touched: Vec<(CallId, Option<Timestamp>)> = Vec::new();
         let mut places = HashMap::new();
         for StoredEvent { recorded, .. } in events.iter().filter(|_| !kinds.is_empty()) {
@@ -175,7 +175,7 @@ impl Changes {
     }
 
     /// What is to be compared of a fold of those events.
-    pub(crate) fn watching(&self, events: &[StoredEvent]) -> Watching {
+    pub(crate) fn watching(&self, events: &[&StoredEvent]) -> Watching {
         let mut logs = self.logs();
         for log in &mut logs.logs {
             log.is_blind = !log.is_wanted();

@@ -20,8 +20,8 @@ pub(super) struct Ended {
 
 impl Ended {
     /// Counts the calls that these events ended, as the model has them afterwards.
-    pub(super) fn count(&self, events: &[StoredEvent], model: &ReadModel<AllFour>) {
-        for (call, at) in events.iter().filter_map(ends) {
+    pub(super) fn count(&self, events: &[&StoredEvent], model: &ReadModel<AllFour>) {
+        for (call, at) in events.iter().filter_map(|event| ends(event)) {
             if let Some(times) = model.times_of_call(call, at) {
                 self.add(times.handle_ms);
             }

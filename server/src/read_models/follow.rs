@@ -1,95 +1,48 @@
 //! The task that follows the store: it alone folds, and puts a rebuilt model in place of the old one.
 
-use super::views::Shared;
-use domain::{
-    DamagedEvent, EventStore, Followed, Follower, Position, StoreError, StoredEvent, leads,
-};
-use engine::checkpoints;
+use super::rebuilds::WhyRebuilt;
+use super::shared::Shared;
+use domain::{Position, Prefix};
+use engine::follower::{Batch, Run, Span, Step, Subscription};
 use projections::{AllFour, Checkpointed};
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-/// How many events are read at once.
-const PAGE: usize = 1024;
-
-/// How often checkpoints, changes and lists are looked after, and the store is verified to be the one that was read.
+/// How often checkpoints, changes and lists are looked after.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(30);
-
-/// The pause between two looks at where the store ends.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// How often a checkpoint is kept.
 const BETWEEN_CHECKPOINTS: Duration = Duration::from_mins(5);
 
-/// How long a store is left alone that failed; twice as long each time, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// How the task is told what to do.
+/// Commands to the task.
 pub(super) struct Orders {
     stop: watch::Sender<bool>,
     /// How often it was asked for, and why the last time.
     rebuild: watch::Sender<(u64, WhyRebuilt)>,
 }
 
-/// Why read models are built from the store's first event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhyRebuilt {
-    /// An operator asked for it.
-    Asked,
-    /// The store was restored from a copy, and has other events.
-    Restored,
-    /// The events that the read models were made from are not those of the feed.
-    Differs,
-    /// A damaged event is whole again.
-    WholeAgain,
-}
-
 struct Following {
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
     rebuild: watch::Receiver<(u64, WhyRebuilt)>,
-    /// The reader's next step, which gives the reader back. It is kept until it completes: on a slow store a read that
-    /// begins again for everything else that is due would never finish.
-    reading: Once<(Reader, Result<Step, StoreError>)>,
-    /// Where the store ends, looked up beside the reader: under steady writes a reader never sees an empty page.
-    end: Once<Option<Position>>,
-    /// Whether the store still leads to what was read, and the tag of the model that was compared.
-    verifying: Once<(u32, Result<bool, StoreError>)>,
-    /// The store was restored, and has other events; nothing is read on until the model is rebuilt.
+    store_ends: watch::Receiver<Option<Position>>,
+    subscription: Subscription,
+    /// The store has other events than the model; nothing is taken in until another one is in place.
     is_lost: bool,
-    rebuilding: Option<JoinHandle<Checkpointed<AllFour>>>,
+    rebuilding: Option<JoinHandle<Rebuilt>>,
     rounds: Interval,
     kept_at: Instant,
 }
 
-/// A future that is kept while others are ready before it.
-type Once<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Reads on from where the model stands.
-struct Reader {
-    shared: Arc<Shared>,
-    follower: Follower,
-    /// Whether the store was verified to have what the model was made of.
-    is_verified: bool,
-    pause: Pause,
+/// A model that will take the place of the live one, and the subscription that it is made from.
+struct Rebuilt {
+    model: Checkpointed<AllFour>,
+    subscription: Subscription,
 }
-
-enum Step {
-    Events(Vec<StoredEvent>),
-    Damaged(DamagedEvent),
-    AtTheEnd,
-    Restored,
-}
-
-/// How long to leave a store alone.
-#[derive(Default)]
-struct Pause(Duration);
 
 impl Orders {
     pub(super) fn stop(&self) {
@@ -101,21 +54,6 @@ impl Orders {
             *times += 1;
             *last = why;
         });
-    }
-}
-
-impl WhyRebuilt {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Asked, Self::Restored, Self::Differs, Self::WholeAgain];
-
-    /// As a label of a metric.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Asked => "asked",
-            Self::Restored => "restored",
-            Self::Differs => "differs",
-            Self::WholeAgain => "whole_again",
-        }
     }
 }
 
@@ -132,12 +70,12 @@ impl Following {
         };
         let mut rounds = interval(BETWEEN_ROUNDS);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let progress = shared.progress();
         let following = Self {
             stop: orders.stop.subscribe(),
             rebuild: orders.rebuild.subscribe(),
-            reading: Reader::begin(&shared),
-            end: Box::pin(end_of(Arc::clone(&shared.store), Duration::ZERO)),
-            verifying: Box::pin(verified(Arc::clone(&shared))),
+            store_ends: shared.reader.tail().store_ends(),
+            subscription: subscribe(&shared, progress.mark, progress.events),
             is_lost: false,
             rebuilding: None,
             rounds,
@@ -147,24 +85,20 @@ impl Following {
         (orders, following)
     }
 
-    /// No future is dropped here that holds events: all that do work are kept until they are done.
+    /// No future is dropped here that holds events: the subscription keeps its own reads.
     async fn run(mut self) {
         loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => break,
-                model = built(&mut self.rebuilding) => self.put_in_place(model).await,
+                rebuilt = built(&mut self.rebuilding) => self.put_in_place(rebuilt).await,
                 Ok(()) = self.rebuild.changed() => {
                     let (_, why) = *self.rebuild.borrow();
                     self.begin_to_rebuild(why);
                 }
                 _ = self.rounds.tick() => drop(self.look_after()),
-                end = &mut self.end => self.ends_at(end),
-                (tag, holds) = &mut self.verifying => self.is_verified(tag, &holds),
-                (reader, step) = &mut self.reading => {
-                    self.take(step).await;
-                    self.reading = self.next_step(reader);
-                }
+                Ok(()) = self.store_ends.changed() => self.look_at_the_end(),
+                step = self.subscription.next(), if !self.is_lost => self.take(step).await,
             }
         }
         if let Some(rebuilding) = self.rebuilding {
@@ -174,28 +108,24 @@ impl Following {
         blocking(move || shared.keep()).await;
     }
 
-    /// Nothing is read on from a store that was restored, until a rebuilt model is in place.
-    fn next_step(&self, reader: Reader) -> Once<(Reader, Result<Step, StoreError>)> {
-        if self.is_lost {
-            Box::pin(pending())
-        } else {
-            Box::pin(reader.step())
+    fn look_at_the_end(&mut self) {
+        if let Some(end) = *self.store_ends.borrow_and_update() {
+            self.shared.ends_at(end);
         }
     }
 
-    fn ends_at(&mut self, end: Option<Position>) {
-        self.shared.ends_at(end);
-        let store = Arc::clone(&self.shared.store);
-        self.end = Box::pin(end_of(store, BETWEEN_LOOKS));
-    }
-
-    /// A failure says nothing; the reader meets it, too. A restore that is known already must not be found again: the
-    /// old model stays until the rebuild is done, and the rebuild would begin again each time.
-    fn is_verified(&mut self, tag: u32, holds: &Result<bool, StoreError>) {
-        if *holds == Ok(false) && !self.is_lost && tag == self.shared.progress().tag {
-            self.is_restored();
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Batch(batch) => {
+                let shared = Arc::clone(&self.shared);
+                blocking(move || shared.fold(&batch)).await;
+            }
+            Step::AtTheEnd => self.shared.is_at_the_end(),
+            // The store may have the same events as before.
+            Step::Anew => {}
+            Step::Contradiction => self.is_restored(),
+            Step::Failed(error) => self.shared.is_out_of_touch(error),
         }
-        self.verifying = Box::pin(verified(Arc::clone(&self.shared)));
     }
 
     fn is_restored(&mut self) {
@@ -204,63 +134,52 @@ impl Following {
         if let Some(rebuilding) = self.rebuilding.take() {
             rebuilding.abort();
         }
-        self.begin_to_rebuild(WhyRebuilt::Restored);
-    }
-
-    async fn take(&mut self, step: Result<Step, StoreError>) {
-        match step {
-            // The store was found to be restored while this was read.
-            Ok(_) if self.is_lost => {}
-            Ok(Step::Events(events)) => self.fold(events).await,
-            Ok(Step::Damaged(event)) => self.fold_damaged(event).await,
-            Ok(Step::AtTheEnd) => self.shared.is_at_the_end(),
-            Ok(Step::Restored) => self.is_restored(),
-            Err(error) => self.shared.is_out_of_touch(&error),
-        }
-    }
-
-    async fn fold(&mut self, events: Vec<StoredEvent>) {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || shared.fold(&events)).await;
-    }
-
-    async fn fold_damaged(&mut self, event: DamagedEvent) {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || shared.fold_damaged(&event)).await;
+        let why = if self.shared.ends_with_damage() {
+            WhyRebuilt::WholeAgain
+        } else {
+            WhyRebuilt::Restored
+        };
+        self.begin_to_rebuild(why);
     }
 
     /// Once is enough, however often it is asked for meanwhile.
     fn begin_to_rebuild(&mut self, why: WhyRebuilt) {
         if self.rebuilding.is_none() {
-            self.shared.counts_rebuild(why);
-            let empty = Checkpointed::new(self.shared.store.id());
-            self.build_on(empty);
+            self.shared.rebuilds.count(why);
+            self.build_on(Rebuilt::nothing(&self.shared));
         }
     }
 
-    fn build_on(&mut self, model: Checkpointed<AllFour>) {
-        self.shared.is_rebuilding(model.position());
-        let building = build(Arc::clone(&self.shared), model);
+    fn build_on(&mut self, rebuilt: Rebuilt) {
+        self.shared.is_rebuilding(rebuilt.model.position());
+        let building = build(Arc::clone(&self.shared), rebuilt);
         self.rebuilding = Some(tokio::spawn(building));
     }
 
     /// The new model first takes in what the old one did meanwhile, so that no reader goes back; only where the store
     /// itself went back, there is nothing else to do.
-    async fn put_in_place(&mut self, mut model: Checkpointed<AllFour>) {
+    async fn put_in_place(&mut self, mut rebuilt: Rebuilt) {
         let old = self.shared.progress().events.position;
-        if !self.is_lost && model.position() < old {
-            match fold_to(&self.shared, &mut model, old).await {
-                Ok(()) => {}
-                Err(error) => {
-                    self.shared.is_out_of_touch(&error);
-                    return self.build_on(model);
+        while !self.is_lost && rebuilt.model.position() < old {
+            match rebuilt.subscription.next().await {
+                Step::Batch(batch) => rebuilt = rebuilt.with(batch).await,
+                Step::AtTheEnd => break,
+                Step::Anew => {}
+                Step::Contradiction => return self.build_on(Rebuilt::nothing(&self.shared)),
+                Step::Failed(error) => {
+                    self.shared.is_out_of_touch(error);
+                    return self.build_on(rebuilt);
                 }
             }
         }
+        let Rebuilt {
+            model,
+            subscription,
+        } = rebuilt;
         let shared = Arc::clone(&self.shared);
         blocking(move || shared.swap(model)).await;
         self.is_lost = false;
-        self.reading = Reader::begin(&self.shared);
+        self.subscription = subscription;
     }
 
     /// A checkpoint that is due is kept beside the fold, which goes on.
@@ -276,79 +195,39 @@ impl Following {
     }
 }
 
-impl Reader {
-    /// Where the model stands now.
-    fn begin(shared: &Arc<Shared>) -> Once<(Reader, Result<Step, StoreError>)> {
-        let reader = Self {
-            follower: follower(shared),
-            shared: Arc::clone(shared),
-            is_verified: false,
-            pause: Pause::default(),
-        };
-        Box::pin(reader.step())
+impl Rebuilt {
+    fn nothing(shared: &Shared) -> Self {
+        let model: Checkpointed<AllFour> = Checkpointed::new(shared.reader.store().id());
+        Self {
+            subscription: subscribe(shared, model.mark(), model.events()).rereading(),
+            model,
+        }
     }
 
-    async fn step(mut self) -> (Self, Result<Step, StoreError>) {
-        self.pause.over().await;
-        let step = self.attempt().await;
-        if step.is_ok() {
-            self.pause = Pause::default();
-        } else {
-            // The model may stand before what the follower has moved past.
-            self.pause.longer();
-            self.is_verified = false;
-            self.follower = follower(&self.shared);
-        }
-        (self, step)
-    }
-
-    async fn attempt(&mut self) -> Result<Step, StoreError> {
-        if !self.is_verified && !is_the_store_that_was_read(&self.shared).await? {
-            return Ok(Step::Restored);
-        }
-        self.is_verified = true;
-        match self.follower.next().await? {
-            Followed::Events(events) => Ok(Step::Events(events)),
-            Followed::CaughtUp(_) => Ok(Step::AtTheEnd),
-            Followed::Damaged(event) if self.shared.stop_at_damage => Err(event.into()),
-            Followed::Damaged(event) => Ok(Step::Damaged(event)),
+    async fn with(self, batch: Batch) -> Self {
+        let Self {
+            mut model,
+            subscription,
+        } = self;
+        let folding = blocking(move || {
+            for run in batch.runs() {
+                match run {
+                    Run::Events(events) => model.fold(&events),
+                    Run::Damaged(event) => model.fold_damaged(event),
+                }
+            }
+            model
+        });
+        Self {
+            model: folding.await,
+            subscription,
         }
     }
 }
 
-/// Reads on after the last event that was folded.
-fn follower(shared: &Shared) -> Follower {
-    let position = shared.progress().events.position;
-    Follower::new(Arc::clone(&shared.store), position, PAGE)
-}
-
-async fn is_the_store_that_was_read(shared: &Shared) -> Result<bool, StoreError> {
-    let progress = shared.progress();
-    leads(&*shared.store, progress.mark, progress.events).await
-}
-
-async fn verified(shared: Arc<Shared>) -> (u32, Result<bool, StoreError>) {
-    sleep(BETWEEN_ROUNDS).await;
-    let tag = shared.progress().tag;
-    (tag, is_the_store_that_was_read(&shared).await)
-}
-
-async fn end_of(store: Arc<dyn EventStore>, pause: Duration) -> Option<Position> {
-    sleep(pause).await;
-    let info = store.info().await;
-    info.ok().map(|info| info.last)
-}
-
-impl Pause {
-    async fn over(&self) {
-        if !self.0.is_zero() {
-            sleep(self.0).await;
-        }
-    }
-
-    fn longer(&mut self) {
-        self.0 = (self.0 * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-    }
+fn subscribe(shared: &Shared, from: Prefix, to: Prefix) -> Subscription {
+    let generation = shared.reader.tail().end().generation;
+    shared.reader.subscribe(Span { from, to }, generation)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -356,92 +235,34 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// The model that is being built, once it is; never, if none is.
-async fn built(
-    rebuilding: &mut Option<JoinHandle<Checkpointed<AllFour>>>,
-) -> Checkpointed<AllFour> {
+/// The model that is being built, once it is; never, if there is none.
+async fn built(rebuilding: &mut Option<JoinHandle<Rebuilt>>) -> Rebuilt {
     let Some(building) = rebuilding else {
         return pending().await;
     };
-    let model = building.await.expect("building does not panic");
+    let rebuilt = building.await.expect("building does not panic");
     *rebuilding = None;
-    model
+    rebuilt
 }
 
-/// Folds all that the store has behind the model, however often it fails; from the start, if it was restored meanwhile.
-async fn build(shared: Arc<Shared>, mut model: Checkpointed<AllFour>) -> Checkpointed<AllFour> {
-    let store = &shared.store;
-    let mut pause = Pause::default();
+/// Takes in all that the store has, however often that fails; from the start, if it was restored meanwhile.
+async fn build(shared: Arc<Shared>, mut rebuilt: Rebuilt) -> Rebuilt {
+    let store_ends = shared.reader.tail().store_ends();
     loop {
-        if let Ok(false) = checkpoints::told_by(&**store, &model).await {
-            model = Checkpointed::new(store.id());
+        match rebuilt.subscription.next().await {
+            Step::Batch(batch) => rebuilt = rebuilt.with(batch).await,
+            Step::AtTheEnd => return rebuilt,
+            Step::Anew => {}
+            Step::Contradiction => rebuilt = Rebuilt::nothing(&shared),
+            Step::Failed(error) => shared.is_out_of_touch(error),
         }
-        let read;
-        (model, read) = read_on(&shared, model, &mut pause).await;
-        match read {
-            Ok(()) => return model,
-            Err(error) => shared.is_out_of_touch(&error),
-        }
-        pause.longer();
-        pause.over().await;
-    }
-}
-
-/// Folds what the store has behind the model now, as far as it can be read.
-async fn read_on(
-    shared: &Shared,
-    mut model: Checkpointed<AllFour>,
-    pause: &mut Pause,
-) -> (Checkpointed<AllFour>, Result<(), StoreError>) {
-    let store = &shared.store;
-    let end = match store.info().await {
-        Ok(info) => info.last,
-        Err(error) => return (model, Err(error)),
-    };
-    let mut follower = Follower::new(Arc::clone(store), model.position(), PAGE);
-    while model.position() < end {
-        match follower.next().await {
-            Ok(Followed::Events(events)) => model = folded(model, events).await,
-            Ok(Followed::CaughtUp(_)) => break,
-            Ok(Followed::Damaged(event)) if shared.stop_at_damage => {
-                return (model, Err(event.into()));
-            }
-            Ok(Followed::Damaged(event)) => model.fold_damaged(&event),
-            Err(error) => return (model, Err(error)),
-        }
-        shared.is_rebuilding(model.position());
-        *pause = Pause::default();
-    }
-    (model, Ok(()))
-}
-
-/// Folds what the store has behind the model, up to that position; if there is less, that is all.
-async fn fold_to(
-    shared: &Shared,
-    model: &mut Checkpointed<AllFour>,
-    end: Position,
-) -> Result<(), StoreError> {
-    let mut follower = Follower::new(Arc::clone(&shared.store), model.position(), PAGE);
-    while model.position() < end {
-        match follower.next().await? {
-            Followed::Events(events) => model.fold(&events),
-            Followed::Damaged(event) if shared.stop_at_damage => return Err(event.into()),
-            Followed::Damaged(event) => model.fold_damaged(&event),
-            Followed::CaughtUp(_) => break,
+        let position = rebuilt.model.position();
+        shared.is_rebuilding(position);
+        // Where many write, there are always more events.
+        if store_ends.borrow().is_some_and(|end| position >= end) {
+            return rebuilt;
         }
     }
-    Ok(())
-}
-
-async fn folded(
-    mut model: Checkpointed<AllFour>,
-    events: Vec<StoredEvent>,
-) -> Checkpointed<AllFour> {
-    blocking(move || {
-        model.fold(&events);
-        model
-    })
-    .await
 }
 
 /// On a thread that may block.
@@ -455,6 +276,8 @@ mod tests {
     use super::*;
     use domain::json::parse_command;
     use domain::{EventStore, Handler, MemoryStore, Request};
+    use engine::checkpoints;
+    use engine::follower::Reader;
     use tempfile::tempdir;
 
     async fn connect(store: &Arc<dyn EventStore>) {
@@ -472,10 +295,13 @@ mod tests {
         connect(&store).await;
         let model = Checkpointed::new(store.id());
         let place = Some(folder.path().to_owned());
-        let shared = Arc::new(Shared::new(Arc::clone(&store), place, model, false));
+        let reader = Reader::start(Arc::clone(&store), None, false);
+        let shared = Arc::new(Shared::new(reader, place, model, false));
         let (_orders, mut following) = Following::new(Arc::clone(&shared));
-        let (_, step) = (&mut following.reading).await;
-        following.take(step).await;
+        while shared.progress().events.position == Position::START {
+            let step = following.subscription.next().await;
+            following.take(step).await;
+        }
         assert!(following.look_after().is_none(), "it is too soon");
         let long_ago = Instant::now().checked_sub(BETWEEN_CHECKPOINTS);
         following.kept_at = long_ago.expect("the machine runs for longer");

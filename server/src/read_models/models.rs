@@ -4,7 +4,9 @@ use super::format::Format;
 use super::page::{Page, Paging};
 use crate::Problem;
 use crate::request::Params;
-use domain::{AgentId, CallId, Timestamp};
+use crate::sse;
+use bytes::Bytes;
+use domain::{AgentId, CallId, Position, Timestamp};
 use projections::{
     AllFour, Checkpointed, Description, Filter, Followed, HandleTimes, Holds, LiveModel, Place,
     Projection, ReadModel, TimesFilter, Visitor,
@@ -255,4 +257,24 @@ impl Rendered {
             facets: row.facets(),
         }
     }
+
+    /// As an event of a stream, to begin with.
+    pub(super) fn event(&self, position: Position) -> Bytes {
+        sse::event(None, "row", &self.data(position))
+    }
+
+    /// What an event says of the row.
+    pub(super) fn data(&self, position: Position) -> String {
+        data(position, &self.key, &self.row)
+    }
+
+    /// What an event says once the row is gone.
+    pub(super) fn gone(&self, position: Position) -> String {
+        data(position, &self.key, "null")
+    }
+}
+
+/// Key and row are JSON already.
+fn data(position: Position, key: &str, row: &str) -> String {
+    format!(r#"{{"position":{position},"key":{key},"row":{row}}}"#)
 }

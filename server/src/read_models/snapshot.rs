@@ -6,7 +6,6 @@
 
 use super::changes::{Id, Place};
 use super::models::{Key, Kind};
-use super::stream::row_event;
 use super::views::Views;
 use crate::Service;
 use crate::streamed::PIECE;
@@ -136,7 +135,7 @@ fn going_on(
             break;
         }
         if wanted.filter.fits(&row.facets) {
-            events.extend_from_slice(&row_event(position, &row));
+            events.extend_from_slice(&row.event(position));
         }
         *after = Some(key);
     }
@@ -174,7 +173,7 @@ impl Ended {
                     break;
                 }
                 if wanted.filter.fits(&row.facets) {
-                    events.extend_from_slice(&row_event(self.position, &row));
+                    events.extend_from_slice(&row.event(self.position));
                 }
                 self.sent += 1;
             }

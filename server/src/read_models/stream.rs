@@ -7,14 +7,13 @@ use super::asked::Asked;
 use super::changes::{Change, Further, Id, Place};
 use super::filter::filter;
 use super::models::{Kind, Rendered};
+use super::shared::Progress;
 use super::snapshot::{self, Beginning, Wanted};
-use super::views::Progress;
 use crate::access::Caller;
 use crate::streamed::PIECE;
 use crate::{Problem, Service, sse};
 use axum::response::Response;
 use bytes::Bytes;
-use domain::Position;
 use futures_util::stream::unfold;
 use projections::Filter;
 use serde_json::json;
@@ -206,8 +205,8 @@ impl Subscriber {
             tag,
         };
         let event = match (before, after) {
-            (_, Some(row)) => Some(("row", data(position, &row.key, &row.row))),
-            (Some(row), None) => Some(("gone", data(position, &row.key, "null"))),
+            (_, Some(row)) => Some(("row", row.data(position))),
+            (Some(row), None) => Some(("gone", row.gone(position))),
             (None, None) => None,
         };
         let event = event.map(|(name, data)| sse::event(Some(&id), name, &data));
@@ -268,14 +267,4 @@ impl Subscriber {
     fn silence(&self) -> Duration {
         Duration::from_millis(self.service.settings.heartbeat_ms.max(1))
     }
-}
-
-/// A row to begin with.
-pub(super) fn row_event(position: Position, row: &Rendered) -> Bytes {
-    sse::event(None, "row", &data(position, &row.key, &row.row))
-}
-
-/// Key and row are JSON already.
-fn data(position: Position, key: &str, row: &str) -> String {
-    format!(r#"{{"position":{position},"key":{key},"row":{row}}}"#)
 }

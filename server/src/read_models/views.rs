@@ -5,19 +5,20 @@
 //! The fold waits for a place before further readers do, so that neither starves.
 
 use super::changes::Changes;
-use super::ended::Ended;
-use super::follow::{self, Orders, WhyRebuilt};
+use super::follow::{self, Orders};
+use super::rebuilds::WhyRebuilt;
+use super::shared::{Behind, Progress, Shared};
 use crate::access::Guards;
 use crate::calls::Lists;
 use crate::turns::{OWN, Turns};
 use crate::{Problem, Settings};
-use domain::{DamagedEvent, EventStore, Position, Prefix, Spread, StoreError, StoredEvent};
-use engine::checkpoints::{self, NotKept, Why};
+use domain::{EventStore, Position, Prefix, Spread, StoreError};
+use engine::checkpoints::{self, Why};
+use engine::follower::Reader;
 use projections::{AllFour, Checkpointed, SetAside};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -32,17 +33,6 @@ pub struct Views {
     orders: Orders,
     turns: Arc<Turns>,
     following: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// How far a read model is behind its store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Behind {
-    /// The last position that the store is known to have.
-    pub store: Position,
-    /// The last one that was taken in.
-    pub own: Position,
-    /// For how long there has been something to take in, or the store could not be asked.
-    pub since: Duration,
 }
 
 /// The position that was waited for was not reached in time.
@@ -76,50 +66,6 @@ pub struct Standing {
     pub following: bool,
 }
 
-/// What the task that follows and those who ask share.
-pub(super) struct Shared {
-    pub(super) store: Arc<dyn EventStore>,
-    pub(super) changes: Changes,
-    pub(super) lists: Lists,
-    /// Whether a damaged event stops them, instead of its call being left out.
-    pub(super) stop_at_damage: bool,
-    rebuilt: [AtomicU64; WhyRebuilt::ALL.len()],
-    ended: Ended,
-    folder: Option<PathBuf>,
-    live: RwLock<Live>,
-    progress: watch::Sender<Progress>,
-    upkeep: Mutex<Upkeep>,
-}
-
-/// What is asked.
-pub(super) struct Live {
-    pub(super) model: Checkpointed<AllFour>,
-    /// Differs between any two models, also those of two runs: what was told of one does not go on with another.
-    pub(super) tag: u32,
-}
-
-/// What those who wait are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Progress {
-    pub(super) events: Prefix,
-    pub(super) mark: Prefix,
-    pub(super) set_aside: usize,
-    pub(super) kept_calls: usize,
-    pub(super) caught_up: bool,
-    pub(super) tag: u32,
-}
-
-#[derive(Debug)]
-struct Upkeep {
-    /// Where the store ended at the last look; `None` before the first one.
-    store_end: Option<Position>,
-    behind_since: Option<Instant>,
-    rebuilding: Option<Position>,
-    kept: Option<Position>,
-    trouble: Option<String>,
-    not_kept: Option<String>,
-}
-
 impl Views {
     /// Begins to follow the store, from the checkpoint in that folder if there is one of this store. A store that
     /// cannot be reached is waited for.
@@ -128,29 +74,25 @@ impl Views {
         folder: Option<PathBuf>,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
-        Self::taking_turns(
-            store,
-            folder,
-            settings,
-            Arc::new(Turns::new(&Guards::open())),
-        )
-        .await
+        let reader = Reader::start(store, None, settings.stop_at_damage);
+        let turns = Arc::new(Turns::new(&Guards::open()));
+        Self::subscribed(reader, folder, settings, turns).await
     }
 
-    /// The same, where all readers of the service take turns.
-    pub(crate) async fn taking_turns(
-        store: Arc<dyn EventStore>,
+    /// The same, where all parts of the service share the reader and the turns.
+    pub(crate) async fn subscribed(
+        reader: Arc<Reader>,
         folder: Option<PathBuf>,
         settings: &Settings,
         turns: Arc<Turns>,
     ) -> Result<Self, StoreError> {
-        let (kept, refused) = kept(&store, folder.as_ref()).await?;
+        let (kept, refused) = kept(reader.store(), folder.as_ref()).await?;
         // A checkpoint that left calls out has passed damage that the setting says to stop at.
         let kept =
             kept.filter(|model| !settings.stop_at_damage || model.state().damaged().is_empty());
         let checkpoint = kept.as_ref().map(Checkpointed::position);
-        let model = kept.unwrap_or_else(|| Checkpointed::new(store.id()));
-        let shared = Shared::new(store, folder, model, settings.stop_at_damage);
+        let model = kept.unwrap_or_else(|| Checkpointed::new(reader.store().id()));
+        let shared = Shared::new(reader, folder, model, settings.stop_at_damage);
         shared.upkeep().kept = checkpoint;
         let shared = Arc::new(shared);
         let (orders, following) = follow::start(Arc::clone(&shared));
@@ -199,10 +141,7 @@ impl Views {
 
     /// How often they were built from the store's first event, and why.
     pub fn rebuilt(&self) -> [(WhyRebuilt, u64); WhyRebuilt::ALL.len()] {
-        WhyRebuilt::ALL.map(|why| {
-            let times = &self.shared.rebuilt[why as usize];
-            (why, times.load(Ordering::Relaxed))
-        })
+        self.shared.rebuilds.counts()
     }
 
     /// Whether they were at the end of the store since the start; from then on they are as late as [`Self::behind`] says.
@@ -368,233 +307,4 @@ async fn kept(
         }
         Err(error) => Err(error),
     }
-}
-
-impl Shared {
-    pub(super) fn new(
-        store: Arc<dyn EventStore>,
-        folder: Option<PathBuf>,
-        model: Checkpointed<AllFour>,
-        stop_at_damage: bool,
-    ) -> Self {
-        let (tag, ..) = uuid::Uuid::new_v4().as_fields();
-        let position = model.position();
-        let progress = Progress::of(&model, tag);
-        Self {
-            store,
-            changes: Changes::since(position, tag),
-            lists: Lists::new(stop_at_damage),
-            stop_at_damage,
-            rebuilt: Default::default(),
-            ended: Ended::default(),
-            folder,
-            live: RwLock::new(Live { model, tag }),
-            progress: watch::Sender::new(progress),
-            upkeep: Mutex::new(Upkeep {
-                store_end: None,
-                behind_since: Some(Instant::now()),
-                rebuilding: None,
-                kept: None,
-                trouble: None,
-                not_kept: None,
-            }),
-        }
-    }
-
-    /// A panic elsewhere leaves the model as the last whole fold left it, or a question unanswered.
-    pub(super) fn live(&self) -> RwLockReadGuard<'_, Live> {
-        self.live.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How far the fold is, for tasks that must not wait for the lock.
-    pub(super) fn progress(&self) -> Progress {
-        *self.progress.borrow()
-    }
-
-    fn live_mut(&self) -> RwLockWriteGuard<'_, Live> {
-        self.live.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
-        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn behind(&self) -> Behind {
-        let own = self.progress.borrow().events.position;
-        let upkeep = self.upkeep();
-        Behind {
-            store: upkeep.store_end.map_or(own, |end| end.max(own)),
-            own,
-            since: upkeep
-                .behind_since
-                .map_or(Duration::ZERO, |since| since.elapsed()),
-        }
-    }
-
-    /// Takes events in, and notes what they changed for those who follow. Only the task that follows does this, so the
-    /// model does not change between the three steps.
-    pub(super) fn fold(&self, events: &[StoredEvent]) {
-        let set_aside = self.progress.borrow().set_aside;
-        let mut watching = self.changes.watching(events);
-        let before = watching.rows(self.live().model.state());
-        self.live_mut().model.fold(events);
-        let live = self.live();
-        let after = watching.rows(live.model.state());
-        if self.progress.borrow().caught_up {
-            self.ended.count(events, live.model.state());
-        }
-        let (position, damaged) = (live.model.position(), live.model.state().damaged().len());
-        drop(live);
-        self.changes.note(&watching, position, before, after);
-        if damaged > set_aside {
-            self.begin_changes_anew();
-        }
-        self.has_folded();
-    }
-
-    /// Leaves out the call of a damaged event.
-    pub(super) fn fold_damaged(&self, event: &DamagedEvent) {
-        let set_aside = self.progress.borrow().set_aside;
-        self.live_mut().model.fold_damaged(event);
-        if self.live().model.state().damaged().len() > set_aside {
-            self.begin_changes_anew();
-        }
-        self.has_folded();
-    }
-
-    /// Rows went that no event touched, so subscribers are sent all rows again.
-    fn begin_changes_anew(&self) {
-        let mut live = self.live_mut();
-        live.tag = live.tag.wrapping_add(1);
-        self.changes.begin_anew(live.model.position(), live.tag);
-    }
-
-    fn has_folded(&self) {
-        self.publish_progress();
-        self.upkeep().trouble = None;
-        self.compare_with_the_end();
-    }
-
-    fn publish_progress(&self) {
-        let live = self.live();
-        let next = Progress::of(&live.model, live.tag);
-        drop(live);
-        self.progress.send_modify(|progress| {
-            let caught_up = progress.caught_up;
-            *progress = Progress { caught_up, ..next };
-        });
-    }
-
-    pub(super) fn counts_rebuild(&self, why: WhyRebuilt) {
-        self.rebuilt[why as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Puts another model in place of this one; who followed this one begins anew.
-    pub(super) fn swap(&self, model: Checkpointed<AllFour>) {
-        let position = model.position();
-        let mut live = self.live_mut();
-        let tag = live.tag.wrapping_add(1);
-        let old = std::mem::replace(&mut *live, Live { model, tag });
-        self.changes.begin_anew(position, tag);
-        drop(live);
-        self.publish_progress();
-        let mut upkeep = self.upkeep();
-        upkeep.rebuilding = None;
-        upkeep.kept = None;
-        upkeep.store_end = None;
-        drop(upkeep);
-        self.lists.forget();
-        // Many calls take their time to go, and nobody waits for that any more.
-        drop(old);
-    }
-
-    pub(super) fn is_at_the_end(&self) {
-        let mut upkeep = self.upkeep();
-        upkeep.behind_since = None;
-        upkeep.trouble = None;
-        drop(upkeep);
-        self.progress
-            .send_if_modified(|progress| !std::mem::replace(&mut progress.caught_up, true));
-    }
-
-    /// The store ended there at a look just now; `None` if it could not say.
-    pub(super) fn ends_at(&self, end: Option<Position>) {
-        if let Some(end) = end {
-            self.upkeep().store_end = Some(end);
-            self.compare_with_the_end();
-        }
-    }
-
-    /// Whether all was folded that the store had at the last look.
-    fn compare_with_the_end(&self) {
-        let position = self.progress.borrow().events.position;
-        let mut upkeep = self.upkeep();
-        let Some(end) = upkeep.store_end else { return };
-        if position < end {
-            upkeep.behind_since.get_or_insert_with(Instant::now);
-        } else if upkeep.trouble.is_none() {
-            drop(upkeep);
-            self.is_at_the_end();
-        }
-    }
-
-    pub(super) fn is_out_of_touch(&self, error: &StoreError) {
-        let mut upkeep = self.upkeep();
-        upkeep.behind_since.get_or_insert_with(Instant::now);
-        upkeep.trouble = Some(error.to_string());
-    }
-
-    fn will_rebuild(&self) {
-        let mut upkeep = self.upkeep();
-        upkeep.rebuilding.get_or_insert(Position::START);
-    }
-
-    pub(super) fn is_rebuilding(&self, position: Position) {
-        self.upkeep().rebuilding = Some(position);
-    }
-
-    /// Keeps a checkpoint, if there is something new to keep. A copy is written, so that the fold need not wait for the
-    /// disk.
-    pub(super) fn keep(&self) {
-        let Some(folder) = &self.folder else { return };
-        if self.upkeep().kept == Some(self.progress.borrow().events.position) {
-            return;
-        }
-        let (model, tag) = {
-            let live = self.live();
-            (live.model.clone(), live.tag)
-        };
-        let kept = checkpoints::keep(folder, &model);
-        let mut upkeep = self.upkeep();
-        if tag != self.progress.borrow().tag {
-            // Another model took its place meanwhile, and is kept when that is due.
-            upkeep.kept = None;
-            return;
-        }
-        match kept {
-            Ok(()) => {
-                upkeep.kept = Some(model.position());
-                upkeep.not_kept = None;
-            }
-            Err(error) => upkeep.not_kept = Some(whole(&error)),
-        }
-    }
-}
-
-impl Progress {
-    fn of(model: &Checkpointed<AllFour>, tag: u32) -> Self {
-        Self {
-            events: model.events(),
-            mark: model.mark(),
-            set_aside: model.state().damaged().len(),
-            kept_calls: model.state().kept_calls(),
-            caught_up: false,
-            tag,
-        }
-    }
-}
-
-fn whole(error: &NotKept) -> String {
-    let cause = std::error::Error::source(error);
-    cause.map_or(error.to_string(), |cause| format!("{error}: {cause}"))
 }

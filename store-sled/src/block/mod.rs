@@ -4,83 +4,11 @@
 //! what its events share stands once, then event after event. Ids, indexes and previous hashes follow from that and are
 //! not stored. This layout is frozen: a new one gets a version of its own, and this one stays readable.
 
+mod format;
+pub(crate) mod frame;
 mod read;
 mod write;
 
+pub(crate) use format::{LONGEST_BLOCK, MAX_BLOCK_BYTES, MAX_EVENT_BYTES};
 pub(crate) use read::{Fragments, Group, Groups, intact_events, read_part};
 pub(crate) use write::{Blocks, GroupBytes, Sealed, longest, write_part};
-
-use domain::event::EventType;
-
-/// The version of the layout, the first byte of every block.
-const LAYOUT: u8 = 1;
-
-/// What precedes the groups: layout and checksum.
-const HEADER_BYTES: usize = 5;
-
-/// Short enough to be read for a single call, long enough for one read of the disk.
-pub(crate) const MAX_BLOCK_BYTES: usize = 16 * 1024;
-
-/// The longest event the domain makes takes half of this, so nothing it makes is refused.
-pub(crate) const MAX_EVENT_BYTES: usize = 12 * 1024;
-
-const REPORTED: u8 = 1;
-const CORRELATED: u8 = 2;
-const LATER_PART: u8 = 4;
-const RESERVED: u8 = 8;
-const ACTOR_SHIFT: u8 = 4;
-
-const PERSONAL: u8 = 0x80;
-
-/// Room for the group's length and its number of events, which are known once it is written.
-const GROUP_COUNTS: usize = 4;
-
-/// Covers the position, too, so that a block under another's key is found.
-fn checksum(first: u64, groups: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&first.to_be_bytes());
-    hasher.update(groups);
-    hasher.finalize()
-}
-
-/// The numbers under which types are stored. Frozen: a new type gets the next one, and none is ever used again.
-macro_rules! type_codes {
-    ($($code:literal = $name:ident,)*) => {
-        fn type_code(event_type: EventType) -> u8 {
-            match event_type {
-                $(EventType::$name => $code,)*
-            }
-        }
-
-        fn event_type(code: u8) -> Option<EventType> {
-            match code {
-                $($code => Some(EventType::$name),)*
-                _ => None,
-            }
-        }
-    };
-}
-type_codes! {
-    1 = CallConnected,
-    2 = ConsultRequested,
-    3 = ConsultStarted,
-    4 = ConsultEnded,
-    5 = PartyJoined,
-    6 = ConferenceStarted,
-    7 = PartyHeld,
-    8 = PartyReleased,
-    9 = PartyLeft,
-    10 = ControlTransferred,
-    11 = ControlVacated,
-    12 = ConferenceDissolved,
-    13 = WrapUpAssistEntered,
-    14 = CallEnded,
-    15 = CallCompleted,
-    16 = WrapUpOwed,
-    17 = WrapUpApplied,
-    18 = WrapUpSuggested,
-    19 = MonitoringStarted,
-    20 = SupervisorBargedIn,
-    21 = MonitoringMoved,
-    22 = MonitoringEnded,
-}

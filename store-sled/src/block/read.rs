@@ -1,8 +1,8 @@
 //! Reading: the groups of a block, and their events.
 
-use super::{
+use super::format::{
     ACTOR_SHIFT, CORRELATED, GROUP_COUNTS, HEADER_BYTES, LATER_PART, LAYOUT, PERSONAL, REPORTED,
-    RESERVED, checksum, event_type,
+    RESERVED, checksum,
 };
 use crate::bytes::Cursor;
 use crate::damage::Damage;
@@ -109,7 +109,8 @@ pub(crate) fn intact_events(first: u64, block: &[u8]) -> Vec<StoredEvent> {
     events
 }
 
-/// Decodes the events of a damaged block that can still be read, wherever they stand: the caller compares each event with what is known of it.
+/// Decodes the events of a damaged block that can still be read, wherever they stand: the caller compares each event
+/// with what is known of it.
 #[derive(Default)]
 pub(crate) struct Fragments {
     pub(crate) events: Vec<RecordedEvent>,
@@ -136,8 +137,7 @@ impl Fragments {
         let Ok(raw) = group.raw() else {
             return false;
         };
-        self.calls
-            .extend(CallId::try_from(SmolStr::new(group.call)).ok());
+        self.calls.extend(group.call_id());
         if let Ok(opened) = group.open() {
             opened.each_intact(|event| self.events.push(event.recorded));
         }
@@ -178,6 +178,11 @@ impl<'a> Group<'a> {
             events: self.events,
             left: shared.left,
         })
+    }
+
+    /// Its call, if what stands there is a call's identifier.
+    pub(crate) fn call_id(&self) -> Option<CallId> {
+        call_id(self.call)
     }
 
     /// What its events share, where it lies.
@@ -258,6 +263,10 @@ fn read_header<'a>(group: &Group<'a>) -> Option<RawGroup<'a>> {
     })
 }
 
+fn call_id(text: &str) -> Option<CallId> {
+    CallId::try_from(SmolStr::new(text)).ok()
+}
+
 impl RawGroup<'_> {
     fn cause(&self, call: &str) -> Option<Cause> {
         let time = |millis| Timestamp::from_millis(millis).ok();
@@ -270,7 +279,7 @@ impl RawGroup<'_> {
             None => None,
         };
         Some(Cause {
-            call: CallId::try_from(SmolStr::new(call)).ok()?,
+            call: call_id(call)?,
             command: CommandId(Uuid::from_bytes(self.command)),
             digest: Digest(self.digest),
             at: time(self.at)?,
@@ -294,7 +303,8 @@ impl RawGroup<'_> {
     pub(crate) fn last(&self) -> Result<(EventType, Hash), Damage> {
         let mut last = None;
         self.each_raw(|event| last = Some((event.code, event.hash)))?;
-        let known = last.and_then(|(code, hash)| Some((event_type(code & !PERSONAL)?, hash)));
+        let known =
+            last.and_then(|(code, hash)| Some((EventType::numbered(code & !PERSONAL)?, hash)));
         known.ok_or_else(|| Damage::new("the event is damaged").at(self.first))
     }
 
@@ -354,24 +364,16 @@ impl Opened<'_> {
         mut take: impl FnMut(StoredEvent),
     ) -> Result<(), Damage> {
         for offset in 0..self.events {
-            let position = self.first.saturating_add(offset.into());
-            let revision = self.first_revision.saturating_add(offset.into());
+            let (position, revision) = self.place(offset);
             let damage = |what: String| {
-                Damage::new(what)
-                    .at(position)
-                    .of(self.cause.call.as_str(), revision)
+                let call = self.cause.call.as_str();
+                Damage::new(what).at(position.0).of(call, revision.0)
             };
-            let raw = read_event(&mut self.left)
-                .ok_or_else(|| damage("the event is damaged".to_owned()))?;
-            if !wanted(position, Revision(revision)) {
-                continue;
+            let raw = read_event(&mut self.left);
+            let raw = raw.ok_or_else(|| damage("the event is damaged".to_owned()))?;
+            if wanted(position.0, revision) {
+                take(self.stored(raw, offset).map_err(damage)?);
             }
-            let index = self.first_index.saturating_add(offset.into());
-            let recorded = self
-                .recorded(raw, index, Revision(revision))
-                .map_err(damage)?;
-            let position = Position(position);
-            take(StoredEvent { position, recorded });
         }
         self.ends()
     }
@@ -382,13 +384,16 @@ impl Opened<'_> {
             let Some(raw) = read_event(&mut self.left) else {
                 return;
             };
-            let index = self.first_index.saturating_add(offset.into());
-            let revision = Revision(self.first_revision.saturating_add(offset.into()));
-            let position = Position(self.first.saturating_add(offset.into()));
-            if let Ok(recorded) = self.recorded(raw, index, revision) {
-                take(StoredEvent { position, recorded });
+            if let Ok(event) = self.stored(raw, offset) {
+                take(event);
             }
         }
+    }
+
+    fn place(&self, offset: u16) -> (Position, Revision) {
+        let position = self.first.saturating_add(offset.into());
+        let revision = self.first_revision.saturating_add(offset.into());
+        (Position(position), Revision(revision))
     }
 
     fn ends(&self) -> Result<(), Damage> {
@@ -401,13 +406,9 @@ impl Opened<'_> {
             .of(self.cause.call.as_str(), self.first_revision))
     }
 
-    fn recorded(
-        &self,
-        raw: RawEvent<'_>,
-        index: u32,
-        revision: Revision,
-    ) -> Result<RecordedEvent, String> {
-        let event_type = event_type(raw.code & !PERSONAL)
+    fn stored(&self, raw: RawEvent<'_>, offset: u16) -> Result<StoredEvent, String> {
+        let (position, revision) = self.place(offset);
+        let event_type = EventType::numbered(raw.code & !PERSONAL)
             .ok_or_else(|| format!("type {} is unknown to this program", raw.code & !PERSONAL))?;
         let payload = Payload {
             event_type,
@@ -421,15 +422,16 @@ impl Opened<'_> {
         });
         let event =
             stored::decode(&payload, personal.as_ref()).map_err(|error| error.to_string())?;
-        Ok(RecordedEvent {
+        let recorded = RecordedEvent {
             cause: Arc::clone(&self.cause),
-            index,
+            index: self.first_index.saturating_add(offset.into()),
             revision,
             event,
             payload,
             personal,
             hash: raw.hash,
-        })
+        };
+        Ok(StoredEvent { position, recorded })
     }
 }
 

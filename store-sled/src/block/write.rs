@@ -1,11 +1,11 @@
 //! Writing: groups of events, and the blocks and frames they stand in.
 
-use super::{
+use super::format::{
     ACTOR_SHIFT, CORRELATED, GROUP_COUNTS, HEADER_BYTES, LATER_PART, LAYOUT, MAX_BLOCK_BYTES,
-    PERSONAL, REPORTED, checksum, type_code,
+    PERSONAL, REPORTED, checksum,
 };
+use super::frame;
 use crate::bytes::{write_counted, write_short_text, write_varint};
-use crate::log::frame;
 use domain::{Actor, Party, RecordedEvent};
 use std::sync::Arc;
 
@@ -269,7 +269,7 @@ fn write_event(into: &mut Vec<u8>, event: &RecordedEvent) {
     } else {
         0
     };
-    into.push(type_code(event.payload.event_type) | personal);
+    into.push(event.payload.event_type.number() | personal);
     write_varint(into, event.payload.version);
     if let Some(part) = &event.personal {
         into.extend_from_slice(part.key.0.as_bytes());

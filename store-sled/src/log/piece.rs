@@ -1,8 +1,9 @@
 //! Reading a log that may be damaged, piece by piece.
 
-use super::frame::{HEADER_BYTES, Header, MAGIC};
-use super::{Log, LogError};
+use super::error::LogError;
+use super::segments::Log;
 use crate::block::Groups;
+use crate::block::frame::{HEADER_BYTES, Header, MAGIC};
 
 /// What stands at an address of the log.
 pub(crate) enum Piece {

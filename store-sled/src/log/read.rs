@@ -1,16 +1,18 @@
 //! Reading frame after frame.
 
-use super::frame::{HEADER_BYTES, Header};
-use super::{Log, LogError, Segment};
-use crate::block::MAX_BLOCK_BYTES;
+use super::error::LogError;
+use super::segment::Segment;
+use super::segments::{End, Log};
+use crate::block::frame::{HEADER_BYTES, Header};
+use crate::block::{Group, Groups, LONGEST_BLOCK};
 use crate::damage::Damage;
 use std::sync::Arc;
 
 /// How much is read from the disk at once.
 const CHUNK: usize = 256 * 1024;
 
-/// Longer blocks are not written, so a header that tells of one is damaged.
-const LONGEST_FRAME: usize = HEADER_BYTES + MAX_BLOCK_BYTES + 16 * 1024;
+/// A header that tells of a longer one is damaged.
+const LONGEST_FRAME: usize = HEADER_BYTES + LONGEST_BLOCK;
 
 /// Frames of the log, one after the other.
 pub(crate) struct Frames<'a> {
@@ -25,6 +27,30 @@ pub(crate) struct Frames<'a> {
 }
 
 impl Log {
+    /// Frames from that address on, which must be where one begins, up to another.
+    pub(crate) fn frames(&self, from: u64, until: u64) -> Frames<'_> {
+        Frames::new(self, from, until)
+    }
+
+    /// Hands every group after `from` to `take`, up to an address.
+    pub(crate) fn each_group<E: From<LogError>>(
+        &self,
+        from: End,
+        until: u64,
+        mut take: impl FnMut(Group<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut frames = self.frames(from.address, until);
+        let mut next = from.position + 1;
+        while let Some(read) = frames.next(next)? {
+            let mut groups = Groups::new(next, read.block).map_err(LogError::from)?;
+            while let Some(group) = groups.next().map_err(LogError::from)? {
+                take(group)?;
+            }
+            next = read.header.next();
+        }
+        Ok(())
+    }
+
     /// The bytes between two addresses of one segment, as far as they are there.
     pub(crate) fn bytes(&self, from: u64, until: u64) -> Result<Vec<u8>, LogError> {
         let Some((segment, end)) = self.segment_at(from) else {
@@ -47,7 +73,7 @@ pub(crate) struct Framed<'b> {
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(log: &'a Log, from: u64, until: u64) -> Self {
+    fn new(log: &'a Log, from: u64, until: u64) -> Self {
         Self {
             log,
             segment: None,

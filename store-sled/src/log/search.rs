@@ -1,38 +1,26 @@
 //! Finding a position in the log without an index: by halves, since a frame can be recognised wherever one begins to
 //! read.
 
-use super::frame::{HEADER_BYTES, Header, MAGIC};
-use super::{Log, LogError};
+use super::error::LogError;
+use super::segments::Log;
+use crate::block::frame::{HEADER_BYTES, Header, MAGIC};
 use crate::block::{Groups, MAX_BLOCK_BYTES};
-use std::collections::VecDeque;
-use std::sync::PoisonError;
+use crate::locks;
 
 /// Within so many bytes frames are followed one by one.
 const NEAR: u64 = 128 * 1024;
 
-/// How many places are remembered where readers stopped.
-const HINTS: usize = 32;
-
-/// Beyond so many events searching by halves is quicker than following frames from a hint.
-const NEAR_EVENTS: u64 = 2_000;
-
-/// Where readers stopped, since they mostly read on from there.
-#[derive(Default)]
-pub(super) struct Hints(VecDeque<(u64, u64)>);
-
 impl Log {
     /// Remembers that a frame with that first position begins there.
     pub(crate) fn remember(&self, first: u64, address: u64) {
-        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        hints.0.retain(|(known, _)| *known != first);
-        hints.0.push_front((first, address));
-        hints.0.truncate(HINTS);
+        locks::lock(&self.hints).remember(first, address);
     }
 
     /// The first position and the address of the frame that holds the position, which is before the end of the log; or
     /// of the first damaged frame that is met on the way there.
     pub(crate) fn locate(&self, position: u64, until: u64) -> Result<(u64, u64), LogError> {
-        let (mut first, mut address) = match self.hint(position) {
+        let hint = locks::lock(&self.hints).near(position);
+        let (mut first, mut address) = match hint {
             Some(hint) => hint,
             None => self.halve(position, until)?,
         };
@@ -51,13 +39,6 @@ impl Log {
         }
     }
 
-    fn hint(&self, position: u64) -> Option<(u64, u64)> {
-        let hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
-        let near = |first: u64| first <= position && position - first < NEAR_EVENTS;
-        let near = hints.0.iter().filter(|(first, _)| near(*first));
-        near.max().copied()
-    }
-
     /// A frame not far before the one that holds the position.
     fn halve(&self, position: u64, until: u64) -> Result<(u64, u64), LogError> {
         let segments = self.segments();
@@ -70,6 +51,8 @@ impl Log {
         let mut high = end;
         while high.saturating_sub(low.1) > NEAR {
             let middle = low.1 + (high - low.1) / 2;
+            // Frames have their positions, and positions ascend with addresses. Where nothing whole is found up to `high`, the
+            // search goes on before the middle, and ends at a whole frame before the damage.
             match self.find(middle, high)? {
                 Some((address, header)) if header.first <= position => {
                     low = (header.first, address);
@@ -97,6 +80,7 @@ impl Log {
             if let Some((at, header)) = first_frame(chunk) {
                 return Ok(Some((from + at as u64, header)));
             }
+            // A frame may begin in this chunk and end in the next, so chunks overlap by more than one frame.
             let passed = read.saturating_sub(2 * MAX_BLOCK_BYTES).max(1) as u64;
             from = if from + read as u64 >= end {
                 end.max(from + 1)

@@ -1,9 +1,10 @@
 //! A file of the log.
 
-use super::LogError;
+use super::error::LogError;
 use crate::at;
 use crate::damage::Damage;
-use crate::folder::sync_folder;
+use crate::files::sync_folder;
+use crate::presence;
 use domain::StoreId;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -71,7 +72,7 @@ impl Segment {
         let created = Self::create_at(&path, folder, header);
         if created.is_err() {
             // The log may go on in the file before it, and then this one would not follow. It may not be there.
-            let _ = std::fs::remove_file(&path);
+            let _ = fs::remove_file(&path);
         }
         created
     }
@@ -125,6 +126,11 @@ impl Segment {
         Ok(self.start + length.saturating_sub(HEADER_BYTES as u64))
     }
 
+    /// Verifies that the open file is still where it was.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        presence::verify(&self.file, &self.path)
+    }
+
     /// Reads what there is from that address on; less than asked for only at the end of the file.
     pub(crate) fn read_at(&self, address: u64, into: &mut [u8]) -> Result<usize, LogError> {
         let read = at::read_full(&self.file, into, self.offset(address));
@@ -148,4 +154,9 @@ pub(crate) fn segments_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// The first position in a file of the log, by its name; nothing if it is named otherwise, as other programs' are.
+pub(crate) fn first_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
 }

@@ -1,7 +1,8 @@
 //! Writing at the end of the log. One thread does.
 
-use super::{Log, Segment, SegmentHeader};
-use crate::{at, presence};
+use super::segment::{Segment, SegmentHeader};
+use super::segments::Log;
+use crate::at;
 use domain::StoreId;
 use std::fs::File;
 use std::io;
@@ -35,7 +36,7 @@ impl Writer {
         address: u64,
         segment_bytes: u64,
     ) -> Self {
-        let segment = log.segments().pop().expect("a log has at least one");
+        let segment = log.last();
         Self {
             log,
             folder,
@@ -62,16 +63,19 @@ impl Writer {
         if self.is_file_full() {
             self.begin_segment(first)?;
         }
+        // At the address, not at the end of the file: after a failure there may be a part of a commit beyond it.
         at::write_all(&self.file, frames, self.segment.offset(self.address))?;
         let begun = Instant::now();
+        // This makes the length of the file durable, too, because the frames could not be read without it.
         self.file.sync_data()?;
+        // Only now: after a failed write or sync the address is still the end of the last durable commit.
         self.address += frames.len() as u64;
         Ok(begun.elapsed())
     }
 
     /// Verifies that the open file is still where it was.
     pub(crate) fn verify(&self) -> Result<(), String> {
-        presence::verify(&self.segment.file, &self.segment.path)
+        self.segment.verify()
     }
 
     /// Cuts off what is after that address, and makes the disk keep what is before it. After a failed sync the system may
@@ -87,6 +91,7 @@ impl Writer {
             ));
         }
         file.set_len(end)?;
+        // By whole pages: the first of them ends in acknowledged events, and the failed commit began in it.
         let from = end.saturating_sub(1) / WRITTEN_AGAIN * WRITTEN_AGAIN;
         let mut bytes = vec![0; usize::try_from(end - from).unwrap_or(0)];
         if at::read_full(&self.segment.file, &mut bytes, from)? < bytes.len() {
@@ -94,6 +99,7 @@ impl Writer {
         }
         at::write_all(&file, &bytes, from)?;
         file.sync_all()?;
+        // The old handle may still have an error to report, of pages that were just written again.
         self.file = file;
         self.address = address;
         Ok(())
@@ -101,6 +107,7 @@ impl Writer {
 
     /// What is written from now on goes to a file of its own.
     pub(crate) fn begin_segment(&mut self, first: u64) -> io::Result<()> {
+        // An empty file can be written to as it is, and two of them would have one name.
         if self.address == self.segment.start {
             return Ok(());
         }
@@ -109,6 +116,8 @@ impl Writer {
             first,
             start: self.address,
         };
+        // All before it is durable, because each commit is. So the last file's first position is one that must be
+        // there, and opening counts on it.
         let segment = Segment::create(&self.folder, &header)?;
         self.file = segment.to_write()?;
         self.segment = Arc::new(segment);

@@ -36,6 +36,7 @@ struct Planned {
     before_reads: VecDeque<Failure>,
     delay: Duration,
     ignores_expectations: bool,
+    hides_positions: bool,
     elections_without_change: usize,
     prefers_the_leader: bool,
 }
@@ -65,6 +66,11 @@ impl Faults {
     /// server that breaks the one promise on which everything rests.
     pub fn ignore_expectations(&self) {
         self.planned().ignores_expectations = true;
+    }
+
+    /// From now on events are read without their positions, as very early versions of the server send them.
+    pub fn hide_positions(&self) {
+        self.planned().hides_positions = true;
     }
 
     /// The next leaders that resign are elected again, without regard to their priority.
@@ -104,6 +110,10 @@ impl Faults {
 
     pub(super) fn before_read(&self) -> Option<Failure> {
         self.planned().before_reads.pop_front()
+    }
+
+    pub(super) fn hides_positions(&self) -> bool {
+        self.planned().hides_positions
     }
 
     pub(super) fn ignores_expectations(&self) -> bool {

@@ -283,7 +283,11 @@ impl Reading {
     }
 
     async fn say_events(&self, events: Vec<Recorded>) -> Result<(), Over> {
-        for event in events {
+        let hides_positions = self.member.cluster.faults.hides_positions();
+        for mut event in events {
+            if hides_positions {
+                event.position = u64::MAX;
+            }
             self.say(Content::Event(read_event(event, self.ids)))
                 .await?;
         }

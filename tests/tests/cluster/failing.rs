@@ -304,6 +304,25 @@ async fn a_right_that_is_taken_away_is_named_and_nothing_is_repeated() {
     assert!(what.contains("cannot read $all"), "{what}");
 }
 
+/// The events are whole, so it is no damage; and such a server will not send their positions the next time either.
+#[tokio::test]
+async fn a_server_that_does_not_tell_positions_refuses() {
+    let cluster = nodes(1);
+    let store = open(&cluster).await;
+    let batch = batches(&call("c"), chatter(1)).await.swap_remove(0);
+    store.append(batch).await.expect("kept");
+    cluster.faults().hide_positions();
+    let store = open(&cluster).await;
+    let read = store.read_call(&call("c"), Revision(0)).await;
+    let Err(StoreError::Refused(what)) = read else {
+        panic!("{read:?}");
+    };
+    assert!(
+        what.contains("the server does not tell its position"),
+        "{what}"
+    );
+}
+
 /// What others write into streams of their own does not concern us.
 #[tokio::test]
 async fn somebody_elses_streams_are_passed_over() {

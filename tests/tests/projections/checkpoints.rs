@@ -203,6 +203,6 @@ fn events_taken_in_before_change_nothing() {
     let before = model.clone();
     model.fold(&events);
     model.fold(&events[3..7]);
-    model.fold(&[]);
+    model.fold::<StoredEvent>(&[]);
     assert_eq!(model, before);
 }

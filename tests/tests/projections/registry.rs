@@ -38,8 +38,8 @@ fn a_read_model_is_named_in_its_file_and_in_the_list() {
     // Beside them only a metric that counts its rows, and an example in the help.
     let expected = [
         "args.rs",
-        "gauges.rs",
         "lib.rs",
+        "observe.rs",
         "registry.rs",
         "wrap_up_queue.rs",
     ];

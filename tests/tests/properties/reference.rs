@@ -122,18 +122,7 @@ impl Reference {
                 self.sessions.remove(supervisor);
             }
             // Consequences, which this model finds by itself, and what concerns none of its rules.
-            Event::MonitoringEnded { .. }
-            | Event::MonitoringMoved { .. }
-            | Event::SupervisorBargedIn { .. }
-            | Event::WrapUpOwed { .. }
-            | Event::WrapUpSuggested { .. }
-            | Event::CallCompleted
-            | Event::ControlVacated { .. }
-            | Event::ConferenceStarted { .. }
-            | Event::ConferenceDissolved
-            | Event::WrapUpAssistEntered
-            | Event::PartyHeld { .. }
-            | Event::PartyReleased { .. } => {}
+            _ => {}
         }
     }
 

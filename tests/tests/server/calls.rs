@@ -188,7 +188,7 @@ async fn a_question_that_is_asked_again_reads_only_what_is_new() {
 #[tokio::test]
 async fn one_call_is_shown_as_it_stands_and_as_it_stood() {
     let (service, _) = in_the_middle_of_a_day().await;
-    let api = Api::new(document(&server::route::table()));
+    let api = Api::new(document(&server::routes::table()));
     let (all, _) = found(
         &all_events(&*service.service.store).await,
         CallFilter::default(),

@@ -11,10 +11,10 @@ use domain::{
 use engine::keys::{Grant, Key, KeyFile, Keys};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use server::Parts;
 use server::access::Guards;
 use server::feed::{Feed, INTERVAL, State, Subscribers};
 use server::log::Log;
-use server::service::Parts;
 use server::{Service, Settings};
 use sha2::{Digest as _, Sha256};
 use std::fs;

@@ -5,6 +5,7 @@ mod calls;
 mod changes;
 mod commands;
 mod feed;
+mod follower;
 mod key_end;
 mod listen;
 mod metrics;

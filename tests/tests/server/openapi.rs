@@ -1,5 +1,6 @@
 //! The OpenAPI document against the real answers.
 
+use domain::command::CommandType;
 use domain::json::{EventJson, parse_command, write_command};
 use domain::{EventStore, Handler, MemoryStore, Position, Request, StoredEvent};
 use engine::keys::Role;
@@ -66,7 +67,7 @@ async fn each_command_is_read_as_the_document_says() {
     let variants = document["components"]["schemas"]["Command"]["oneOf"]
         .as_array()
         .unwrap();
-    assert_eq!(variants.len(), 20);
+    assert_eq!(variants.len(), CommandType::ALL.len());
     for variant in variants {
         let name = variant["$ref"].as_str().unwrap().trim_start_matches('#');
         let schema = document.pointer(name).unwrap();
@@ -117,7 +118,7 @@ fn example(field: &str, schema: &Value) -> Value {
 
 #[test]
 fn whatever_can_be_asked_is_a_command_by_the_document() {
-    let api = Api::new(server::operations::document(&server::route::table()));
+    let api = Api::new(server::operations::document(&server::routes::table()));
     let schema = Api::schema("Command");
     for command in everything_anybody_can_ask() {
         let request = Request {
@@ -134,7 +135,7 @@ fn whatever_can_be_asked_is_a_command_by_the_document() {
 
 #[tokio::test]
 async fn every_event_of_a_day_is_one_by_the_document() {
-    let api = Api::new(server::operations::document(&server::route::table()));
+    let api = Api::new(server::operations::document(&server::routes::table()));
     let schema = Api::schema("Event");
     let mut types = BTreeSet::new();
     for stored in a_day(60).await {
@@ -220,9 +221,9 @@ fn fits(api: &Api, parameter: &Parameter, value: &str) -> bool {
 
 #[test]
 fn a_parameter_is_checked_as_the_document_says() {
-    let api = Api::new(server::operations::document(&server::route::table()));
+    let api = Api::new(server::operations::document(&server::routes::table()));
     let mut fitting = 0;
-    for route in server::route::table() {
+    for route in server::routes::table() {
         let in_url = |parameter: &Parameter| parameter.place != Place::Header;
         for parameter in parameters(&route).into_iter().filter(in_url) {
             for value in VALUES
@@ -257,7 +258,7 @@ async fn a_value_that_the_document_does_not_allow_is_refused_by_every_route() {
     })
     .await;
     let api = Api::new(document(&service).await);
-    for route in server::route::table() {
+    for route in server::routes::table() {
         for parameter in parameters(&route) {
             let values = VALUES
                 .iter()

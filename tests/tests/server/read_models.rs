@@ -296,7 +296,7 @@ pub(crate) async fn is_listed(
     (path, rows, csv): &(String, Value, String),
     position: Position,
 ) {
-    let api = Api::new(document(&server::route::table()));
+    let api = Api::new(document(&server::routes::table()));
     let (bare, query) = path.split_once('?').unwrap_or((path, ""));
     for (suffix, accept, media_type, limit) in [
         ("", "application/json", "application/json", "&limit=10000"),

@@ -1,10 +1,10 @@
 //! The kept prefixes in a file, so that a start need not read the whole store. They follow from the store, so nothing
 //! is lost with the file, and nothing waits until it is written.
 
-use super::live::Live;
-use super::prefix::{Marks, Prefix};
+use super::marks::Marks;
+use super::tail::Tail;
 use domain::envelope::Hash;
-use domain::{Position, StoreId};
+use domain::{INTERVAL, Position, Prefix, StoreId};
 use sha2::{Digest as _, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub(super) unusable: bool,
 }
 
-/// Writes the file, beside whoever has something to be written.
+/// Writes the file, in a task of its own.
 pub(super) struct Keeper {
     sender: mpsc::UnboundedSender<Note>,
     writing: JoinHandle<()>,
@@ -121,20 +121,20 @@ fn checksum(bytes: &[u8], store: StoreId) -> [u8; CHECKSUM] {
     checksum
 }
 
-/// Opens the file in that folder: what it has, and who writes on. Without a folder, or where it cannot be written to,
-/// nothing is kept, and the next start reads the store; why, is told there.
-pub(super) fn open(folder: Option<&Path>, store: StoreId, told: Arc<Live>) -> (Found, Keeper) {
-    // Not bounded, because the one who reads must not wait for a disk: what can wait is some fifty bytes for 1,024 events.
+/// Opens the file in that folder: what it has, and the task that writes on. Without a folder, or where it cannot be written to,
+/// nothing is kept, and the next start reads the store; the tail reports why.
+pub(super) fn open(folder: Option<&Path>, store: StoreId, tail: Arc<Tail>) -> (Found, Keeper) {
+    // Not bounded, because the reader must not wait for a disk: some fifty bytes wait for 1,024 events.
     let (sender, notes) = mpsc::unbounded_channel();
     let (found, file) = match folder.map(|folder| opened(folder, store)) {
         Some(Ok((found, file))) => (found, Some(file)),
         Some(Err(error)) => {
-            told.not_kept(format!("cannot open the file of the proof: {error}"));
+            tail.not_kept(format!("cannot open the file of the proof: {error}"));
             (Found::default(), None)
         }
         None => (Found::default(), None),
     };
-    let writing = tokio::spawn(write(file, store, notes, told));
+    let writing = tokio::spawn(write(file, store, notes, tail));
     (found, Keeper { sender, writing })
 }
 
@@ -155,7 +155,7 @@ fn opened(folder: &Path, store: StoreId) -> io::Result<(Found, OpenFile)> {
         waiting: Vec::new(),
     };
     if found.marks != Marks::default() {
-        let records = found.marks.last().count / super::prefix::INTERVAL;
+        let records = found.marks.last().count / INTERVAL;
         open.whole = HEADER as u64 + records * RECORD as u64;
     }
     open.write(store)?;
@@ -205,7 +205,7 @@ async fn write(
     mut file: Option<OpenFile>,
     store: StoreId,
     mut notes: mpsc::UnboundedReceiver<Note>,
-    told: Arc<Live>,
+    tail: Arc<Tail>,
 ) {
     while let Some(note) = notes.recv().await {
         let Some(mut open) = file.take() else {
@@ -216,12 +216,12 @@ async fn write(
             (open, written)
         });
         let Ok((open, written)) = written.await else {
-            return told.not_kept("writing the file of the proof failed".to_owned());
+            return tail.not_kept("writing the file of the proof failed".to_owned());
         };
         file = Some(open);
         match written {
-            Ok(()) => told.kept(),
-            Err(error) => told.not_kept(format!("cannot write the file of the proof: {error}")),
+            Ok(()) => tail.kept(),
+            Err(error) => tail.not_kept(format!("cannot write the file of the proof: {error}")),
         }
     }
 }
@@ -251,7 +251,7 @@ mod tests {
     use super::*;
 
     fn a_mark(number: u64) -> Prefix {
-        let count = number * super::super::prefix::INTERVAL;
+        let count = number * INTERVAL;
         Prefix {
             count,
             position: Position(count),

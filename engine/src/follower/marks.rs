@@ -1,8 +1,7 @@
-//! The prefixes that the feed keeps, one every [`INTERVAL`] events.
+//! The prefixes that the reader keeps, one every [`INTERVAL`] events.
 
-pub use domain::{INTERVAL, Prefix};
-
-use domain::Position;
+use super::span::Span;
+use domain::{INTERVAL, Position, Prefix};
 
 /// The prefixes that are kept, from that of no events on, one every [`INTERVAL`] events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +28,12 @@ impl Marks {
         self.0[self.0.len() - 1]
     }
 
-    /// The one before the last; the last, if it is the only one.
-    pub(super) fn last_but_one(&self) -> Prefix {
-        self.0[self.0.len().saturating_sub(2)]
+    /// The last one, which follows from the one before it.
+    pub(super) fn last_span(&self) -> Span {
+        Span {
+            from: self.0[self.0.len().saturating_sub(2)],
+            to: self.last(),
+        }
     }
 
     /// Of so many events, if it is kept.

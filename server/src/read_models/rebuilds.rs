@@ -1,0 +1,46 @@
+//! How often the read models were built from the store's first event, and why.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Why read models are built from the store's first event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyRebuilt {
+    /// An operator asked for it.
+    Asked,
+    /// The store was restored from a copy, and has other events.
+    Restored,
+    /// The events that the read models were made from are not those of the feed.
+    Differs,
+    /// A damaged event is whole again.
+    WholeAgain,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Rebuilds([AtomicU64; WhyRebuilt::ALL.len()]);
+
+impl WhyRebuilt {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Asked, Self::Restored, Self::Differs, Self::WholeAgain];
+
+    /// As a label of a metric.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Restored => "restored",
+            Self::Differs => "differs",
+            Self::WholeAgain => "whole_again",
+        }
+    }
+}
+
+impl Rebuilds {
+    pub(super) fn count(&self, why: WhyRebuilt) {
+        self.0[why as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> [(WhyRebuilt, u64); WhyRebuilt::ALL.len()] {
+        WhyRebuilt::ALL.map(|why| (why, self.0[why as usize].load(Relaxed)))
+    }
+}
