@@ -326,32 +326,6 @@ pub fn a_full_call() -> Vec<Command> {
     a_conference([ANA, BEN, DAN, EVA, FAY, GUS, HAL])
 }
 
-/// One of every command, in the order of the interface.
-pub fn every_command() -> Vec<Command> {
-    vec![
-        connect_call(ANA),
-        start_consult(ANA, BEN),
-        accept_consult(BEN),
-        decline_consult(BEN),
-        consult_unanswered(),
-        end_consult(ANA),
-        start_conference(ANA),
-        hold(ANA, CUSTOMER),
-        resume(ANA, CUSTOMER),
-        transfer_call(ANA),
-        exit_conference(ANA),
-        end_call(ANA),
-        press_end(ANA),
-        hang_up(CUSTOMER),
-        lose_connection(CUSTOMER),
-        apply_wrap_up(ANA, "billing"),
-        suggest_wrap_up(BEN, "billing"),
-        start_monitoring(SAM, ANA),
-        barge_in(SAM),
-        stop_monitoring(SAM),
-    ]
-}
-
 /// Every command for which the interface has an agent as `by`.
 pub fn call_controls(by: Who) -> Vec<Command> {
     vec![

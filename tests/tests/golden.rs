@@ -3,15 +3,15 @@
 //! are missing; what is there it never touches.
 
 use domain::call::Phase;
-use domain::command::HoldScope;
+use domain::command::{CommandType, HoldScope};
 use domain::envelope::{Digest, PersonalPart, verify};
 use domain::event::{ConsultEnd, EndCause, EventType, LeaveReason, MonitoringEnd, Personal};
 use domain::handle::rebuild;
 use domain::json::{EventJson, parse_command, write_command};
 use domain::stored::{self, DecodeError, Payload};
 use domain::{
-    Batch, Cause, Command, CommandId, Event, EventStore, Handler, Head, KeyId, MemoryStore,
-    Position, RecordedEvent, Request, Revision, StoredEvent, Timestamp,
+    Batch, Cause, CommandId, Event, EventStore, Handler, Head, KeyId, MemoryStore, Position,
+    RecordedEvent, Request, Revision, StoredEvent, Timestamp,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -588,6 +588,31 @@ fn no_golden_file_is_forgotten() {
     );
 }
 
+/// The commands from number 0 on; digests cover the numbers.
+const NUMBERED_COMMANDS: &str = "connect_call start_consult accept_consult decline_consult consult_unanswered end_consult \
+    start_conference hold resume transfer_call exit_conference end_call press_end hang_up lose_connection apply_wrap_up \
+    suggest_wrap_up start_monitoring barge_in stop_monitoring";
+
+/// The events from number 1 on; the embedded store keeps the numbers.
+const NUMBERED_EVENTS: &str = "call_connected consult_requested consult_started consult_ended party_joined conference_started \
+    party_held party_released party_left control_transferred control_vacated conference_dissolved \
+    wrap_up_assist_entered call_ended call_completed wrap_up_owed wrap_up_applied wrap_up_suggested monitoring_started \
+    supervisor_barged_in monitoring_moved monitoring_ended";
+
+#[test]
+fn every_command_and_every_event_keeps_its_number() {
+    for (number, name) in (0..).zip(NUMBERED_COMMANDS.split(' ')) {
+        let kind = CommandType::numbered(number).expect("a command has it");
+        assert_eq!((kind.name(), kind.number()), (name, number));
+    }
+    for (number, name) in (1..).zip(NUMBERED_EVENTS.split(' ')) {
+        let kind = EventType::numbered(number).expect("an event has it");
+        assert_eq!((kind.name(), kind.number()), (name, number));
+    }
+    assert_eq!(NUMBERED_COMMANDS.split(' ').count(), CommandType::ALL.len());
+    assert_eq!(NUMBERED_EVENTS.split(' ').count(), EventType::ALL.len());
+}
+
 /// What every field of every event can hold; each must be in a golden file, and nothing else may be.
 const SHAPES: &str = "
     call_connected agent: agent
@@ -997,14 +1022,6 @@ fn longest_suggestion() -> String {
     format!(r#""type":"suggest_wrap_up","by":"agent:{by}","reason":"{reason}","note":"{note}""#)
 }
 
-fn personal_text(command: &Command) -> Option<String> {
-    match command {
-        Command::ConnectCall { customer, .. } => customer.as_ref().map(ToString::to_string),
-        Command::SuggestWrapUp { note, .. } => note.as_ref().map(ToString::to_string),
-        _ => None,
-    }
-}
-
 fn asked(variant: &str, fields: &str) -> Asked {
     let request = parse_command(&format!(r#"{{"call":"golden",{fields}}}"#));
     let request = request.expect("the table has commands");
@@ -1012,7 +1029,7 @@ fn asked(variant: &str, fields: &str) -> Asked {
         "" => request.command.name().to_owned(),
         variant => format!("{}.{variant}", request.command.name()),
     };
-    let part = personal_text(&request.command).as_deref().map(part);
+    let part = request.command.personal_text().map(part);
     Asked {
         name,
         request,
@@ -1054,7 +1071,8 @@ fn every_golden_digest_is_that_of_the_command_beside_it() {
         .iter()
         .map(|golden| golden.said["type"].as_str())
         .collect();
-    assert_eq!(kinds.len(), 20, "every command has a golden digest");
+    let all = CommandType::NAMES.len();
+    assert_eq!(kinds.len(), all, "every command has a golden digest");
     let different: BTreeSet<_> = goldens.iter().map(|golden| &golden.bytes).collect();
     assert_eq!(
         different.len(),

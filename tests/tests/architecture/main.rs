@@ -224,6 +224,48 @@ fn every_function_that_a_reading_names_stands_in_its_module() {
     }
 }
 
+/// Of the recipe for a command: that each file is there, and that the example's command and event are named in no other.
+#[test]
+fn the_recipe_for_a_command_lists_every_file_that_names_its_command_or_event() {
+    let contributing = read("CONTRIBUTING.md");
+    let recipe = contributing.split("\n## Add a command with its event and rule\n");
+    let recipe = recipe.last().and_then(|text| text.split("\n## ").next());
+    let steps = recipe.expect("it is there").lines().filter_map(|line| {
+        let (number, step) = line.split_once(". `")?;
+        number.parse::<usize>().ok()?;
+        step.split('`').next()
+    });
+    let steps: BTreeSet<_> = steps.collect();
+    assert!(recipe.is_some_and(|text| text.contains(&format!(" {} files:", steps.len()))));
+    for file in &steps {
+        assert!(root().join(file).exists(), "{file}");
+    }
+    // The simulator may do it more often, and make mistakes with it.
+    let more = [
+        "simulate/src/story/mistakes.rs",
+        "simulate/src/story/mod.rs",
+    ];
+    let crates = CRATES
+        .iter()
+        .map(|(folder, _)| root().join(folder).join("src"));
+    let sources = crates.filter(|folder| !folder.starts_with(root().join("tests")));
+    for file in sources
+        .filter(|folder| folder.exists())
+        .flat_map(|folder| rust_files(&folder))
+    {
+        let text = fs::read_to_string(&file).expect("our sources can be read");
+        let named = ["SuggestWrapUp", "WrapUpSuggested"]
+            .iter()
+            .any(|name| text.contains(name));
+        let file = file.strip_prefix(root()).expect("it lies there");
+        let file = file.to_str().expect("our files have plain names");
+        assert!(
+            !named || steps.contains(file) || more.contains(&file),
+            "{file}"
+        );
+    }
+}
+
 /// The text of a module of `rules` or `domain`, as its path names it.
 fn source_of(module: &str) -> String {
     let path = module.replace("::", "/");
