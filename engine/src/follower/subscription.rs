@@ -116,6 +116,13 @@ impl Subscription {
         }
     }
 
+    /// Forgets what it has reported: the next step reports the end again.
+    pub fn forget_reports(&mut self) {
+        self.cursor = None;
+        self.reading = None;
+        self.reported = Reported::Nothing;
+    }
+
     /// Returns what comes next. Dropping the future loses nothing, and does not interrupt a read.
     pub async fn next(&mut self) -> Step {
         loop {

@@ -160,8 +160,14 @@ impl Following {
     /// itself went back, there is nothing else to do.
     async fn put_in_place(&mut self, mut rebuilt: Rebuilt) {
         let old = self.shared.progress().events.position;
+        // Building ended at the store's end, which may be before the old model's, and a subscription reports it once.
+        rebuilt.subscription.forget_reports();
         while !self.is_lost && rebuilt.model.position() < old {
-            match rebuilt.subscription.next().await {
+            let step = tokio::select! {
+                () = stopped(&mut self.stop) => return,
+                step = rebuilt.subscription.next() => step,
+            };
+            match step {
                 Step::Batch(batch) => rebuilt = rebuilt.with(batch).await,
                 Step::AtTheEnd => break,
                 Step::Anew => {}
