@@ -276,6 +276,12 @@ impl Tail {
             && known.is_none_or(|known| known == place.reached)
     }
 
+    /// Whether the reader stands at the store's end, and has read less than that.
+    pub(super) fn ends_before(&self, reached: Prefix) -> bool {
+        let state = self.state.borrow();
+        state.is_at_end && state.prefix.count < reached.count
+    }
+
     /// At most so many entries after that place.
     pub(super) fn after(&self, place: Place, most: usize) -> After {
         let inner = self.inner();
