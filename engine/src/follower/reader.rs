@@ -47,13 +47,22 @@ struct Reading {
     /// The kept marks, until the store was seen to lead to the last one.
     unverified: Option<Marks>,
     next: Once<(Cursor, Read)>,
-    is_failing: bool,
+    last: LastRead,
     look: Once<Look>,
     /// When the store counts as away for not answering.
     late: Option<Instant>,
     compared_at: Instant,
     /// Where the store ended at the last look since it failed.
     store_end: Option<Position>,
+}
+
+/// How the last read ended.
+#[derive(PartialEq, Eq)]
+enum LastRead {
+    Entries,
+    /// The next read waits for more.
+    End,
+    Failure,
 }
 
 /// Where the store ends; `None` if it does not have what was read.
@@ -142,7 +151,7 @@ impl Reading {
             keeper,
             stop_at_damage,
             unverified: None,
-            is_failing: false,
+            last: LastRead::Entries,
             late: None,
             compared_at: now,
             store_end: None,
@@ -182,7 +191,7 @@ impl Reading {
         self.keeper.begin_anew();
         self.tail.begin_anew();
         self.unverified = None;
-        self.is_failing = false;
+        self.last = LastRead::Entries;
         self.store_end = None;
         self.read_after(Span::NONE);
         self.begin_look(BETWEEN_LOOKS, Vec::new());
@@ -199,10 +208,14 @@ impl Reading {
         {
             self.tail.begin(marks);
         }
-        self.is_failing = matches!(read, Read::Failed(_));
+        self.last = match read {
+            Read::Entries(_) | Read::Contradiction => LastRead::Entries,
+            Read::End => LastRead::End,
+            Read::Failed(_) => LastRead::Failure,
+        };
         match read {
             Read::Entries(entries) => self.publish(entries).await,
-            Read::End => self.tail.is_at_end(),
+            Read::End => self.tail.has_caught_up(true),
             Read::Contradiction => return self.begin_anew(),
             Read::Failed(error) => self.fail(&error),
         }
@@ -219,12 +232,13 @@ impl Reading {
         yield_now().await;
     }
 
-    /// Where many write, no reader ever comes to where there are no more events.
+    /// Where many write, no reader ever comes to where there are no more events. Where none do, a reader that waits for more
+    /// reports the end only once, and a look that succeeds ends a failure that came after that.
     fn compare_with_the_end(&self) {
         let reached = self.tail.end().reached.position;
         let has_all = self.store_end.is_some_and(|end| reached >= end);
-        if has_all && !self.is_failing && self.unverified.is_none() {
-            self.tail.has_caught_up();
+        if has_all && self.last != LastRead::Failure && self.unverified.is_none() {
+            self.tail.has_caught_up(self.last == LastRead::End);
         }
     }
 

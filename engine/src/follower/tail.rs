@@ -193,22 +193,15 @@ impl Tail {
         });
     }
 
-    /// The reader has read all that the store had a moment ago.
-    pub(super) fn has_caught_up(&self) {
+    /// The reader has read all that the store had a moment ago, or even all that it has just now.
+    pub(super) fn has_caught_up(&self, is_at_end: bool) {
         self.state.send_if_modified(|state| {
-            let news = !state.caught_up || state.error.is_some();
+            let is_news =
+                !state.caught_up || state.error.is_some() || (is_at_end && !state.is_at_end);
             state.caught_up = true;
             state.error = None;
-            news
-        });
-    }
-
-    /// Nothing follows in the store just now.
-    pub(super) fn is_at_end(&self) {
-        self.state.send_modify(|state| {
-            state.caught_up = true;
-            state.error = None;
-            state.is_at_end = true;
+            state.is_at_end |= is_at_end;
+            is_news
         });
     }
 
