@@ -253,19 +253,23 @@ async fn built(rebuilding: &mut Option<JoinHandle<Rebuilt>>) -> Rebuilt {
 
 /// Takes in all that the store has, however often that fails; from the start, if it was restored meanwhile.
 async fn build(shared: Arc<Shared>, mut rebuilt: Rebuilt) -> Rebuilt {
-    let store_ends = shared.reader.tail().store_ends();
+    let mut store_ends = shared.reader.tail().store_ends();
     loop {
         match rebuilt.subscription.next().await {
             Step::Batch(batch) => rebuilt = rebuilt.with(batch).await,
             Step::AtTheEnd => return rebuilt,
             Step::Anew => {}
-            Step::Contradiction => rebuilt = Rebuilt::nothing(&shared),
+            Step::Contradiction => {
+                store_ends.mark_unchanged();
+                rebuilt = Rebuilt::nothing(&shared);
+            }
             Step::Failed(error) => shared.is_out_of_touch(error),
         }
         let position = rebuilt.model.position();
         shared.is_rebuilding(position);
-        // Where many write, there are always more events.
-        if store_ends.borrow().is_some_and(|end| position >= end) {
+        // Where many write, there are always more events. A look from before may be at a store that was replaced since.
+        let has_looked = store_ends.has_changed().unwrap_or(false);
+        if has_looked && store_ends.borrow().is_some_and(|end| position >= end) {
             return rebuilt;
         }
     }
