@@ -224,7 +224,11 @@ impl Reading {
         match read {
             Read::Entries(entries) => self.publish(entries).await,
             Read::End => self.tail.has_caught_up(true),
-            Read::Contradiction => return self.begin_anew(),
+            Read::Contradiction => {
+                self.begin_anew();
+                self.next = Box::pin(cursor.from_the_start().step());
+                return;
+            }
             Read::Failed(error) => self.fail(&error),
         }
         self.next = Box::pin(cursor.step());
