@@ -53,6 +53,8 @@ struct Reading {
     is_for_doubt: bool,
     /// Where the store ends, if it says so.
     end: Once<Option<Position>>,
+    /// The last comparison failed or is late, so the reader is out of touch until one succeeds.
+    is_away: bool,
     /// When the store counts as away for not answering.
     late: Option<Instant>,
     compared_at: Instant,
@@ -157,6 +159,7 @@ impl Reading {
             stop_at_damage,
             unverified: None,
             is_for_doubt: false,
+            is_away: false,
             last: LastRead::Entries,
             late: None,
             compared_at: now,
@@ -199,6 +202,7 @@ impl Reading {
         self.tail.begin_anew();
         self.unverified = None;
         self.last = LastRead::Entries;
+        self.is_away = false;
         self.store_end = None;
         self.read_after(Span::NONE);
         self.begin_look(BETWEEN_LOOKS, Vec::new());
@@ -248,7 +252,8 @@ impl Reading {
     fn compare_with_the_end(&self) {
         let reached = self.tail.end().reached.position;
         let has_all = self.store_end.is_some_and(|end| reached >= end);
-        if has_all && self.last != LastRead::Failure && self.unverified.is_none() {
+        let is_failing = self.is_away || self.last == LastRead::Failure;
+        if has_all && !is_failing && self.unverified.is_none() {
             self.tail.has_caught_up(false);
         }
     }
@@ -274,7 +279,7 @@ impl Reading {
         match looked {
             Ok(true) => self.has_compared(),
             Ok(false) => return self.begin_anew(),
-            Err(error) => self.fail(&error),
+            Err(error) => self.is_out_of_touch(&error),
         }
         let is_due = self.compared_at.elapsed() >= BETWEEN_COMPARISONS;
         let is_due = is_due && self.unverified.is_none();
@@ -284,6 +289,7 @@ impl Reading {
 
     /// A reader that waits for more reports the end only once, and may have failed after that.
     fn has_compared(&mut self) {
+        self.is_away = false;
         if self.late.is_some() {
             self.compared_at = Instant::now();
         }
@@ -313,8 +319,13 @@ impl Reading {
     fn is_late(&mut self) {
         let waited_s = LONGEST_COMPARISON.as_secs();
         let error = format!("it did not answer within {waited_s} s");
-        self.fail(&StoreError::Unavailable(error));
+        self.is_out_of_touch(&StoreError::Unavailable(error));
         self.late = None;
+    }
+
+    fn is_out_of_touch(&mut self, error: &StoreError) {
+        self.is_away = true;
+        self.fail(error);
     }
 }
 
