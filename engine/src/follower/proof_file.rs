@@ -167,7 +167,7 @@ struct OpenFile {
     file: File,
     /// How many bytes are as they should be; 0 before the header is written.
     whole: u64,
-    /// What a failed write left. The live feed has the same marks in memory, so these are never more.
+    /// What a failed write left. The tail has the same marks in memory, so these are never more.
     waiting: Vec<Prefix>,
 }
 
