@@ -1,19 +1,18 @@
 //! The command line.
 
-use crate::ids::agent;
+use crate::ids::{agent, phase};
 use crate::keys::Keys;
 use crate::output::Output;
 use crate::remote::ServiceUrl;
 use crate::serve::args::milliseconds;
+use crate::show_args::Show;
 use crate::store::StoreUrl;
 use crate::verbs::{self, CallVerb};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
-use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Command, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use domain::{
-    AgentId, CallId, Correlation, CustomerNumber, Position, Queue, Revision, TimeSpan, Timestamp,
-};
+use domain::{AgentId, CallId, Correlation, CustomerNumber, Position, Queue, Revision, Timestamp};
 use simulate::placed::Placed;
 use std::ffi::OsStr;
 use std::marker::PhantomData;
@@ -240,102 +239,6 @@ pub struct OneCall {
     /// The command
     #[command(subcommand)]
     pub verb: CallVerb,
-}
-
-/// `kaigi show`.
-#[derive(Debug, Subcommand)]
-pub enum Show {
-    /// The calls that go on
-    #[command(
-        after_help = "Example:\n  kaigi show active-calls --idle 4h    calls whose hang-up never came"
-    )]
-    ActiveCalls {
-        /// Only calls in which nothing happened for so long, such as 30m or 4h
-        #[arg(long, value_name = "TIME")]
-        idle: Option<TimeSpan>,
-        /// Only calls of that queue
-        #[arg(long)]
-        queue: Option<Queue>,
-    },
-    /// The wrap-ups that are owed, oldest first
-    WrapUpQueue {
-        /// Only those this agent owes
-        #[arg(long, value_parser = agent)]
-        agent: Option<AgentId>,
-        /// Only calls of that queue
-        #[arg(long)]
-        queue: Option<Queue>,
-    },
-    /// How long calls took, and what of it was what
-    #[command(after_help = HANDLE_TIMES_EXAMPLES)]
-    HandleTimes(HandleTimes),
-    /// Which calls a supervisor may listen to, and who does
-    Monitoring,
-    /// One call
-    Call {
-        /// The call
-        call: CallId,
-    },
-}
-
-const HANDLE_TIMES_EXAMPLES: &str = "\
-Examples:
-  kaigi show handle-times --by call                         each call that ended
-  kaigi show handle-times --window 1h --by queue            an hour a row, for each queue
-  kaigi show handle-times --window 1d --by agent --agent agent:ana
-  kaigi show handle-times --window 1h --by all --explain    and the calls behind each row";
-
-/// `kaigi show handle-times`.
-#[derive(Debug, Args)]
-pub struct HandleTimes {
-    /// What a row is about; call and agent are single calls, unless a window is given [default: call, or all in a window]
-    #[arg(long, value_enum)]
-    pub by: Option<Subject>,
-    /// Sum up by the time calls ended, in UTC
-    #[arg(long, value_enum)]
-    pub window: Option<Window>,
-    /// Also list the calls behind each row
-    #[arg(long, requires = "window")]
-    pub explain: bool,
-    /// Only this agent
-    #[arg(long, value_parser = agent)]
-    pub agent: Option<AgentId>,
-    /// Only this queue
-    #[arg(long)]
-    pub queue: Option<Queue>,
-    /// Only calls that ended at or after this time; with --window, every window that overlaps is shown whole
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<Timestamp>,
-    /// Only calls that ended before this time; with --window, every window that overlaps is shown whole
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<Timestamp>,
-}
-
-/// What a row of handle times is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Subject {
-    /// A call.
-    Call,
-    /// An agent; without a window, in one call.
-    Agent,
-    /// A queue in a window.
-    Queue,
-    /// All calls in a window.
-    All,
-}
-
-/// How long a window is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Window {
-    /// A quarter of an hour.
-    #[value(name = "15m")]
-    QuarterHour,
-    /// An hour.
-    #[value(name = "1h")]
-    Hour,
-    /// A day.
-    #[value(name = "1d")]
-    Day,
 }
 
 /// `kaigi calls`.
@@ -796,14 +699,6 @@ fn day_or_time(text: &str) -> Result<Timestamp, String> {
         "must be a day like 2026-11-22 or a time like 2026-11-22T09:00:00Z, between the years 1970 and 9999"
             .to_owned()
     })
-}
-
-fn phase(text: &str) -> Result<domain::call::Phase, String> {
-    let mut phases = domain::call::Phase::ALL.iter();
-    phases
-        .find(|phase| phase.name() == text)
-        .copied()
-        .ok_or_else(|| "must be talking, conference, wrap_up_assist or ended".to_owned())
 }
 
 #[cfg(test)]

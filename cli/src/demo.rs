@@ -1,4 +1,4 @@
-//! `kaigi demo`: the main job on a fresh store. A real capture and a made-up day in, the four read models out.
+//! `kaigi demo`: the main job on a fresh store. A real capture and a made-up day in, the read models out.
 
 use crate::args::Demo;
 use crate::exit::Exit;
@@ -54,7 +54,7 @@ pub async fn demo(
         day.len()
     ))?;
     exit = exit.and(apply(&handler, &day, console).await?);
-    show::all_four(store, now, console).await?;
+    show::all(store, now, console).await?;
     console.print(&next_steps(url, transferred.as_ref()))?;
     Ok(exit)
 }

@@ -8,3 +8,12 @@ pub(crate) fn agent(text: &str) -> Result<AgentId, String> {
     id.parse()
         .map_err(|error: domain::InvalidText| error.to_string())
 }
+
+/// A phase, by its name.
+pub(crate) fn phase(text: &str) -> Result<domain::call::Phase, String> {
+    let mut phases = domain::call::Phase::ALL.iter();
+    phases
+        .find(|phase| phase.name() == text)
+        .copied()
+        .ok_or_else(|| "must be talking, conference, wrap_up_assist or ended".to_owned())
+}

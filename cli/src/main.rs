@@ -1,13 +1,15 @@
 //! The program `kaigi`.
 
 use clap::{CommandFactory, FromArgMatches};
-use kaigi::args::{Cli, Import, Run, Show, StoreVerb, Verb};
+use kaigi::args::{Cli, Import, Run, StoreVerb, Verb};
 use kaigi::exit::{self, Exit, usage};
 use kaigi::one_call::Unanswered;
 use kaigi::output::{Console, NobodyReads};
 use kaigi::progress::Progress;
+use kaigi::reads::Router;
 use kaigi::remote::ServiceUrl;
 use kaigi::run::{News, Stopped, Tally};
+use kaigi::show_args::{Show, ShowCall};
 use kaigi::store::{StoreUrl, closing};
 use kaigi::{
     copy, demo, embedded, events, find, follow, import, keys, one_call, place, private, progress,
@@ -161,15 +163,21 @@ async fn with_service(url: ServiceUrl, verb: Verb, mut console: Console) -> anyh
     let exit = match verb {
         Verb::Run(args) => run_through(&url, &args, &mut console).await,
         Verb::Call(args) => remote::call::call(&url.client()?, args, &mut console).await,
-        Verb::Calls(args) => remote::show::calls(&url.client()?, args, &mut console).await,
+        Verb::Calls(args) => {
+            let router = Router::Service(url.client()?);
+            find::calls(&router, &args, &mut console).await
+        }
         Verb::Follow(args) => follow::follow(&url.client()?, &args, &mut console).await,
-        Verb::Show { what, watch } if !matches!(what, Show::Call { .. }) => {
-            let client = url.client()?;
-            if watch {
-                remote::watch::watch(&client, &what, &mut console).await
-            } else {
-                remote::show::show(&client, &what, &mut console).await
-            }
+        Verb::Show {
+            what: Show::ReadModel(what),
+            watch: true,
+        } => remote::watch::watch(&url.client()?, &what, &mut console).await,
+        Verb::Show {
+            what: Show::ReadModel(what),
+            watch: false,
+        } => {
+            let router = Router::Service(url.client()?);
+            show::show(&router, &what, &mut console).await
         }
         Verb::Show { watch: true, .. } => Err(usage(
             "one call is followed with `kaigi events --call CALL --follow`; --watch is for the read models",
@@ -252,12 +260,11 @@ async fn on_store(
             run_lines(store, patience, &args, input, console).await
         }
         Verb::Call(args) => one_call::call(&Handler::new(store), args, console).await,
-        Verb::Show {
-            what: Show::Call { call },
-            ..
-        } => replay::show_call(&*store, &call, console).await,
-        Verb::Show { what, .. } => show::show(url, store, what, console).await,
-        Verb::Calls(args) => find::calls(store, args, console).await,
+        Verb::Show { what, .. } => match what {
+            Show::Call(ShowCall { call }) => replay::show_call(&*store, &call, console).await,
+            Show::ReadModel(what) => show::at_hand(url, store, &what, console).await,
+        },
+        Verb::Calls(args) => find::at_hand(store, args, console).await,
         Verb::Replay(args) => replay::replay(&*store, &args, console).await,
         Verb::Events(args) => events::events(store, &args, console).await,
         Verb::Demo(args) => {

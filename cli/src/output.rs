@@ -3,7 +3,8 @@
 use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
-use projections::Listing;
+use domain::Timestamp;
+use projections::table::ColumnKind;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -38,16 +39,6 @@ pub struct Column<R> {
     kind: Kind,
     /// The lines of a row's cell; none for nothing.
     cell: Box<dyn Fn(&R) -> Lines>,
-}
-
-/// How rows of a kind are printed.
-pub struct Sheet {
-    /// The fields of a row, in the order of CSV.
-    pub fields: &'static [&'static str],
-    /// What people see of it.
-    pub columns: Vec<Column<Value>>,
-    /// What they are told when there is no row.
-    pub none: &'static str,
 }
 
 /// How a column takes part in the width of its table.
@@ -88,6 +79,25 @@ pub fn list<R>(heading: &'static str, cell: impl Fn(&R) -> Lines + 'static) -> C
     Column {
         kind: Kind::List,
         ..stacked(heading, cell)
+    }
+}
+
+/// The columns of a table of rows as they were at that time.
+pub fn shown(table: &projections::table::Table, as_of: Timestamp) -> Vec<Column<Value>> {
+    let columns = table.columns.iter();
+    columns.map(|column| of_declared(*column, as_of)).collect()
+}
+
+fn of_declared(column: projections::table::Column, as_of: Timestamp) -> Column<Value> {
+    let kind = match column.kind {
+        ColumnKind::Text => Kind::Text,
+        ColumnKind::Number => Kind::Number,
+        ColumnKind::List => Kind::List,
+    };
+    Column {
+        heading: column.heading,
+        kind,
+        cell: Box::new(move |row| (column.lines)(row, as_of)),
     }
 }
 
@@ -136,14 +146,18 @@ impl Console {
         }
     }
 
-    /// Draws again on a terminal: clears it, then prints as many lines of `draw` as fit above the last line.
-    pub fn screenful(
+    /// Begins to draw again on a terminal: what is printed from now on is held back.
+    pub fn begin_screenful(&mut self) {
+        self.screenful = Some(String::new());
+    }
+
+    /// Clears the terminal, then prints as many lines of what was held back as fit above the last line, unless drawing
+    /// them failed.
+    pub fn end_screenful(
         &mut self,
-        draw: impl FnOnce(&mut Self) -> anyhow::Result<()>,
+        drawn: anyhow::Result<()>,
         last_line: &str,
     ) -> anyhow::Result<()> {
-        self.screenful = Some(String::new());
-        let drawn = draw(self);
         let text = self.screenful.take().unwrap_or_default();
         drawn?;
         if let Some(terminal) = terminal() {
@@ -166,26 +180,6 @@ impl Console {
         &mut self.out
     }
 
-    /// Prints rows the way that was chosen; people see the columns, or what is said in place of an empty table.
-    pub fn listing<R: Serialize>(
-        &mut self,
-        listing: &Listing<R>,
-        sheet: &Sheet,
-    ) -> anyhow::Result<()> {
-        match self.output {
-            Output::Table => {
-                let rows = values(&listing.rows)?;
-                self.table(&rows, &sheet.columns, sheet.none)
-            }
-            Output::Json => self.json(listing),
-            Output::Ndjson => {
-                let mut rows = listing.rows.iter();
-                rows.try_for_each(|row| self.json(row))
-            }
-            Output::Csv => self.print(&server::read_models::csv_of(sheet.fields, &listing.rows)),
-        }
-    }
-
     /// Prints rows for people.
     pub fn table<'r, R: 'r>(
         &mut self,
@@ -203,12 +197,6 @@ impl Console {
             columns,
             terminal().map(|terminal| terminal.columns),
         ))
-    }
-
-    /// One value on one line, never whole in memory: what explains a day's figures is long.
-    fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
-        written(serde_json::to_writer(&mut self.out, value).map_err(io::Error::from))?;
-        self.print("\n")
     }
 }
 
@@ -410,11 +398,6 @@ fn steers_writing(c: char) -> bool {
         c,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     )
-}
-
-fn values<R: Serialize>(rows: &[R]) -> anyhow::Result<Vec<Value>> {
-    let values = rows.iter().map(serde_json::to_value);
-    values.collect::<Result<_, _>>().context("a row is no JSON")
 }
 
 #[cfg(test)]

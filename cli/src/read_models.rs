@@ -4,12 +4,75 @@ use crate::events::read_on;
 use crate::store::StoreUrl;
 use domain::{EventStore, Followed};
 use engine::checkpoints::{self, Found, Why};
-use projections::{CheckpointError, Checkpointed, Projection};
+use futures_util::future::{FutureExt as _, LocalBoxFuture, TryFutureExt as _};
+use projections::{
+    AllFour, CheckpointError, Checkpointed, Description, Holds, LiveModel, Projection, Visitor,
+    visit,
+};
 use std::path::Path;
 use std::sync::Arc;
 
+/// That read model as of the store's last event.
+pub async fn caught_up_for(
+    model: &Description,
+    url: &StoreUrl,
+    store: Arc<dyn EventStore>,
+) -> anyhow::Result<Checkpointed<AllFour>> {
+    let mut named = Named {
+        name: model.name,
+        url,
+        store,
+        caught_up: None,
+    };
+    visit(&mut named);
+    named.caught_up.expect("it is one of the list").await
+}
+
+/// All read models as of the store's last event, without a checkpoint.
+pub async fn all_caught_up(store: Arc<dyn EventStore>) -> anyhow::Result<Checkpointed<AllFour>> {
+    let mut model = Checkpointed::new(store.id());
+    catch_up(&mut model, store).await?;
+    Ok(model)
+}
+
+/// Looks for the read model of that name.
+struct Named<'a> {
+    name: &'static str,
+    url: &'a StoreUrl,
+    store: Arc<dyn EventStore>,
+    caught_up: Option<LocalBoxFuture<'a, anyhow::Result<Checkpointed<AllFour>>>>,
+}
+
+impl Named<'_> {
+    fn take<M: Projection>(&mut self)
+    where
+        AllFour: Holds<M>,
+    {
+        if M::NAME == self.name {
+            let model = caught_up::<M>(self.url, Arc::clone(&self.store));
+            self.caught_up = Some(model.map_ok(Checkpointed::into_part_of).boxed_local());
+        }
+    }
+}
+
+impl Visitor for Named<'_> {
+    fn live<M: LiveModel>(&mut self)
+    where
+        AllFour: Holds<M>,
+    {
+        self.take::<M>();
+    }
+
+    fn ended<M: Projection>(&mut self)
+    where
+        AllFour: Holds<M>,
+    {
+        self.take::<M>();
+    }
+}
+
 /// The read model as of the store's last event: resumed from its checkpoint, or built anew.
-pub async fn caught_up<P: Projection>(
+async fn caught_up<P: Projection>(
     url: &StoreUrl,
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<Checkpointed<P>> {
@@ -38,7 +101,7 @@ pub async fn caught_up<P: Projection>(
 }
 
 /// Folds what the store holds behind the read model.
-pub async fn catch_up<P: Projection>(
+async fn catch_up<P: Projection>(
     model: &mut Checkpointed<P>,
     store: Arc<dyn EventStore>,
 ) -> anyhow::Result<()> {

@@ -85,6 +85,26 @@ impl Question {
         }
     }
 
+    /// Its path and query, escaped.
+    pub fn target(&self) -> String {
+        let mut url = Url::parse("http://localhost").expect("it is an URL");
+        self.put_into(&mut url);
+        match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        }
+    }
+
+    fn put_into(&self, url: &mut Url) {
+        url.path_segments_mut()
+            .expect("an URL of HTTP has a path")
+            .pop_if_empty()
+            .extend(&self.path);
+        if !self.parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.parameters);
+        }
+    }
+
     /// Which roles may ask it, such as `auditor or operator`: said to whoever has another.
     #[must_use]
     pub fn for_roles(self, roles: &'static str) -> Self {
@@ -264,10 +284,8 @@ impl Client {
     }
 
     fn url_of(&self, question: &Question) -> Url {
-        let mut url = self.at(question.path.iter().map(String::as_str));
-        if !question.parameters.is_empty() {
-            url.query_pairs_mut().extend_pairs(&question.parameters);
-        }
+        let mut url = self.base.clone();
+        question.put_into(&mut url);
         url
     }
 

@@ -1,16 +1,18 @@
 //! `calls`: finds calls, live and over. Nothing is kept for it between two questions; it is folded anew for each.
 
-use crate::Row;
+use crate::filter::agrees;
 use crate::read_model::{ByCall, kept, runs};
+use crate::row::{Cell, Row, RowKey, key, sorted_by};
+use crate::shape::row;
+use crate::table::{CALL_AND_QUEUE, Column, Table, each, id, moment, text};
 use domain::call::Phase;
 use domain::event::Personal;
 use domain::json::{AgentText, Text};
 use domain::table::Value;
 use domain::{
-    AgentId, Call, CallId, Correlation, CustomerNumber, DamagedEvent, Event, Queue, StoredEvent,
-    Timestamp, evolve_in_place,
+    AgentId, Call, CallId, Correlation, CustomerNumber, DamagedEvent, Event, Queue, Revision,
+    StoredEvent, Timestamp, evolve_in_place,
 };
-use serde::Serialize;
 use std::collections::HashSet;
 
 /// The calls that a question finds.
@@ -51,44 +53,66 @@ struct Seen {
     correlations: Vec<Correlation>,
 }
 
-/// A call that was found.
-#[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the interface's, which explains them"
-)]
-pub struct ListedCall<'a> {
-    pub call: Text<&'a CallId>,
-    pub revision: u64,
-    pub phase: Option<&'static str>,
-    pub queue: Option<Text<&'a Queue>>,
-    /// Null if it is not known, and once it was erased.
-    pub customer: Option<Text<&'a CustomerNumber>>,
-    pub answered_at: Text<Timestamp>,
-    pub answered_by: Option<AgentText<'a>>,
-    pub ended_at: Option<Text<Timestamp>>,
-    pub completed: bool,
-    pub primary: Option<AgentText<'a>>,
-    /// Everyone who was in the main call or was consulted, in the order they first appeared.
-    pub agents: Vec<AgentText<'a>>,
-    pub correlations: Vec<Text<&'a Correlation>>,
+row! {
+    /// A call that was found.
+    pub struct ListedCall<'a> as "ListedCall" {
+        pub call: Text<&'a CallId>,
+        pub revision: u64 as Revision,
+        pub phase: Option<&'static str> as Option<Phase>,
+        pub queue: Option<Text<&'a Queue>>,
+        /// Null if it is not known, and once it was erased.
+        pub customer: Option<Text<&'a CustomerNumber>>,
+        pub answered_at: Text<Timestamp>,
+        pub answered_by: Option<AgentText<'a>>,
+        pub ended_at: Option<Text<Timestamp>>,
+        pub completed: bool,
+        pub primary: Option<AgentText<'a>>,
+        /// Everyone who was in the main call or was consulted, in the order they first appeared.
+        pub agents: Vec<AgentText<'a>>,
+        pub correlations: Vec<Text<&'a Correlation>>,
+    }
 }
 
 impl Row for ListedCall<'_> {
-    const COLUMNS: &'static [&'static str] = &[
-        "call",
-        "revision",
-        "phase",
-        "queue",
-        "customer",
-        "answered_at",
-        "answered_by",
-        "ended_at",
-        "completed",
-        "primary",
-        "agents",
-        "correlations",
-    ];
+    const LIST: &'static str = "calls";
+
+    sorted_by!(
+        answered_at,
+        call,
+        revision,
+        phase,
+        queue,
+        customer,
+        answered_by,
+        ended_at,
+        completed,
+        primary
+    );
+
+    fn key(&self) -> RowKey {
+        key(self.call, Cell::Nothing)
+    }
+}
+
+impl ListedCall<'_> {
+    /// What people see of the list.
+    pub const TABLE: Table = Table {
+        none: "no call fits",
+        columns: &[
+            CALL_AND_QUEUE,
+            Column::list("PHASE", |row, _| {
+                let completed = row["completed"] == true;
+                let completed = if completed { ", completed" } else { "" };
+                vec![format!("{}{completed}", text(&row["phase"]))]
+            }),
+            Column::text("ANSWERED", |row, _| vec![moment(&row["answered_at"])]),
+            Column::list("AGENTS", |row, _| {
+                let agents: Vec<_> = each(&row["agents"]).map(id).collect();
+                vec![agents.join(", ")]
+            }),
+            Column::number("EVENTS", |row, _| vec![text(&row["revision"])]),
+        ],
+    };
 }
 
 impl CallList {
@@ -99,6 +123,11 @@ impl CallList {
             calls: ByCall::default(),
             set_aside: HashSet::new(),
         }
+    }
+
+    /// Which calls it finds.
+    pub fn filter(&self) -> &CallFilter {
+        &self.filter
     }
 
     /// Takes further events in, in the order of the store.
@@ -219,9 +248,4 @@ fn add<T: Clone + PartialEq>(known: &mut Vec<T>, one: &T) {
     if !known.contains(one) {
         known.push(one.clone());
     }
-}
-
-/// Whether what is asked for, if anything, is what there is.
-fn agrees<T: PartialEq>(asked: Option<&T>, there: Option<&T>) -> bool {
-    asked.is_none() || asked == there
 }

@@ -1,6 +1,6 @@
 //! State and checkpoint as one value, and the bytes it is kept in between two runs of the program.
 
-use crate::{Projection, ReadModel};
+use crate::read_model::{Holds, Projection, ReadModel};
 use domain::envelope::Hash;
 use domain::{DamagedEvent, Position, Prefix, StoreId, StoredEvent};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,16 @@ impl<P: Projection> Checkpointed<P> {
     /// What the events came to.
     pub fn state(&self) -> &ReadModel<P> {
         &self.state
+    }
+
+    /// The same as part of `Q`, which then answers for this read model alone.
+    pub fn into_part_of<Q: Holds<P>>(self) -> Checkpointed<Q> {
+        Checkpointed {
+            store: self.store,
+            events: self.events,
+            mark: self.mark,
+            state: self.state.into_part_of(),
+        }
     }
 
     /// Takes further events in, in the order of the store; those it has taken in already change nothing.

@@ -5,12 +5,6 @@ use domain::json::Text;
 use domain::{Prefix, Timestamp};
 use serde::Serialize;
 
-/// A row of a read model: always the same fields, so that a table of none still has its columns.
-pub trait Row: Serialize {
-    /// The names of its fields in JSON, in order.
-    const COLUMNS: &'static [&'static str];
-}
-
 /// Rows, and what they were read at. No row holds a position: it belongs to the store, not to a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listing<R> {

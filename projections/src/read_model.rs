@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 /// What a read model keeps beside the calls themselves. It is a function of their histories alone: any order of events
 /// that keeps each call's own gives the same rows.
-pub trait Projection: Debug + Clone + Eq + Default + Serialize + DeserializeOwned {
+pub trait Projection:
+    Debug + Clone + Eq + Default + Serialize + DeserializeOwned + 'static
+{
     /// Its name in the interface.
     const NAME: &'static str;
 
@@ -34,6 +36,39 @@ pub trait Projection: Debug + Clone + Eq + Default + Serialize + DeserializeOwne
 
     /// Removes what it took of that call, which turned out to be damaged.
     fn forget(&mut self, id: &CallId);
+}
+
+/// A projection that keeps what `M` keeps: `M` itself, or one that has it among others.
+pub trait Holds<M: Projection>: Projection {
+    /// What `M` keeps of a call.
+    fn of_call(of_call: &Self::OfCall) -> &M::OfCall;
+
+    /// What `M` keeps of calls that are over.
+    fn held(&self) -> &M;
+
+    /// Beside what `M` keeps of a call, nothing.
+    fn with_of_call(of_call: M::OfCall) -> Self::OfCall;
+
+    /// Beside what `M` keeps of calls that are over, nothing.
+    fn with_held(held: M) -> Self;
+}
+
+impl<M: Projection> Holds<M> for M {
+    fn of_call(of_call: &M::OfCall) -> &M::OfCall {
+        of_call
+    }
+
+    fn held(&self) -> &M {
+        self
+    }
+
+    fn with_of_call(of_call: M::OfCall) -> M::OfCall {
+        of_call
+    }
+
+    fn with_held(held: M) -> M {
+        held
+    }
 }
 
 /// A read model as the events it has taken in make it.
@@ -81,6 +116,20 @@ impl<P: Projection> ReadModel<P> {
             calls,
             own,
             ..Self::default()
+        }
+    }
+
+    /// The same as part of `Q`, which then answers for this read model alone.
+    pub(crate) fn into_part_of<Q: Holds<P>>(self) -> ReadModel<Q> {
+        let calls = self.calls.into_iter().map(|(id, Kept { call, of_call })| {
+            let of_call = Q::with_of_call(of_call);
+            (id, Kept { call, of_call })
+        });
+        ReadModel {
+            calls: calls.collect(),
+            own: Q::with_held(self.own),
+            damaged: self.damaged,
+            set_aside: self.set_aside,
         }
     }
 
@@ -167,14 +216,6 @@ impl<P: Projection> ReadModel<P> {
     /// What is kept of those that are.
     pub(crate) fn own(&self) -> &P {
         &self.own
-    }
-
-    /// The calls that go on, the longest-running first; of equal ones by call.
-    pub(crate) fn live_calls(&self) -> Vec<(&CallId, &Call)> {
-        let calls = self.calls.iter().map(|(id, kept)| (id, &kept.call));
-        let mut live: Vec<_> = calls.filter(|(_, call)| call.is_live()).collect();
-        live.sort_unstable_by_key(|(id, call)| (call.answered_at(), *id));
-        live
     }
 }
 

@@ -1,6 +1,13 @@
 //! `wrap-up-queue`: which agents owe wrap-up on which calls, and what others suggest to them.
 
-use crate::{Projection, ReadModel, Row};
+use crate::description::{
+    Description, Operation, Parameter, RowKind, ShowCommand, ShowOption, Values, paths,
+};
+use crate::live::{KeptCall, LiveModel};
+use crate::read_model::Projection;
+use crate::row::{Facets, Followed, Place, Row, RowKey, key, sorted_by};
+use crate::shape::{Shaped, row};
+use crate::table::{Column, Table, age, each, id, text};
 use domain::event::Personal;
 use domain::json::{AgentText, Text};
 use domain::{AgentId, Call, CallId, Event, Note, Queue, Reason, Timestamp, suggestion_recipients};
@@ -24,37 +31,134 @@ struct Suggestion {
     to: Vec<AgentId>,
 }
 
-/// A wrap-up that an agent owes.
-#[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the interface's, which explains them"
-)]
-pub struct OwedWrapUp<'a> {
-    pub call: Text<&'a CallId>,
-    pub agent: AgentText<'a>,
-    pub queue: Option<Text<&'a Queue>>,
-    pub since: Text<Timestamp>,
-    pub why: &'static str,
-    pub suggestions: Vec<SuggestedReason<'a>>,
+row! {
+    /// A wrap-up that an agent owes.
+    pub struct OwedWrapUp<'a> as "OwedWrapUp" {
+        pub call: Text<&'a CallId>,
+        pub agent: AgentText<'a>,
+        pub queue: Option<Text<&'a Queue>>,
+        pub since: Text<Timestamp>,
+        pub why: &'static str,
+        pub suggestions: Vec<SuggestedReason<'a>>,
+    }
 }
+
+row! {
+    /// A reason that somebody suggests.
+    pub struct SuggestedReason<'a> as "SuggestedReason" {
+        pub by: AgentText<'a>,
+        pub reason: Text<&'a Reason>,
+        pub note: Option<Text<&'a Note>>,
+        pub at: Text<Timestamp>,
+    }
+}
+
+impl LiveModel for WrapUpQueue {
+    type Row<'a> = OwedWrapUp<'a>;
+
+    const DESCRIPTION: Description = Description {
+        name: Self::NAME,
+        title: "WRAP-UP QUEUE",
+        paths: paths!("wrap-up-queue"),
+        changes_path: "/v1/wrap-up-queue/changes",
+        list: Operation {
+            id: "listWrapUpQueue",
+            summary: "The wrap-ups that agents owe",
+            about: "The oldest first.",
+            parameters: &[Parameter::AGENT, Parameter::QUEUE, Parameter::CALL],
+        },
+        changes: Operation {
+            id: "followWrapUpQueue",
+            summary: "Follow the wrap-ups that agents owe",
+            about: "",
+            parameters: &[Parameter::AGENT, Parameter::QUEUE, Parameter::CALL],
+        },
+        schema: "WrapUpQueue",
+        rows: &[RowKind {
+            shape: OwedWrapUp::SHAPE,
+            sorts: OwedWrapUp::SORTS,
+            table: TABLE,
+        }],
+        parts: &[SuggestedReason::SHAPE],
+        about_sort: "By which column; without it by since",
+        command: ShowCommand {
+            about: "The wrap-ups that are owed, oldest first",
+            examples: None,
+            options: &[
+                ShowOption::new(
+                    "agent",
+                    "AGENT",
+                    Values::Agent,
+                    "Only those this agent owes",
+                ),
+                ShowOption::new("queue", "QUEUE", Values::Queue, "Only calls of that queue"),
+            ],
+            demo: &[],
+        },
+    };
+
+    const HAS_A_ROW_PER_LIVE_CALL: bool = false;
+
+    /// By since when they are owed; of equal ones by call, then agent.
+    fn rows<'a>(calls: impl Iterator<Item = KeptCall<'a, Self>>) -> Vec<OwedWrapUp<'a>> {
+        let mut rows = Vec::new();
+        for (id, call, suggestions) in calls {
+            let owed = call.open_wrap_ups();
+            rows.extend(owed.map(|wrap_up| OwedWrapUp {
+                call: Text(id),
+                agent: AgentText(&wrap_up.agent),
+                queue: call.queue().map(Text),
+                since: Text(wrap_up.since),
+                why: wrap_up.why.name(),
+                suggestions: suggestions.reaching(&wrap_up.agent),
+            }));
+        }
+        rows.sort_unstable_by_key(|row| (row.since.0, row.call.0, row.agent.0));
+        rows
+    }
+}
+
+const TABLE: Table = Table {
+    none: "no wrap-up is owed",
+    columns: &[
+        Column::number("OWED", |row, as_of| vec![age(as_of, &row["since"])]),
+        Column::text("AGENT", |row, _| vec![id(&row["agent"])]),
+        Column::text("CALL", |row, _| vec![text(&row["call"])]),
+        Column::list("QUEUE", |row, _| {
+            let queue = row["queue"].as_str();
+            queue.map(str::to_owned).into_iter().collect()
+        }),
+        Column::text("LEFT BY", |row, _| vec![text(&row["why"])]),
+        Column::list("SUGGESTED", |row, _| {
+            let suggested = each(&row["suggestions"]);
+            suggested
+                .map(|one| format!("{} (by {})", text(&one["reason"]), id(&one["by"])))
+                .collect()
+        }),
+    ],
+};
 
 impl Row for OwedWrapUp<'_> {
-    const COLUMNS: &'static [&'static str] =
-        &["call", "agent", "queue", "since", "why", "suggestions"];
+    const LIST: &'static str = WrapUpQueue::NAME;
+
+    sorted_by!(since, call, agent, queue, why);
+
+    fn key(&self) -> RowKey {
+        key(self.call, (&self.agent).into())
+    }
 }
 
-/// A reason that somebody suggests for it.
-#[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the interface's, which explains them"
-)]
-pub struct SuggestedReason<'a> {
-    pub by: AgentText<'a>,
-    pub reason: Text<&'a Reason>,
-    pub note: Option<Text<&'a Note>>,
-    pub at: Text<Timestamp>,
+impl Followed for OwedWrapUp<'_> {
+    fn facets(&self) -> Facets {
+        Facets {
+            agents: vec![self.agent.0.clone()],
+            ..Facets::of(self.call, self.queue)
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        (self.since.0, self.call.0, Some(self.agent.0))
+    }
 }
 
 impl Projection for WrapUpQueue {
@@ -119,33 +223,6 @@ impl Suggestions {
         let reaching = self.0.iter().filter(|one| one.to.contains(agent));
         reaching.map(SuggestedReason::from).collect()
     }
-}
-
-impl ReadModel<WrapUpQueue> {
-    /// Every wrap-up that is owed, the oldest first; of equal ones by call, then agent.
-    pub fn rows(&self) -> Vec<OwedWrapUp<'_>> {
-        let calls = self.kept();
-        rows(calls.map(|(id, kept)| (id, &kept.call, &kept.of_call)))
-    }
-}
-
-pub(crate) fn rows<'a>(
-    calls: impl Iterator<Item = (&'a CallId, &'a Call, &'a Suggestions)>,
-) -> Vec<OwedWrapUp<'a>> {
-    let mut rows = Vec::new();
-    for (id, call, suggestions) in calls {
-        let owed = call.open_wrap_ups();
-        rows.extend(owed.map(|wrap_up| OwedWrapUp {
-            call: Text(id),
-            agent: AgentText(&wrap_up.agent),
-            queue: call.queue().map(Text),
-            since: Text(wrap_up.since),
-            why: wrap_up.why.name(),
-            suggestions: suggestions.reaching(&wrap_up.agent),
-        }));
-    }
-    rows.sort_unstable_by_key(|row| (row.since.0, row.call.0, row.agent.0));
-    rows
 }
 
 impl<'a> From<&'a Suggestion> for SuggestedReason<'a> {

@@ -3,7 +3,6 @@
 use crate::Run;
 use crate::figures::percentiles;
 use crate::folders::file_system;
-use domain::Timestamp;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;

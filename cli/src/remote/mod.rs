@@ -4,7 +4,6 @@ pub mod call;
 mod patience;
 mod queue;
 pub mod run;
-pub mod show;
 pub mod subscription;
 mod under_way;
 pub mod watch;

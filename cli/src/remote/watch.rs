@@ -1,12 +1,12 @@
 //! `kaigi show --watch`: a read model again whenever it changes.
 
-use super::show::{VIEWERS, listing, print, question};
 use super::subscription::{Subscription, Told};
-use crate::args::Show;
 use crate::exit::{Exit, usage};
 use crate::output::{Console, Output, json_line};
-use crate::show::Asked;
-use client::{Client, ClientError};
+use crate::reads::{Rows, of_service};
+use crate::show::{Asked, VIEWERS, print, question};
+use crate::show_args::ShowReadModel;
+use client::{Client, ClientError, Question};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -18,7 +18,11 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(500);
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 
 /// Goes on until interrupted.
-pub async fn watch(client: &Client, what: &Show, console: &mut Console) -> anyhow::Result<Exit> {
+pub async fn watch(
+    client: &Client,
+    what: &ShowReadModel,
+    console: &mut Console,
+) -> anyhow::Result<Exit> {
     let changes = Subscription::new(client.clone(), of_changes(what)?);
     match console.output() {
         Output::Table => tables(client, what, changes, console).await,
@@ -29,38 +33,18 @@ pub async fn watch(client: &Client, what: &Show, console: &mut Console) -> anyho
     }
 }
 
-/// Which rows are asked for says the table; that something changed is told whatever it was.
-fn of_changes(what: &Show) -> anyhow::Result<client::Question> {
-    // What is asked must make sense before anything is subscribed to.
-    question(what, "")?;
-    let name = match what {
-        Show::ActiveCalls { .. } => "active-calls",
-        Show::WrapUpQueue { .. } => "wrap-up-queue",
-        Show::HandleTimes(_) => "handle-times",
-        Show::Monitoring => "monitoring",
-        Show::Call { .. } => unreachable!("one call is no read model"),
+/// The table shows the rows that are asked for; the changes only say that it is to be drawn again, so a queue and an agent
+/// are filter enough.
+fn of_changes(what: &ShowReadModel) -> anyhow::Result<Question> {
+    let changes = Question::new(["v1", what.model.name, "changes"]).for_roles(VIEWERS);
+    let changes = match Asked::of(what)? {
+        Asked::Agents(_) => changes.with("by", &"agent"),
+        Asked::Rows(_) | Asked::Windows(..) => changes,
     };
-    let changes = client::Question::new(["v1", name, "changes"]).for_roles(VIEWERS);
-    Ok(match what {
-        Show::ActiveCalls { queue, .. } => changes.with_some("queue", queue.as_ref()),
-        Show::WrapUpQueue { agent, queue } => changes
-            .with_some(
-                "agent",
-                agent.as_ref().map(|agent| format!("agent:{agent}")),
-            )
-            .with_some("queue", queue.as_ref()),
-        Show::HandleTimes(args) => changes
-            .with_some(
-                "by",
-                (Asked::new(args)? == Asked::Agents).then_some("agent"),
-            )
-            .with_some(
-                "agent",
-                args.agent.as_ref().map(|agent| format!("agent:{agent}")),
-            )
-            .with_some("queue", args.queue.as_ref()),
-        Show::Monitoring | Show::Call { .. } => changes,
-    })
+    let filters = ["agent", "queue"].into_iter();
+    Ok(filters.fold(changes, |changes, name| {
+        changes.with_some(name, what.value(name))
+    }))
 }
 
 /// A line for each change, as the service tells it.
@@ -90,11 +74,11 @@ async fn lines(mut changes: Subscription, console: &mut Console) -> anyhow::Resu
 /// The table, drawn again after changes.
 async fn tables(
     client: &Client,
-    what: &Show,
+    what: &ShowReadModel,
     mut changes: Subscription,
     console: &mut Console,
 ) -> anyhow::Result<Exit> {
-    let question = question(what, "")?;
+    let (asked, question) = (Asked::of(what)?, question(what));
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut ticks = interval(AT_MOST_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -116,9 +100,9 @@ async fn tables(
             },
             now = ticks.tick() => if due.is_none_or(|due| due <= now) {
                 let question = question.clone().with("min_position", &told_of);
-                match listing(client, &question).await {
-                    Ok(listing) => {
-                        draw(what, &listing, console)?;
+                match of_service(client, &question).await {
+                    Ok(rows) => {
+                        draw(asked, rows, console).await?;
                         due = Some(now + AT_LEAST_EVERY);
                     }
                     Err(error) if error.is_passing() => waiting(Some(&error)),
@@ -129,14 +113,13 @@ async fn tables(
     }
 }
 
-fn draw(
-    what: &Show,
-    listing: &projections::Listing<Value>,
-    console: &mut Console,
-) -> anyhow::Result<()> {
-    let (as_of, position, rows) = (listing.as_of.0, listing.position, listing.rows.len());
-    let last_line = format!("as of {as_of}, position {position}, rows {rows}");
-    console.screenful(|console| print(what, listing, console), &last_line)
+async fn draw(asked: Asked, rows: Rows, console: &mut Console) -> anyhow::Result<()> {
+    let (as_of, position) = (rows.as_of, rows.events.position);
+    let count = rows.count();
+    let last_line = format!("as of {as_of}, position {position}, rows {count}");
+    console.begin_screenful();
+    let drawn = print(asked, rows, console).await;
+    console.end_screenful(drawn, &last_line)
 }
 
 fn position(data: &str) -> Option<u64> {

@@ -2,7 +2,8 @@
 
 use super::rows::{AgentTimes, CallTimes, WindowRow};
 use super::window::{By, Key, Window};
-use crate::Row;
+use crate::row::{Cell, Row, RowKey};
+use crate::shape::{Shape, Shaped};
 use domain::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,11 +40,25 @@ pub struct ExplainedRow<'e, 'a> {
     pub calls: Behind<'e, 'a>,
 }
 
+impl Shaped for ExplainedRow<'_, '_> {
+    const SHAPE: &'static Shape = WindowRow::SHAPE;
+}
+
 impl Row for ExplainedRow<'_, '_> {
     const COLUMNS: &'static [&'static str] = &[
         "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
         "p99_ms", "max_ms", "open", "calls",
     ];
+    const LIST: &'static str = WindowRow::LIST;
+    const SORTS: &'static [&'static str] = WindowRow::SORTS;
+
+    fn cell(&self, column: &str) -> Cell {
+        self.row.cell(column)
+    }
+
+    fn key(&self) -> RowKey {
+        Row::key(self.row)
+    }
 }
 
 impl<'a> Explained<'a> {

@@ -4,122 +4,80 @@ use super::ended::EndedCall;
 use super::parts::{AgentParts, CallParts, Parts};
 use super::summary::Summary;
 use super::window::{Key, Window};
-use crate::Row;
+use crate::row::{Cell, Facets, Followed, Place, Row, RowKey, key, sorted_by};
+use crate::shape::{Type, row};
 use domain::json::{AgentText, Text};
 use domain::{AgentId, CallId, Queue, Timestamp};
-use serde::Serialize;
 
-/// One ended call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the interface's, which explains them"
-)]
-pub struct CallTimes<'a> {
-    pub call: Text<&'a CallId>,
-    pub queue: Option<Text<&'a Queue>>,
-    pub answered_at: Text<Timestamp>,
-    pub ended_at: Text<Timestamp>,
-    pub talking_ms: u64,
-    pub conference_ms: u64,
-    pub wrap_up_assist_ms: u64,
-    pub handle_ms: u64,
-    pub customer_held_ms: u64,
-    pub consult_ms: u64,
-    /// How many agents still owe wrap-up on it; its own figures are final.
-    pub open: u64,
-    #[serde(skip)]
-    parts: &'a Parts,
+row! {
+    /// One ended call: talking + conference + wrap_up_assist = handle; thereof customer_held and consult.
+    #[expect(clippy::doc_markdown, reason = "the document of the interface shows this text as it stands")]
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct CallTimes<'a> as "CallTimes" {
+        pub call: Text<&'a CallId>,
+        pub queue: Option<Text<&'a Queue>>,
+        pub answered_at: Text<Timestamp>,
+        pub ended_at: Text<Timestamp>,
+        pub talking_ms: u64,
+        pub conference_ms: u64,
+        pub wrap_up_assist_ms: u64,
+        pub handle_ms: u64,
+        pub customer_held_ms: u64,
+        pub consult_ms: u64,
+        /// How many agents still owe wrap-up on it; its own figures are final.
+        pub open: u64,
+    }
+    beside {
+        parts: &'a Parts,
+    }
 }
 
-impl Row for CallTimes<'_> {
-    const COLUMNS: &'static [&'static str] = &[
-        "call",
-        "queue",
-        "answered_at",
-        "ended_at",
-        "talking_ms",
-        "conference_ms",
-        "wrap_up_assist_ms",
-        "handle_ms",
-        "customer_held_ms",
-        "consult_ms",
-        "open",
-    ];
+row! {
+    /// One agent's part in one ended call: engaged + held + wrap_up = handle; thereof the rest.
+    #[expect(clippy::doc_markdown, reason = "the document of the interface shows this text as it stands")]
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct AgentTimes<'a> as "AgentTimes" {
+        pub call: Text<&'a CallId>,
+        pub agent: AgentText<'a>,
+        pub queue: Option<Text<&'a Queue>>,
+        pub answered_at: Text<Timestamp>,
+        pub ended_at: Text<Timestamp>,
+        pub engaged_ms: u64,
+        pub held_ms: u64,
+        pub wrap_up_ms: u64,
+        pub handle_ms: u64,
+        pub conference_ms: u64,
+        pub consult_ms: u64,
+        pub wrap_up_assist_ms: u64,
+        /// 1 as long as the agent owes wrap-up on the call, which is not summed until then.
+        pub open: u64,
+    }
+    beside {
+        parts: &'a AgentParts,
+    }
 }
 
-/// One agent's part in one ended call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the interface's, which explains them"
-)]
-pub struct AgentTimes<'a> {
-    pub call: Text<&'a CallId>,
-    pub agent: AgentText<'a>,
-    pub queue: Option<Text<&'a Queue>>,
-    pub answered_at: Text<Timestamp>,
-    pub ended_at: Text<Timestamp>,
-    pub engaged_ms: u64,
-    pub held_ms: u64,
-    pub wrap_up_ms: u64,
-    pub handle_ms: u64,
-    pub conference_ms: u64,
-    pub consult_ms: u64,
-    pub wrap_up_assist_ms: u64,
-    /// 1 as long as the agent owes wrap-up on the call, which is not summed until then.
-    pub open: u64,
-    #[serde(skip)]
-    parts: &'a AgentParts,
-}
-
-impl Row for AgentTimes<'_> {
-    const COLUMNS: &'static [&'static str] = &[
-        "call",
-        "agent",
-        "queue",
-        "answered_at",
-        "ended_at",
-        "engaged_ms",
-        "held_ms",
-        "wrap_up_ms",
-        "handle_ms",
-        "conference_ms",
-        "consult_ms",
-        "wrap_up_assist_ms",
-        "open",
-    ];
-}
-
-/// One metric of what ended in one window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are the interface's, which explains them"
-)]
-pub struct WindowRow {
-    pub key: Key,
-    pub from: Text<Timestamp>,
-    pub to: Text<Timestamp>,
-    pub metric: &'static str,
-    pub count: u64,
-    pub sum_ms: u64,
-    /// To the nearest millisecond, half a one upwards; like what follows null if nothing was counted.
-    pub mean_ms: Option<u64>,
-    pub p50_ms: Option<u64>,
-    pub p90_ms: Option<u64>,
-    pub p95_ms: Option<u64>,
-    pub p99_ms: Option<u64>,
-    pub max_ms: Option<u64>,
-    /// How many agents' parts will be counted here once their wrap-up is settled.
-    pub open: u64,
-}
-
-impl Row for WindowRow {
-    const COLUMNS: &'static [&'static str] = &[
-        "key", "from", "to", "metric", "count", "sum_ms", "mean_ms", "p50_ms", "p90_ms", "p95_ms",
-        "p99_ms", "max_ms", "open",
-    ];
+row! {
+    /// One metric of what ended in one window.
+    #[derive(Clone, PartialEq, Eq)]
+    pub struct WindowRow as "WindowTimes" {
+        pub key: Key,
+        pub from: Text<Timestamp>,
+        pub to: Text<Timestamp>,
+        pub metric: &'static str,
+        pub count: u64,
+        pub sum_ms: u64,
+        /// To the nearest millisecond, half a one upwards; like what follows null if nothing was counted.
+        pub mean_ms: Option<u64>,
+        pub p50_ms: Option<u64>,
+        pub p90_ms: Option<u64>,
+        pub p95_ms: Option<u64>,
+        pub p99_ms: Option<u64>,
+        pub max_ms: Option<u64>,
+        /// How many agents' parts will be counted here once their wrap-up is settled.
+        pub open: u64,
+    }
+    or { calls: &Type::List(&Type::AnyOf(&["CallTimes", "AgentTimes"])) }
 }
 
 impl<'a> CallTimes<'a> {
@@ -207,5 +165,92 @@ impl WindowRow {
             max_ms: summary.max_ms(),
             open,
         }
+    }
+}
+
+impl Row for CallTimes<'_> {
+    const LIST: &'static str = "handle-times-by-call";
+
+    sorted_by!(
+        ended_at,
+        call,
+        queue,
+        answered_at,
+        talking_ms,
+        conference_ms,
+        wrap_up_assist_ms,
+        handle_ms,
+        customer_held_ms,
+        consult_ms,
+        open,
+    );
+
+    fn key(&self) -> RowKey {
+        key(self.call, Cell::Nothing)
+    }
+}
+
+impl Row for AgentTimes<'_> {
+    const LIST: &'static str = "handle-times-by-agent";
+
+    sorted_by!(
+        ended_at,
+        call,
+        agent,
+        queue,
+        answered_at,
+        engaged_ms,
+        held_ms,
+        wrap_up_ms,
+        handle_ms,
+        conference_ms,
+        consult_ms,
+        wrap_up_assist_ms,
+        open,
+    );
+
+    fn key(&self) -> RowKey {
+        key(self.call, (&self.agent).into())
+    }
+}
+
+impl Row for WindowRow {
+    const LIST: &'static str = "handle-times-by-window";
+
+    sorted_by!(
+        from, key, metric, count, sum_ms, mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, max_ms, open
+    );
+
+    fn key(&self) -> RowKey {
+        let place = Cell::Number(self.place() as u64);
+        [(&self.from).into(), (&self.key).into(), place]
+    }
+}
+
+impl Followed for CallTimes<'_> {
+    fn facets(&self) -> Facets {
+        Facets {
+            agents: self.agents().cloned().collect(),
+            ended_at: Some(self.ended_at.0),
+            ..Facets::of(self.call, self.queue)
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        (self.ended_at.0, self.call.0, None)
+    }
+}
+
+impl Followed for AgentTimes<'_> {
+    fn facets(&self) -> Facets {
+        Facets {
+            agents: vec![self.agent.0.clone()],
+            ended_at: Some(self.ended_at.0),
+            ..Facets::of(self.call, self.queue)
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        (self.ended_at.0, self.call.0, Some(self.agent.0))
     }
 }

@@ -1,17 +1,15 @@
 //! Snapshots of `handle-times`: they answer every question as the read model did when they were taken.
 
-use super::{HandleTimes, Parts, TimesFilter, Window};
-use crate::read_model::{ByCall, Kept};
-use crate::{Projection, ReadModel};
+use super::parts::Parts;
+use super::times::HandleTimes;
+use super::window::{TimesFilter, Window};
+use crate::read_model::{ByCall, Holds, Kept, ReadModel};
 use domain::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-impl<P> ReadModel<P>
-where
-    P: Projection<OfCall: AsRef<Parts>> + AsRef<HandleTimes>,
-{
+impl<P: Holds<HandleTimes>> ReadModel<P> {
     /// The calls that ended within the filter's times, or within the windows that these touch. Completed calls are
     /// shared with the read model, so a snapshot takes little memory; the few others are copied.
     pub fn snapshot(&self, filter: &TimesFilter, window: Option<Window>) -> ReadModel<HandleTimes> {
@@ -27,7 +25,7 @@ where
         let calls: ByCall<Kept<Parts>> = ended
             .map(|(id, kept)| {
                 let call = kept.call.clone();
-                let of_call = kept.of_call.as_ref().clone();
+                let of_call = P::of_call(&kept.of_call).clone();
                 (id.clone(), Kept { call, of_call })
             })
             .collect();
@@ -36,7 +34,7 @@ where
 
     /// When the windows begin in which calls ended, ascending.
     pub fn starts(&self, window: Window) -> Vec<Timestamp> {
-        let HandleTimes(quarters) = self.own().as_ref();
+        let HandleTimes(quarters) = self.own().held();
         let completed = quarters.keys().copied();
         let others = self.kept().filter_map(|(_, kept)| kept.call.ended_at());
         let starts: BTreeSet<_> = completed.chain(others).map(|at| window.start(at)).collect();

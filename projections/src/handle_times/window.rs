@@ -1,7 +1,10 @@
 //! Windows of time, what rows in them are counted by, and what is asked.
 
+use crate::row::Cell;
+use crate::shape::{Type, Typed};
 use domain::{AgentId, Queue, Timestamp};
 use serde::{Serialize, Serializer};
+use smol_str::{SmolStr, format_smolstr};
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -118,6 +121,21 @@ impl Serialize for Key {
             Key::Queue(None) => serializer.serialize_none(),
             Key::Queue(Some(queue)) => serializer.serialize_str(queue.as_str()),
             Key::Agent(agent) => serializer.collect_str(&format_args!("agent:{agent}")),
+        }
+    }
+}
+
+impl Typed for Key {
+    const TYPE: &'static Type = &Type::OrNull(&Type::Text);
+}
+
+impl From<&Key> for Cell {
+    fn from(key: &Key) -> Self {
+        match key {
+            Key::All => Cell::Text(SmolStr::new_static("all")),
+            Key::Queue(None) => Cell::Nothing,
+            Key::Queue(Some(queue)) => Cell::Text(queue.as_str().into()),
+            Key::Agent(agent) => Cell::Text(format_smolstr!("agent:{agent}")),
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Caller {
 
 impl Caller {
     /// Whoever asks while nobody needs a key.
-    pub(super) fn anybody() -> Self {
+    pub(crate) fn anybody() -> Self {
         Self {
             key: "-".into(),
             grants: [

@@ -11,7 +11,7 @@ pub enum Access {
     Roles(&'static [Role]),
 }
 
-/// Who sends commands; which ones, says [`Caller::may_send`].
+/// Who sends commands; which ones, says `Caller::may_send`.
 pub const COMMANDS: Access = Access::Roles(&[Role::Telephony, Role::Desk, Role::Supervisor]);
 
 /// The code of a command that a key may not send.

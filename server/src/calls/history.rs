@@ -1,15 +1,15 @@
 //! The events of one call. A long history is read twice in parts: once to verify it and to know its end, and once while
 //! the client reads the answer.
 
-use super::one::not_as_recorded;
 use crate::read_models::{Asked, Format, KAIGI_COMPLETE, KAIGI_POSITION};
 use crate::request::CallInPath;
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::envelope::Altered;
 use domain::handle::Rebuilding;
 use domain::json::{EventJson, write_line};
 use domain::{CallId, Head, Position, Revision, StoredEvent};
@@ -295,4 +295,17 @@ impl Layout {
 pub(super) fn of_type(format: Format, body: Body) -> Response {
     let media_type = HeaderValue::from_static(format.media_type());
     ([(header::CONTENT_TYPE, media_type)], body).into_response()
+}
+
+pub(super) fn not_as_recorded(altered: &Altered) -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "history_altered",
+        format!(
+            "call {} is not as it was recorded, from revision {} on: {}; `kaigi store check` looks for more",
+            altered.call, altered.revision, altered.what
+        ),
+    )
+    .with("call", altered.call.as_str())
+    .revision(altered.revision)
 }

@@ -9,36 +9,77 @@ pub(crate) use lists::Lists;
 use crate::access::HISTORY;
 use crate::handled::Handled;
 use crate::read_models::{
-    Asked, Format, Found, Listed as _, MadeOf, Page, Paging, Place, Rendering, agent,
-    agent_parameter, found, list, list_answers, paging_parameters, phase, phase_parameter, queue,
+    Asked, AtHand, Format, Found, MadeOf, Page, Paging, Place, Rendering, agent, found, list,
+    list_answers, paging_parameters, parameter, phase,
 };
-use crate::route::{Operation, Parameter};
+use crate::route::{Operation, Parameter, Route};
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service, values};
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::get;
-use domain::Timestamp;
+use domain::{Prefix, Timestamp};
 use lists::{Asking, Folded, Own};
-use projections::{CallFilter, ListedCall};
+use projections::{CallFilter, CallList, ListedCall, Parameter as Declared, Row as _};
 use std::sync::Arc;
 
 pub(crate) fn routes() -> Vec<Handled> {
-    let mut routes = list(
-        [
-            "/v1/calls",
-            "/v1/calls.json",
-            "/v1/calls.ndjson",
-            "/v1/calls.csv",
-        ],
-        HISTORY,
-        &calls_operation(),
-        &get(calls),
-    );
+    let Route {
+        access, operation, ..
+    } = calls_route();
+    let mut routes = list(PATHS, access, &operation, &get(calls));
     routes.extend(one::routes());
     routes
 }
+
+/// The list of calls that the process has folded itself, answered in the process.
+pub fn at_hand(list: CallList, events: Prefix, as_of: Timestamp) -> AtHand {
+    let list = Arc::new(list);
+    let answer = move |asked: Asked| {
+        let rows = folded_at_hand(&list, &asked, events, as_of);
+        std::future::ready(rows)
+    };
+    AtHand::list(calls_route(), get(answer))
+}
+
+fn folded_at_hand(
+    list: &CallList,
+    asked: &Asked,
+    events: Prefix,
+    as_of: Timestamp,
+) -> Result<Response, Problem> {
+    let format = asked.format()?;
+    let paging = Paging::of::<ListedCall<'_>>(&asked.params, format)?;
+    if filter(asked)? != *list.filter() {
+        let what = "the list at hand was folded for another filter";
+        return Err(Problem::bad_value("filter", what));
+    }
+    let Page { body, next } = paging.page(list.each_row(), as_of, events);
+    let made_of = MadeOf {
+        events,
+        as_of,
+        etag: None,
+    };
+    Ok(asked.answer(Body::from(body), format, &made_of, next.as_deref()))
+}
+
+fn calls_route() -> Route {
+    Route {
+        method: Method::GET,
+        path: PATHS[0],
+        access: HISTORY,
+        operation: calls_operation(),
+    }
+}
+
+const PATHS: [&str; 4] = [
+    "/v1/calls",
+    "/v1/calls.json",
+    "/v1/calls.ndjson",
+    "/v1/calls.csv",
+];
 
 /// How many bytes a row takes, about.
 const ROW_BYTES: usize = 400;
@@ -179,13 +220,13 @@ fn filter(asked: &Asked) -> Result<CallFilter, Problem> {
 fn calls_operation() -> Operation {
     let time = values::time();
     let mut parameters = vec![
-        agent_parameter(),
+        parameter(&Declared::AGENT),
         Parameter::query(
             "customer",
             values::customer(),
             "Only of the customer with this number; a + is written %2B",
         ),
-        queue(),
+        parameter(&Declared::QUEUE),
         Parameter::query(
             "correlation",
             values::correlation(),
@@ -193,7 +234,7 @@ fn calls_operation() -> Operation {
         ),
         Parameter::query("from", time.clone(), "Only answered at or after this time"),
         Parameter::query("to", time, "Only answered before this time"),
-        phase_parameter(),
+        parameter(&Declared::PHASE),
     ];
     parameters.extend(paging_parameters(
         &[ListedCall::SORTS],

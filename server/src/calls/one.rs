@@ -1,6 +1,6 @@
 //! One call: as it stands, as it stood, and how it came there.
 
-use super::history::{Walk, events, of_type};
+use super::history::{Walk, events, not_as_recorded, of_type};
 use crate::access::{HISTORY, ONE_CALL};
 use crate::feed::agents;
 use crate::handled::Handled;
@@ -186,19 +186,6 @@ impl Shown {
 fn no_such_revision(call: &CallId, last: Revision) -> Problem {
     let detail = format!("call {call} has the revisions 1 to {last}");
     Problem::not_found("no_such_revision", detail).revision(last)
-}
-
-pub(super) fn not_as_recorded(altered: &Altered) -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "history_altered",
-        format!(
-            "call {} is not as it was recorded, from revision {} on: {}; `kaigi store check` looks for more",
-            altered.call, altered.revision, altered.what
-        ),
-    )
-    .with("call", altered.call.as_str())
-    .revision(altered.revision)
 }
 
 fn call_operation() -> Operation {

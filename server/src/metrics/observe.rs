@@ -6,7 +6,7 @@ use crate::service::Service;
 use domain::Timestamp;
 use domain::call::Phase;
 use engine::keys::Keys;
-use projections::{ActiveCall, OwedWrapUp};
+use projections::{ActiveCall, ActiveCalls, OwedWrapUp, WrapUpQueue};
 
 /// Collects the figures, and computes those of the read models in a turn of that key.
 pub(crate) async fn observe(service: &Service, key: &str) -> Gauges {
@@ -15,8 +15,9 @@ pub(crate) async fn observe(service: &Service, key: &str) -> Gauges {
     let streams = service.feed.subscribers();
     let subscribers = streams.filtered + streams.unfiltered + views.subscribers();
     let stands = views.ask(key, |model, _| {
-        let four = model.state();
-        (by_phase(&four.active_calls()), since(&four.wrap_up_queue()))
+        let state = model.state();
+        let calls = state.rows_of::<ActiveCalls>();
+        (by_phase(&calls), since(&state.rows_of::<WrapUpQueue>()))
     });
     let (calls, owed) = stands.await;
     let oldest_ms = owed.first().map(|since| domain::now().millis_since(*since));

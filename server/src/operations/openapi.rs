@@ -102,7 +102,7 @@ fn tag(path: &str) -> &'static str {
     let first = path.trim_start_matches("/v1/").split(['/', '.']).next();
     match first {
         Some("calls") => "calls",
-        Some("active-calls" | "wrap-up-queue" | "handle-times" | "monitoring") => "read models",
+        Some(name) if projections::descriptions().any(|model| model.name == name) => "read models",
         Some("events" | "proof" | "position") => "events",
         _ => "operation",
     }

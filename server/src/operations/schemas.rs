@@ -12,6 +12,7 @@ use domain::event::EventType;
 use domain::rejection::RejectionCode;
 use domain::table::{Field, Presence, ValueType};
 use engine::keys::Role;
+use projections::{ListedCall, Shape, Shaped as _, Type};
 use serde_json::{Map, Value, json};
 
 /// Every schema, by its name.
@@ -72,13 +73,14 @@ fn object<const N: usize>(about: &str, fields: [(&str, Value); N]) -> Value {
 }
 
 /// An object with fields that are there and others that may be.
-fn with_optional<const N: usize, const M: usize>(
+fn with_optional<'n>(
     about: &str,
-    fields: [(&str, Value); N],
-    optional: [(&str, Value); M],
+    fields: impl IntoIterator<Item = (&'n str, Value)>,
+    optional: impl IntoIterator<Item = (&'n str, Value)>,
 ) -> Value {
+    let fields: Vec<_> = fields.into_iter().collect();
     let required: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
-    let properties = fields.into_iter().chain(optional);
+    let properties = fields.iter().cloned().chain(optional);
     let properties = properties.map(|(name, schema)| (name.to_owned(), schema));
     json!({
         "type": "object",
@@ -482,15 +484,7 @@ fn calls() -> Value {
                 ("events", list(of("Event"))),
             ],
         ),
-        "ListedCall": object(
-            "A call that was found.",
-            [
-                ("call", of("CallId")), ("revision", of("Revision")), ("phase", or_null(of("Phase"))),
-                ("queue", text_or_null()), ("customer", text_or_null()), ("answered_at", of("Time")),
-                ("answered_by", or_null(of("Agent"))), ("ended_at", or_null(of("Time"))), ("completed", flag()),
-                ("primary", or_null(of("Agent"))), ("agents", list(of("Agent"))), ("correlations", list(text())),
-            ],
-        ),
+        "ListedCall": of_shape(ListedCall::SHAPE),
         "ListedCalls": listing("ListedCall"),
     })
 }
@@ -519,77 +513,51 @@ fn listing_of(row: &Value) -> Value {
     )
 }
 
+/// The schemas of the read models, which declare their rows.
 fn read_models() -> Value {
-    json!({
-        "ActiveCall": object(
-            "A call that goes on.",
-            [
-                ("call", of("CallId")), ("revision", of("Revision")), ("queue", text_or_null()),
-                ("phase", or_null(of("Phase"))), ("phase_since", of("Time")), ("answered_at", of("Time")),
-                ("primary", or_null(of("Agent"))), ("parties", list(of("Seat"))),
-                ("consult", or_null(of("Consult"))), ("supervisors", list(of("Session"))),
-            ],
-        ),
-        "ActiveCalls": listing("ActiveCall"),
-        "SuggestedReason": object(
-            "A reason that somebody suggests.",
-            [("by", of("Agent")), ("reason", text()), ("note", text_or_null()), ("at", of("Time"))],
-        ),
-        "OwedWrapUp": object(
-            "A wrap-up that an agent owes.",
-            [
-                ("call", of("CallId")), ("agent", of("Agent")), ("queue", text_or_null()), ("since", of("Time")),
-                ("why", text()), ("suggestions", list(of("SuggestedReason"))),
-            ],
-        ),
-        "WrapUpQueue": listing("OwedWrapUp"),
-        "MonitoredSession": object(
-            "A supervisor's session, and whether it may begin to speak.",
-            [
-                ("supervisor", of("SupervisorText")), ("agent", of("Agent")), ("mode", text()), ("since", of("Time")),
-                ("may_barge_in", flag()), ("rule", or_null(of("Rule"))),
-            ],
-        ),
-        "MonitoredCall": object(
-            "Where a supervisor may listen, and if not, by which rule.",
-            [
-                ("call", of("CallId")), ("may_start", flag()), ("rule", or_null(of("Rule"))),
-                ("sessions", list(of("MonitoredSession"))),
-            ],
-        ),
-        "Monitoring": listing("MonitoredCall"),
-        "CallTimes": object(
-            "One ended call: talking + conference + wrap_up_assist = handle; thereof customer_held and consult.",
-            [
-                ("call", of("CallId")), ("queue", text_or_null()), ("answered_at", of("Time")),
-                ("ended_at", of("Time")), ("talking_ms", number()), ("conference_ms", number()),
-                ("wrap_up_assist_ms", number()), ("handle_ms", number()), ("customer_held_ms", number()),
-                ("consult_ms", number()), ("open", number()),
-            ],
-        ),
-        "AgentTimes": object(
-            "One agent's part in one ended call: engaged + held + wrap_up = handle; thereof the rest.",
-            [
-                ("call", of("CallId")), ("agent", of("Agent")), ("queue", text_or_null()), ("answered_at", of("Time")),
-                ("ended_at", of("Time")), ("engaged_ms", number()), ("held_ms", number()), ("wrap_up_ms", number()),
-                ("handle_ms", number()), ("conference_ms", number()), ("consult_ms", number()),
-                ("wrap_up_assist_ms", number()), ("open", number()),
-            ],
-        ),
-        "WindowTimes": with_optional(
-            "One metric of what ended in one window.",
-            [
-                ("key", text_or_null()), ("from", of("Time")), ("to", of("Time")), ("metric", text()),
-                ("count", number()), ("sum_ms", number()), ("mean_ms", number_or_null()), ("p50_ms", number_or_null()),
-                ("p90_ms", number_or_null()), ("p95_ms", number_or_null()), ("p99_ms", number_or_null()),
-                ("max_ms", number_or_null()), ("open", number()),
-            ],
-            [("calls", list(json!({"anyOf": [of("CallTimes"), of("AgentTimes")]})))],
-        ),
-        "HandleTimes": listing_of(&json!({
-            "anyOf": [of("CallTimes"), of("AgentTimes"), of("WindowTimes")],
-        })),
-    })
+    let mut all = Map::new();
+    for model in projections::descriptions() {
+        let shapes: Vec<_> = model.rows.iter().map(|rows| rows.shape).collect();
+        for shape in model.parts.iter().chain(&shapes) {
+            all.insert(shape.name.to_owned(), of_shape(shape));
+        }
+        let names: Vec<_> = shapes.iter().map(|shape| shape.name).collect();
+        all.insert(model.schema.to_owned(), listing_of(&any_of(&names)));
+    }
+    all.into()
+}
+
+/// The schema of rows of that shape.
+fn of_shape(shape: &Shape) -> Value {
+    let columns = shape.columns.iter().zip(shape.types);
+    let fields: Vec<_> = columns.map(|(name, of)| (*name, of_type(of))).collect();
+    let optional = shape.optional.iter();
+    let optional: Vec<_> = optional.map(|(name, of)| (*name, of_type(of))).collect();
+    with_optional(shape.about, fields, optional)
+}
+
+fn of_type(column: &Type) -> Value {
+    match column {
+        Type::Text => text(),
+        Type::Number => number(),
+        Type::Flag => flag(),
+        Type::Named(name) => of(name),
+        Type::List(item) => list(of_type(item)),
+        Type::OrNull(Type::Text) => text_or_null(),
+        Type::OrNull(Type::Number) => number_or_null(),
+        Type::OrNull(other) => or_null(of_type(other)),
+        Type::AnyOf(names) => any_of(names),
+    }
+}
+
+fn any_of(names: &[&str]) -> Value {
+    match names {
+        [name] => of(name),
+        names => {
+            let schemas: Vec<_> = names.iter().map(|name| of(name)).collect();
+            json!({"anyOf": schemas})
+        }
+    }
 }
 
 fn rest() -> Value {

@@ -1,12 +1,7 @@
-//! What the routes of the read models answer.
+//! How the read models are doing, and building them anew.
 
-use super::asked::Asked;
-use super::changes::Kind;
 use super::format::Format;
-use super::listed::listed;
-use super::questions::Question;
 use super::rebuilds::WhyRebuilt;
-use super::stream;
 use crate::access::Caller;
 use crate::request::Params;
 use crate::{Problem, Service};
@@ -20,67 +15,6 @@ use engine::keys::Keys;
 use projections::SetAside;
 use serde::Serialize;
 use std::sync::Arc;
-
-pub(super) async fn active_calls(
-    State(service): State<Arc<Service>>,
-    asked: Asked,
-) -> Result<Response, Problem> {
-    let question = Question::active_calls(&asked.params)?;
-    listed(&service, asked, question).await
-}
-
-pub(super) async fn wrap_up_queue(
-    State(service): State<Arc<Service>>,
-    asked: Asked,
-) -> Result<Response, Problem> {
-    let question = Question::wrap_up_queue(&asked.params)?;
-    listed(&service, asked, question).await
-}
-
-pub(super) async fn handle_times(
-    State(service): State<Arc<Service>>,
-    asked: Asked,
-) -> Result<Response, Problem> {
-    let question = Question::handle_times(&asked.params)?;
-    listed(&service, asked, question).await
-}
-
-pub(super) async fn monitoring(
-    State(service): State<Arc<Service>>,
-    asked: Asked,
-) -> Result<Response, Problem> {
-    let question = Question::monitoring(&asked.params)?;
-    listed(&service, asked, question).await
-}
-
-macro_rules! changes {
-    ($name:ident, $kind:expr) => {
-        pub(super) async fn $name(
-            State(service): State<Arc<Service>>,
-            asked: Asked,
-        ) -> Result<Response, Problem> {
-            stream::answer(&service, $kind, &asked)
-        }
-    };
-}
-changes!(active_calls_changes, Kind::ActiveCalls);
-changes!(wrap_up_queue_changes, Kind::WrapUpQueue);
-changes!(monitoring_changes, Kind::Monitoring);
-
-pub(super) async fn handle_times_changes(
-    State(service): State<Arc<Service>>,
-    asked: Asked,
-) -> Result<Response, Problem> {
-    let kind = match asked.params.text("by") {
-        Some("call") | None => Kind::CallTimes,
-        Some("agent") => Kind::AgentTimes,
-        Some(_) => {
-            let what = "changes are told by call or by agent; windows are asked for anew";
-            return Err(Problem::bad_value("by", what));
-        }
-    };
-    stream::answer(&service, kind, &asked)
-}
 
 /// How the read models are doing, and what is wrong with what else is kept: the texts that tell of files and of the
 /// store are for those who look after the service.

@@ -4,14 +4,9 @@
 //! costs something, so it is done only for read models that somebody follows, or did a few minutes ago. Each change
 //! keeps the row before it, so that one who filters is told of what stops to fit, wherever they go on from.
 
-use super::rows::{Facets, Followed};
-use crate::sse;
-use bytes::Bytes;
+use super::models::{Kind, Rendered};
 use domain::{CallId, Event, Position, StoredEvent, Timestamp};
-use projections::{
-    ActiveCall, AllFour, HandleTimes, MonitoredCall, OwedWrapUp, ReadModel, TimesFilter,
-};
-use serde_json::json;
+use projections::{AllFour, ReadModel};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::str::FromStr;
@@ -29,16 +24,6 @@ const ROW_BYTES: usize = 256;
 
 /// How long they are kept once nobody follows any more.
 const KEPT_FOR: Duration = Duration::from_mins(5);
-
-/// Rows that can be followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    ActiveCalls,
-    WrapUpQueue,
-    Monitoring,
-    CallTimes,
-    AgentTimes,
-}
 
 /// Where a change stands among all of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,23 +44,6 @@ pub(crate) struct Id {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of this stream; leave the header away to begin with all rows")]
 pub(crate) struct NoId;
-
-/// Where a row of a call that goes on stands: when it began, the call, and the agent where a call has several rows.
-pub(super) type Key = (Timestamp, CallId, String);
-
-/// Rendered rows of a quarter of an hour after those that were sent, and how many it has in all.
-pub(super) struct OfQuarter<'a> {
-    pub(super) rows: Box<dyn Iterator<Item = Rendered> + 'a>,
-    pub(super) all: usize,
-}
-
-/// A row as it is sent.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Rendered {
-    pub(crate) key: String,
-    pub(crate) row: String,
-    pub(crate) facets: Facets,
-}
 
 /// A row that came, changed or went.
 #[derive(Debug)]
@@ -105,7 +73,8 @@ pub(crate) struct Changes(Mutex<Logs>);
 #[derive(Debug)]
 struct Logs {
     tag: u32,
-    logs: [Log; Kind::ALL.len()],
+    /// By [`Kind::place`].
+    logs: Vec<Log>,
 }
 
 #[derive(Debug)]
@@ -146,140 +115,6 @@ type RowsOfKind = BTreeMap<(usize, String), Arc<Rendered>>;
 
 /// A row before and after; none where it was not there.
 type Difference = (Option<Arc<Rendered>>, Option<Arc<Rendered>>);
-
-impl Kind {
-    const ALL: [Kind; 5] = [
-        Kind::ActiveCalls,
-        Kind::WrapUpQueue,
-        Kind::Monitoring,
-        Kind::CallTimes,
-        Kind::AgentTimes,
-    ];
-
-    /// About `max` rows of calls that go on after that one, in the order of the list.
-    pub(super) fn rows_after<'a>(
-        self,
-        model: &'a ReadModel<AllFour>,
-        after: Option<&Key>,
-        max: usize,
-    ) -> Box<dyn ExactSizeIterator<Item = (Key, Rendered)> + 'a> {
-        let live = || {
-            let after = after.map(|(at, call, _)| (*at, call));
-            model.live_after(after, max).into_iter()
-        };
-        match self {
-            Kind::ActiveCalls => {
-                let rows: Vec<_> = live().filter_map(|call| model.active_call(call)).collect();
-                let keyed = |row: ActiveCall<'_>| {
-                    (key(row.answered_at.0, row.call.0, ""), Rendered::new(&row))
-                };
-                Box::new(rows.into_iter().map(keyed))
-            }
-            Kind::Monitoring => {
-                let rows: Vec<_> = live().filter_map(|call| model.monitored(call)).collect();
-                let keyed = |row: MonitoredCall<'_>| {
-                    (key(row.answered_at, row.call.0, ""), Rendered::new(&row))
-                };
-                Box::new(rows.into_iter().map(keyed))
-            }
-            Kind::WrapUpQueue => {
-                let place =
-                    |row: &OwedWrapUp<'_>| key(row.since.0, row.call.0, row.agent.0.as_str());
-                let rows = model.wrap_up_queue().into_iter();
-                let rows = rows.filter(|row| after.is_none_or(|after| place(row) > *after));
-                let rows: Vec<_> = rows.take(max).collect();
-                Box::new(
-                    rows.into_iter()
-                        .map(move |row| (place(&row), Rendered::new(&row))),
-                )
-            }
-            Kind::CallTimes | Kind::AgentTimes => Box::new(std::iter::empty()),
-        }
-    }
-
-    /// Rows of ended calls after the first `sent`.
-    pub(super) fn ended_rows<'a>(
-        self,
-        times: &'a ReadModel<HandleTimes>,
-        filter: &TimesFilter,
-        sent: usize,
-    ) -> OfQuarter<'a> {
-        match self {
-            Kind::AgentTimes => of_quarter(times.agents(filter), sent),
-            Kind::CallTimes | Kind::ActiveCalls | Kind::WrapUpQueue | Kind::Monitoring => {
-                of_quarter(times.calls(filter), sent)
-            }
-        }
-    }
-
-    pub(super) fn rows_of(
-        self,
-        model: &ReadModel<AllFour>,
-        (call, ended_at): (&CallId, Option<Timestamp>),
-    ) -> Vec<Rendered> {
-        match self {
-            Kind::ActiveCalls => rendered(model.active_call(call)),
-            Kind::WrapUpQueue => rendered(model.owed_on(call)),
-            Kind::Monitoring => rendered(model.monitored(call)),
-            Kind::CallTimes => rendered(ended_at.and_then(|at| model.times_of_call(call, at))),
-            Kind::AgentTimes => {
-                let parts = ended_at.map(|at| model.times_of_agents(call, at));
-                rendered(parts.unwrap_or_default())
-            }
-        }
-    }
-}
-
-fn of_quarter<'a, R: Followed + 'a>(rows: Vec<R>, sent: usize) -> OfQuarter<'a> {
-    OfQuarter {
-        all: rows.len(),
-        rows: Box::new(rows.into_iter().skip(sent).map(|row| Rendered::new(&row))),
-    }
-}
-
-fn key(at: Timestamp, call: &CallId, agent: &str) -> Key {
-    (at, call.clone(), agent.to_owned())
-}
-
-fn rendered<R: Followed>(rows: impl IntoIterator<Item = R>) -> Vec<Rendered> {
-    rows.into_iter().map(|row| Rendered::new(&row)).collect()
-}
-
-impl Rendered {
-    pub(crate) fn new<R: Followed>(row: &R) -> Self {
-        let facets = row.facets();
-        let call = facets.call.as_str();
-        let key = match row.agent() {
-            Some(agent) => json!({"call": call, "agent": format!("agent:{agent}")}),
-            None => json!({"call": call}),
-        };
-        Self {
-            key: key.to_string(),
-            row: serde_json::to_string(row).expect("a row is JSON"),
-            facets,
-        }
-    }
-
-    /// As an event of a stream, to begin with.
-    pub(super) fn event(&self, position: Position) -> Bytes {
-        sse::event(None, "row", &self.data(position))
-    }
-
-    /// What an event says of the row.
-    pub(super) fn data(&self, position: Position) -> String {
-        data(position, &self.key, &self.row)
-    }
-
-    /// What an event says once the row is gone.
-    pub(super) fn gone(&self, position: Position) -> String {
-        data(position, &self.key, "null")
-    }
-}
-
-/// Key and row are JSON already.
-fn data(position: Position, key: &str, row: &str) -> String {
-    format!(r#"{{"position":{position},"key":{key},"row":{row}}}"#)
-}
 
 impl Change {
     /// How many bytes it takes, about.
@@ -331,7 +166,7 @@ impl Watching {
 impl Changes {
     /// Nothing changed yet in a model that is at that position.
     pub(crate) fn since(position: Position, tag: u32) -> Self {
-        let logs = Kind::ALL.map(|_| Log::since(position));
+        let logs = Kind::all().map(|_| Log::since(position)).collect();
         Self(Mutex::new(Logs { tag, logs }))
     }
 
@@ -345,8 +180,8 @@ impl Changes {
         for log in &mut logs.logs {
             log.is_blind = !log.is_wanted();
         }
-        let kinds = Kind::ALL.into_iter();
-        let wanted = kinds.filter(|kind| logs.logs[*kind as usize].is_wanted());
+        let kinds = Kind::all();
+        let wanted = kinds.filter(|kind| logs.logs[kind.place()].is_wanted());
         Watching::new(wanted.collect(), events)
     }
 
@@ -361,14 +196,14 @@ impl Changes {
             log.end = Place::end_of(position);
             log.is_blind = false;
         }
-        for kind in Kind::ALL {
-            let log = &mut logs.logs[kind as usize];
+        for kind in Kind::all() {
+            let log = &mut logs.logs[kind.place()];
             if !watched.kinds.contains(&kind) {
                 log.forget();
             }
         }
         for (kind, changes) in watched.kinds.iter().zip(noted) {
-            logs.logs[*kind as usize].push(position, changes);
+            logs.logs[kind.place()].push(position, changes);
         }
     }
 
@@ -385,20 +220,20 @@ impl Changes {
     /// Somebody follows; they say when they leave.
     pub(crate) fn join(&self, kind: Kind) {
         let mut logs = self.logs();
-        let log = &mut logs.logs[kind as usize];
+        let log = &mut logs.logs[kind.place()];
         log.subscribers += 1;
         log.wanted = Wanted::Now;
     }
 
     /// Whether one who just came has to wait for a fold to end before all that follows is noted.
     pub(crate) fn is_blind(&self, kind: Kind) -> bool {
-        self.logs().logs[kind as usize].is_blind
+        self.logs().logs[kind.place()].is_blind
     }
 
     /// Somebody does not follow any more.
     pub(crate) fn leave(&self, kind: Kind) {
         let mut logs = self.logs();
-        let log = &mut logs.logs[kind as usize];
+        let log = &mut logs.logs[kind.place()];
         log.subscribers -= 1;
         if log.subscribers == 0 {
             log.wanted = Wanted::Until(Instant::now() + KEPT_FOR);
@@ -428,7 +263,7 @@ impl Changes {
         if logs.tag != id.tag {
             return Further::OtherModel;
         }
-        logs.logs[kind as usize].after(id.place, max)
+        logs.logs[kind.place()].after(id.place, max)
     }
 }
 

@@ -6,14 +6,22 @@ use serde_json::Value;
 
 /// The header stands there also without rows. A cell that is no single value holds its JSON.
 pub fn csv<R: Row>(rows: &[R]) -> String {
-    csv_of(R::COLUMNS, rows)
+    csv_head(R::COLUMNS) + &csv_records(R::COLUMNS, rows)
 }
 
-/// The same of rows that somebody else wrote, who may know of further fields.
-pub fn csv_of<R: Serialize>(fields: &[&str], rows: &[R]) -> String {
+/// The header alone.
+pub fn csv_head(fields: &[&str]) -> String {
+    written(|bytes| head(bytes, fields))
+}
+
+/// A line for each row. Rows of another program may have further fields, which are left out.
+pub fn csv_records<R: Serialize>(fields: &[&str], rows: &[R]) -> String {
+    written(|bytes| records(bytes, fields, rows))
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut bytes = Vec::new();
-    head(&mut bytes, fields);
-    records(&mut bytes, fields, rows);
+    write(&mut bytes);
     String::from_utf8(bytes).expect("texts are UTF-8")
 }
 

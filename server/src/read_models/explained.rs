@@ -3,14 +3,15 @@
 //! A page lists as many calls as its limit says. A row whose calls do not fit goes on in the next page: it is there
 //! again, with further calls. Lines are whole, and are made in parts.
 
-use super::batches::{Rendering, Times};
 use super::csv;
 use super::format::Format;
-use super::listed::At;
-use super::page::{Paging, Place, Within};
-use domain::{CallId, Prefix, Timestamp};
+use super::page::{At, Paging, Place, Within};
+use super::rendering::Rendering;
+use super::times::Times;
+use domain::{Prefix, Timestamp};
 use projections::{
-    AgentTimes, Behind, By, CallTimes, ExplainedRow, Key, Row, TimesFilter, Window, WindowRow,
+    AgentTimes, Behind, By, CallTimes, ExplainedRow, Followed, Key, Row, TimesFilter, Window,
+    WindowRow,
 };
 
 /// What is asked, of a snapshot.
@@ -143,7 +144,7 @@ impl Explaining {
         }
     }
 
-    fn gather<R: Explained>(
+    fn gather<R: Followed>(
         &self,
         row: &WindowRow,
         after: Option<&Within>,
@@ -159,11 +160,11 @@ impl Explaining {
                 ..self.times.filter.clone()
             };
             let further = rows(&whole.within(Window::Quarter, *quarter));
-            let is_further = |row: &R| after.is_none_or(|after| row.within() > *after);
+            let is_further = |row: &R| after.is_none_or(|after| within(row) > *after);
             gathered.extend(further.into_iter().filter(is_further));
             if gathered.len() > max {
                 gathered.truncate(max);
-                let last = gathered.last().map(Explained::within);
+                let last = gathered.last().map(within);
                 return (gathered, last);
             }
         }
@@ -185,30 +186,11 @@ fn is_of_agent(row: &WindowRow, part: &AgentTimes<'_>) -> bool {
     is_named && part.has(row.metric)
 }
 
-/// What stands behind a row.
-trait Explained: Row {
-    /// Its place among all behind the row.
-    fn within(&self) -> Within;
-}
-
-impl Explained for CallTimes<'_> {
-    fn within(&self) -> Within {
-        within(self.ended_at.0, self.call.0, "")
-    }
-}
-
-impl Explained for AgentTimes<'_> {
-    fn within(&self) -> Within {
-        within(self.ended_at.0, self.call.0, self.agent.0.as_str())
-    }
-}
-
-fn within(ended_at: Timestamp, call: &CallId, agent: &str) -> Within {
-    Within(
-        ended_at.as_millis(),
-        call.as_str().to_owned(),
-        agent.to_owned(),
-    )
+/// The place of a row among all that another was counted from.
+fn within(row: &impl Followed) -> Within {
+    let (ended_at, call, agent) = row.place();
+    let agent = agent.map_or(String::new(), |agent| agent.as_str().to_owned());
+    Within(ended_at.as_millis(), call.as_str().to_owned(), agent)
 }
 
 impl Calls<'_> {

@@ -4,10 +4,12 @@
 //! a few at a time: for all lines, while the client reads.
 
 use super::asked::{Asked, MadeOf, not_modified};
-use super::batches::{Rendering, Times};
 use super::explained::{self, Explaining};
-use super::page::{Page, Paging, Place};
+use super::models::Model;
+use super::page::{At, Page, Paging};
 use super::questions::{OfEnded, OfLive, Question};
+use super::rendering::Rendering;
+use super::times::Times;
 use crate::streamed::{self, CutOff, Pieces};
 use crate::{Problem, Service};
 use axum::body::Body;
@@ -28,11 +30,13 @@ const AT_ONCE: usize = 256;
 const WINDOWS_AT_ONCE: usize = 2048;
 const AT_ONCE_IN_ANOTHER_ORDER: usize = 8192;
 
+/// The list of a read model, as the request asks for it.
 pub(super) async fn listed(
     service: &Arc<Service>,
     asked: Asked,
-    question: Question,
+    model: &'static Model,
 ) -> Result<Response, Problem> {
+    let question = Question::of(model, &asked.params)?;
     let format = asked.format()?;
     let paging = question.paging(&asked.params, format)?;
     asked.waited(service).await?;
@@ -195,7 +199,13 @@ impl List {
     }
 
     /// Renders at most `max` rows after a place; its place is moved on, and is gone after the last row.
-    fn rows(&self, paging: &Paging, at: &mut At, max: usize, to: &mut Rendering) -> usize {
+    pub(super) fn rows(
+        &self,
+        paging: &Paging,
+        at: &mut At,
+        max: usize,
+        to: &mut Rendering,
+    ) -> usize {
         match self {
             List::Calls(times) => at.rows(to, |after| {
                 times.batch(paging, after, max, |filter| times.model.calls(filter))
@@ -219,39 +229,6 @@ impl List {
             List::Windows(..) => paging.next::<WindowRow>(last, None),
             List::Explained(_) => paging.next::<WindowRow>(last, at.within.clone()),
         }
-    }
-}
-
-/// How far a list was gone through.
-#[derive(Clone, Default)]
-pub(super) struct At {
-    pub(super) after: Option<Place>,
-    /// The last call that was listed of the row at that place, if there are more.
-    pub(super) within: Option<super::page::Within>,
-    /// Whether that row was begun in this answer.
-    pub(super) is_begun: bool,
-    pub(super) is_over: bool,
-}
-
-impl At {
-    fn beginning(paging: &Paging) -> Self {
-        Self {
-            after: paging.after.clone(),
-            within: paging.within.clone(),
-            ..Self::default()
-        }
-    }
-
-    fn rows<R: super::rows::Listed>(
-        &mut self,
-        to: &mut Rendering,
-        batch: impl FnOnce(Option<&Place>) -> super::page::Batch<R>,
-    ) -> usize {
-        let batch = batch(self.after.as_ref());
-        to.rows(&batch.rows);
-        self.is_over = !batch.more;
-        self.after = batch.last.or(self.after.take());
-        batch.rows.len()
     }
 }
 
@@ -335,7 +312,7 @@ impl Pieces for Rest {
 
 impl OfEnded {
     /// The list of what is asked, of the calls that had ended when it was made.
-    fn list(&self, model: &ReadModel<AllFour>) -> List {
+    pub(super) fn list(&self, model: &ReadModel<AllFour>) -> List {
         match self {
             OfEnded::Calls(filter) => {
                 let snapshot = model.snapshot(filter, None);

@@ -1,8 +1,8 @@
-//! The four read models, and their changes as they come.
+//! The read models, and their changes as they come.
 
 mod answering;
 mod asked;
-mod batches;
+mod at_hand;
 mod changes;
 mod csv;
 mod ended;
@@ -11,29 +11,29 @@ mod filter;
 mod follow;
 mod format;
 mod listed;
+mod models;
 mod page;
 mod questions;
 mod rebuilds;
+mod rendering;
 mod routes;
-mod rows;
 mod shared;
 mod snapshot;
 mod stream;
+mod times;
 mod views;
 
 pub(crate) use asked::{
     Asked, KAIGI_COMPLETE, KAIGI_POSITION, MadeOf, has, text, unless_stopping, wait,
 };
-pub(crate) use batches::Rendering;
-pub use csv::{csv, csv_of};
+pub use at_hand::{AtHand, NotAnswered, Reply};
+pub use csv::{csv, csv_head, csv_records};
 pub(crate) use filter::{agent, phase};
 pub(crate) use format::{Format, liked_best};
 pub(crate) use listed::{Found, found};
 pub(crate) use page::{Page, Paging, Place};
 pub use rebuilds::WhyRebuilt;
-pub(crate) use routes::{
-    agent_parameter, list, list_answers, paging_parameters, phase_parameter, queue, routes,
-};
-pub(crate) use rows::Listed;
+pub(crate) use rendering::Rendering;
+pub(crate) use routes::{list, list_answers, paging_parameters, parameter, routes};
 pub use shared::Behind;
 pub use views::{NotReached, Standing, Views};

@@ -1,14 +1,14 @@
 //! Pages: rows in an order, from where the page before ended. A cursor holds what the last row was sorted by and what
 //! tells it from others, not how many came before it, so rows that come and go elsewhere change nothing.
 
-use super::batches::Rendering;
 use super::format::Format;
-use super::rows::{Cell, Listed, RowKey};
+use super::rendering::Rendering;
 use crate::Problem;
 use crate::request::Params;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Prefix, Timestamp};
+use projections::{Cell, Row, RowKey};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -77,9 +77,20 @@ pub(crate) struct Batch<R> {
     pub(crate) more: bool,
 }
 
+/// How far a list was gone through.
+#[derive(Clone, Default)]
+pub(super) struct At {
+    pub(super) after: Option<Place>,
+    /// The last call that was listed of the row at that place, if there are more.
+    pub(super) within: Option<Within>,
+    /// Whether that row was begun in this answer.
+    pub(super) is_begun: bool,
+    pub(super) is_over: bool,
+}
+
 impl Paging {
     /// What the parameters say of that list.
-    pub(crate) fn of<R: Listed>(params: &Params, format: Format) -> Result<Self, Problem> {
+    pub(crate) fn of<R: Row>(params: &Params, format: Format) -> Result<Self, Problem> {
         let order = Order::of::<R>(params.text("sort"))?;
         let cursor = params.text("cursor");
         let cursor = cursor.map(|text| order.cursor_of::<R>(text)).transpose()?;
@@ -105,7 +116,7 @@ impl Paging {
     }
 
     /// Whether rows are sorted by the column that all of their kind are sorted by unless something else is said.
-    pub(super) fn is_usual_order<R: Listed>(&self) -> bool {
+    pub(super) fn is_usual_order<R: Row>(&self) -> bool {
         self.order.column == R::SORTS[0]
     }
 
@@ -114,7 +125,7 @@ impl Paging {
     }
 
     /// The page of those rows; all of them if all are asked for.
-    pub(crate) fn page<R: Listed>(
+    pub(crate) fn page<R: Row>(
         &self,
         rows: impl IntoIterator<Item = R>,
         as_of: Timestamp,
@@ -137,7 +148,7 @@ impl Paging {
     }
 
     /// The cursor after that place, if there is one.
-    pub(super) fn next<R: Listed>(
+    pub(super) fn next<R: Row>(
         &self,
         last: Option<&Place>,
         within: Option<Within>,
@@ -146,7 +157,7 @@ impl Paging {
     }
 
     /// At most `max` rows after that place. Only these are sorted, and no more than twice as many are held.
-    pub(crate) fn cut<R: Listed>(
+    pub(crate) fn cut<R: Row>(
         &self,
         all: impl IntoIterator<Item = R>,
         after: Option<&Place>,
@@ -170,12 +181,12 @@ impl Paging {
         Batch { rows, last, more }
     }
 
-    pub(super) fn place_of<R: Listed>(&self, row: &R) -> Place {
+    pub(super) fn place_of<R: Row>(&self, row: &R) -> Place {
         self.order.place_of(row)
     }
 
     /// Whether it is the row of that place. What it is sorted by may have changed.
-    pub(super) fn is_row_of<R: Listed>(&self, place: &Place, row: &R) -> bool {
+    pub(super) fn is_row_of<R: Row>(&self, place: &Place, row: &R) -> bool {
         self.order.place_of(row).1 == place.1
     }
 
@@ -187,6 +198,28 @@ impl Paging {
             rows.truncate(max);
         }
         more
+    }
+}
+
+impl At {
+    pub(super) fn beginning(paging: &Paging) -> Self {
+        Self {
+            after: paging.after.clone(),
+            within: paging.within.clone(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn rows<R: Row>(
+        &mut self,
+        to: &mut Rendering,
+        batch: impl FnOnce(Option<&Place>) -> Batch<R>,
+    ) -> usize {
+        let batch = batch(self.after.as_ref());
+        to.rows(&batch.rows);
+        self.is_over = !batch.more;
+        self.after = batch.last.or(self.after.take());
+        batch.rows.len()
     }
 }
 
@@ -218,7 +251,7 @@ fn limit(params: &Params) -> Result<Option<usize>, Problem> {
 }
 
 impl Order {
-    fn of<R: Listed>(sort: Option<&str>) -> Result<Self, Problem> {
+    fn of<R: Row>(sort: Option<&str>) -> Result<Self, Problem> {
         let Some(sort) = sort else {
             return Ok(Self {
                 column: R::SORTS[0],
@@ -245,7 +278,7 @@ impl Order {
         }
     }
 
-    fn place_of<R: Listed>(self, row: &R) -> Place {
+    fn place_of<R: Row>(self, row: &R) -> Place {
         Place(row.cell(self.column), row.key())
     }
 
@@ -257,7 +290,7 @@ impl Order {
         by_column.then_with(|| one.1.cmp(&other.1))
     }
 
-    fn cursor<R: Listed>(self, after: &Place, within: Option<Within>) -> String {
+    fn cursor<R: Row>(self, after: &Place, within: Option<Within>) -> String {
         let cursor = Cursor {
             list: R::LIST.to_owned(),
             sort: self.name(),
@@ -267,7 +300,7 @@ impl Order {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).expect("a cursor is JSON"))
     }
 
-    fn cursor_of<R: Listed>(self, text: &str) -> Result<Cursor, Problem> {
+    fn cursor_of<R: Row>(self, text: &str) -> Result<Cursor, Problem> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
         let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor>(&bytes).ok());
         let fits = |cursor: &Cursor| cursor.list == R::LIST && cursor.sort == self.name();

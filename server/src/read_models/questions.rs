@@ -1,33 +1,28 @@
-//! What can be asked of the four read models.
+//! What can be asked of the read models.
 
-use super::filter::Filter;
+use super::filter::filter;
 use super::format::Format;
+use super::models::{Live, Model};
 use super::page::{Page, Paging};
-use super::rows::Followed;
 use crate::Problem;
 use crate::request::Params;
-use domain::{TimeSpan, Timestamp};
+use domain::Timestamp;
 use projections::{
-    ActiveCall, AgentTimes, AllFour, By, CallTimes, Checkpointed, MonitoredCall, OwedWrapUp,
-    TimesFilter, Window, WindowRow,
+    AgentTimes, AllFour, By, CallTimes, Checkpointed, Filter, TimesFilter, Window, WindowRow,
 };
 
 /// A question for one of the read models.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Question {
     Live(OfLive),
     Ended(OfEnded),
 }
 
 /// For calls that are not over.
-#[derive(Debug, Clone)]
-pub(super) enum OfLive {
-    ActiveCalls {
-        filter: Filter,
-        idle_ms: Option<u64>,
-    },
-    WrapUpQueue(Filter),
-    Monitoring(Filter),
+#[derive(Clone)]
+pub(super) struct OfLive {
+    model: &'static Live,
+    filter: Filter,
 }
 
 /// For calls that ended.
@@ -48,24 +43,17 @@ pub(super) enum OfEnded {
 }
 
 impl Question {
-    pub(super) fn active_calls(params: &Params) -> Result<Self, Problem> {
-        Ok(Self::Live(OfLive::ActiveCalls {
-            filter: Filter::of(params)?,
-            idle_ms: params.get("idle")?.map(TimeSpan::as_millis),
-        }))
-    }
-
-    pub(super) fn wrap_up_queue(params: &Params) -> Result<Self, Problem> {
-        Ok(Self::Live(OfLive::WrapUpQueue(Filter::of(params)?)))
-    }
-
-    pub(super) fn monitoring(params: &Params) -> Result<Self, Problem> {
-        Ok(Self::Live(OfLive::Monitoring(Filter::of(params)?)))
+    /// What the parameters ask that read model.
+    pub(super) fn of(model: &'static Model, params: &Params) -> Result<Self, Problem> {
+        let filter = filter(params)?;
+        match model {
+            Model::Live(model) => Ok(Self::Live(OfLive { model, filter })),
+            Model::Ended(_) => Self::handle_times(params, filter.times()),
+        }
     }
 
     /// Single calls and agents in them, or windows of time: what the program's `show handle-times` can be asked.
-    pub(super) fn handle_times(params: &Params) -> Result<Self, Problem> {
-        let filter = Filter::of(params)?.times();
+    fn handle_times(params: &Params, filter: TimesFilter) -> Result<Self, Problem> {
         let explain = params.get("explain")?.unwrap_or(false);
         let by = params.text("by");
         let Some(window) = params.get("window")? else {
@@ -88,9 +76,7 @@ impl Question {
 
     pub(super) fn paging(&self, params: &Params, format: Format) -> Result<Paging, Problem> {
         match self {
-            Self::Live(OfLive::ActiveCalls { .. }) => Paging::of::<ActiveCall<'_>>(params, format),
-            Self::Live(OfLive::WrapUpQueue(_)) => Paging::of::<OwedWrapUp<'_>>(params, format),
-            Self::Live(OfLive::Monitoring(_)) => Paging::of::<MonitoredCall<'_>>(params, format),
+            Self::Live(question) => (question.model.paging)(params, format),
             Self::Ended(OfEnded::Calls(_)) => Paging::of::<CallTimes<'_>>(params, format),
             Self::Ended(OfEnded::Agents(_)) => Paging::of::<AgentTimes<'_>>(params, format),
             Self::Ended(OfEnded::Windows { .. } | OfEnded::Explained { .. }) => {
@@ -126,13 +112,7 @@ fn no_window(by: &str) -> Problem {
 impl OfLive {
     /// Whether the answer is the same as long as nothing happens.
     pub(super) fn is_timeless(&self) -> bool {
-        !matches!(
-            self,
-            Self::ActiveCalls {
-                idle_ms: Some(_),
-                ..
-            }
-        )
+        self.filter.is_timeless()
     }
 
     pub(super) fn page(
@@ -141,34 +121,6 @@ impl OfLive {
         paging: &Paging,
         as_of: Timestamp,
     ) -> Page {
-        let cut = Cut {
-            paging,
-            as_of,
-            model,
-        };
-        let four = model.state();
-        match self {
-            Self::ActiveCalls { filter, idle_ms } => match idle_ms {
-                Some(idle_ms) => cut.page(four.idle_calls(as_of, *idle_ms), filter),
-                None => cut.page(four.active_calls(), filter),
-            },
-            Self::WrapUpQueue(filter) => cut.page(four.wrap_up_queue(), filter),
-            Self::Monitoring(filter) => cut.page(four.monitoring(), filter),
-        }
-    }
-}
-
-/// The page of whatever rows.
-struct Cut<'p> {
-    paging: &'p Paging,
-    as_of: Timestamp,
-    model: &'p Checkpointed<AllFour>,
-}
-
-impl Cut<'_> {
-    fn page<R: Followed>(&self, rows: Vec<R>, filter: &Filter) -> Page {
-        let rows = rows.into_iter();
-        let rows = rows.filter(|row| filter.fits(&row.facets()));
-        self.paging.page(rows, self.as_of, self.model.events())
+        (self.model.page)(model, &self.filter, paging, as_of)
     }
 }

@@ -1,17 +1,21 @@
 //! What can be asked of the read models, and by whom.
 
 use super::answering;
-use super::asked::USUAL_WAIT;
+use super::asked::{Asked, USUAL_WAIT};
+use super::listed::listed;
+use super::models::{Kind, MODELS, Model};
 use super::page::HIGHEST_LIMIT;
-use super::rows::Listed as _;
+use super::stream;
 use crate::access::{Access, OPERATION, READ_MODELS};
 use crate::handled::Handled;
 use crate::route::{Answer, Operation, Parameter, Route};
 use crate::{Service, values};
+use axum::extract::State;
 use axum::http::Method;
 use axum::routing::{MethodRouter, get, post};
+use domain::call::Phase;
 use engine::keys::Role;
-use projections::{ActiveCall, AgentTimes, CallTimes, MonitoredCall, OwedWrapUp, WindowRow};
+use projections::{Description, Parameter as Declared, Values};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,54 +24,29 @@ use std::sync::Arc;
 const UPKEEP: Access = Access::Roles(&[Role::Operator, Role::Reader, Role::Auditor]);
 
 pub(crate) fn routes() -> Vec<Handled> {
-    let mut routes = Vec::new();
-    routes.extend(list(
-        [
-            "/v1/active-calls",
-            "/v1/active-calls.json",
-            "/v1/active-calls.ndjson",
-            "/v1/active-calls.csv",
-        ],
-        READ_MODELS,
-        &active_calls_operation(),
-        &get(answering::active_calls),
-    ));
-    routes.extend(list(
-        [
-            "/v1/wrap-up-queue",
-            "/v1/wrap-up-queue.json",
-            "/v1/wrap-up-queue.ndjson",
-            "/v1/wrap-up-queue.csv",
-        ],
-        READ_MODELS,
-        &wrap_up_queue_operation(),
-        &get(answering::wrap_up_queue),
-    ));
-    routes.extend(list(
-        [
-            "/v1/handle-times",
-            "/v1/handle-times.json",
-            "/v1/handle-times.ndjson",
-            "/v1/handle-times.csv",
-        ],
-        READ_MODELS,
-        &handle_times_operation(),
-        &get(answering::handle_times),
-    ));
-    routes.extend(list(
-        [
-            "/v1/monitoring",
-            "/v1/monitoring.json",
-            "/v1/monitoring.ndjson",
-            "/v1/monitoring.csv",
-        ],
-        READ_MODELS,
-        &monitoring_operation(),
-        &get(answering::monitoring),
-    ));
-    routes.extend(changes_routes());
+    let mut routes: Vec<_> = MODELS.iter().flat_map(list_routes).collect();
+    routes.extend((0..MODELS.len()).map(changes_route));
     routes.extend(upkeep_routes());
     routes
+}
+
+fn list_routes(model: &'static Model) -> Vec<Handled> {
+    let answer = move |State(service), asked| async move { listed(&service, asked, model).await };
+    let Route {
+        access, operation, ..
+    } = list_route(model);
+    list(model.description().paths, access, &operation, &get(answer))
+}
+
+/// The list at its path without a suffix.
+pub(super) fn list_route(model: &Model) -> Route {
+    let description = model.description();
+    Route {
+        method: Method::GET,
+        path: description.paths[0],
+        access: READ_MODELS,
+        operation: list_operation(description),
+    }
 }
 
 /// A list by its path, and by one with a suffix for each form, which the document need not tell of one by one.
@@ -158,99 +137,30 @@ fn upkeep_schema() -> Value {
     })
 }
 
-fn active_calls_operation() -> Operation {
-    let mut parameters = vec![queue(), agent_parameter(), phase_parameter()];
-    parameters.push(Parameter::query(
-        "idle",
-        values::time_of_waiting(),
-        "Calls to which nothing has happened for longer than that, such as 4h: perhaps their hang-up never came",
-    ));
-    parameters.push(call());
-    live_list(
-        "listActiveCalls",
-        "The calls that go on",
-        "The longest-running first.",
+fn list_operation(description: &Description) -> Operation {
+    let asked = &description.list;
+    let sorts: Vec<_> = description.rows.iter().map(|rows| rows.sorts).collect();
+    let shapes: Vec<_> = description
+        .rows
+        .iter()
+        .map(|rows| rows.shape.name)
+        .collect();
+    let mut parameters: Vec<_> = asked.parameters.iter().map(parameter).collect();
+    parameters.extend(paging_parameters(&sorts, description.about_sort));
+    parameters.extend(waiting_parameters());
+    Operation {
+        id: asked.id,
+        summary: asked.summary,
+        about: asked.about,
         parameters,
-        ("ActiveCalls", &["ActiveCall"]),
-        (
-            &[ActiveCall::SORTS],
-            "By which column; without it by answered_at",
-        ),
-    )
+        body: None,
+        answers: list_answers(description.schema, &shapes),
+        problems: &[406, 422, 503],
+    }
 }
 
-fn wrap_up_queue_operation() -> Operation {
-    live_list(
-        "listWrapUpQueue",
-        "The wrap-ups that agents owe",
-        "The oldest first.",
-        vec![agent_parameter(), queue(), call()],
-        ("WrapUpQueue", &["OwedWrapUp"]),
-        (&[OwedWrapUp::SORTS], "By which column; without it by since"),
-    )
-}
-
-fn monitoring_operation() -> Operation {
-    live_list(
-        "listMonitoring",
-        "Where supervisors listen and speak, and where they may",
-        "The longest-running calls first.",
-        vec![call(), supervisor(), may_start()],
-        ("Monitoring", &["MonitoredCall"]),
-        (
-            &[MonitoredCall::SORTS],
-            "By which column; without it by answered_at, which rows do not show",
-        ),
-    )
-}
-
-fn handle_times_operation() -> Operation {
-    let mut parameters = vec![
-        Parameter::query(
-            "by",
-            json!({"type": "string", "enum": ["call", "agent", "queue", "all"]}),
-            "What a row is about; without a window call (as if nothing is said) or agent, in a window queue, agent or \
-             all (as if nothing is said)",
-        ),
-        Parameter::query(
-            "window",
-            json!({"type": "string", "enum": ["15m", "1h", "1d"]}),
-            "Sum up by the time calls ended, in UTC",
-        ),
-        Parameter::query(
-            "explain",
-            json!({"type": "boolean"}),
-            "Also list the calls that each row of a window was counted from. `limit` is then the most calls of a page, \
-             over all its rows; a row without calls counts as one. A row whose calls do not fit is in the next page \
-             again, with its further calls. In CSV and NDJSON without `limit` every row is whole",
-        ),
-        agent_parameter(),
-        queue(),
-    ];
-    parameters.extend([from(), to()]);
-    live_list(
-        "listHandleTimes",
-        "How long calls and agents' parts in them took",
-        "Of calls that ended. With `from` and `to`, windows that overlap are shown whole.",
-        parameters,
-        ("HandleTimes", &["CallTimes", "AgentTimes", "WindowTimes"]),
-        (
-            &[CallTimes::SORTS, AgentTimes::SORTS, WindowRow::SORTS],
-            "By which column of the rows; without it by ended_at, and in windows by from",
-        ),
-    )
-}
-
-fn live_list(
-    id: &'static str,
-    summary: &'static str,
-    about: &'static str,
-    mut parameters: Vec<Parameter>,
-    (whole, rows): (&str, &[&str]),
-    (sorts, about_sort): (&[&[&'static str]], &'static str),
-) -> Operation {
-    parameters.extend(paging_parameters(sorts, about_sort));
-    parameters.extend([
+fn waiting_parameters() -> [Parameter; 2] {
+    [
         Parameter::query(
             "min_position",
             values::whole_number(0),
@@ -261,16 +171,32 @@ fn live_list(
             json!({"type": "number", "minimum": 0, "default": USUAL_WAIT.as_secs()}),
             "For how many seconds to wait for it at most",
         ),
-    ]);
-    Operation {
-        id,
-        summary,
-        about,
-        parameters,
-        body: None,
-        answers: list_answers(whole, rows),
-        problems: &[406, 422, 503],
-    }
+    ]
+}
+
+/// A declared parameter, as a route has it.
+pub(crate) fn parameter(declared: &Declared) -> Parameter {
+    let schema = match declared.values {
+        Values::Call => values::call(),
+        Values::Queue => values::queue(),
+        Values::Agent => values::agent(),
+        Values::Supervisor => values::supervisor(),
+        Values::Phase => one_of(Phase::ALL.iter().map(|phase| phase.name())),
+        Values::Flag => json!({"type": "boolean"}),
+        Values::TimeSpan => values::time_of_waiting(),
+        Values::Time => values::time(),
+        Values::OneOf(names) => one_of(names.iter().map(|(name, _)| *name)),
+        Values::FirstOf(names) => {
+            let mut schema = one_of(names.iter().map(|(name, _)| *name));
+            schema["default"] = names[0].0.into();
+            schema
+        }
+    };
+    Parameter::query(declared.name, schema, declared.about)
+}
+
+fn one_of(names: impl Iterator<Item = &'static str>) -> Value {
+    json!({"type": "string", "enum": names.collect::<Vec<_>>()})
 }
 
 /// What every list can be asked beside which rows.
@@ -338,52 +264,14 @@ fn schema(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
-fn changes_routes() -> Vec<Handled> {
-    let mut by = vec![Parameter::query(
-        "by",
-        json!({"type": "string", "enum": ["call", "agent"], "default": "call"}),
-        "What a row is about",
-    )];
-    by.extend([agent_parameter(), queue(), call(), begins_with(), to()]);
-    vec![
-        changes_route(
-            "/v1/active-calls/changes",
-            "followActiveCalls",
-            "Follow the calls that go on",
-            vec![queue(), agent_parameter(), phase_parameter(), call()],
-            get(answering::active_calls_changes),
-        ),
-        changes_route(
-            "/v1/wrap-up-queue/changes",
-            "followWrapUpQueue",
-            "Follow the wrap-ups that agents owe",
-            vec![agent_parameter(), queue(), call()],
-            get(answering::wrap_up_queue_changes),
-        ),
-        changes_route(
-            "/v1/handle-times/changes",
-            "followHandleTimes",
-            "Follow how long calls took",
-            by,
-            get(answering::handle_times_changes),
-        ),
-        changes_route(
-            "/v1/monitoring/changes",
-            "followMonitoring",
-            "Follow where supervisors listen and speak",
-            vec![call(), supervisor(), may_start()],
-            get(answering::monitoring_changes),
-        ),
-    ]
-}
-
-fn changes_route(
-    path: &'static str,
-    id: &'static str,
-    summary: &'static str,
-    mut parameters: Vec<Parameter>,
-    by: MethodRouter<Arc<Service>>,
-) -> Handled {
+fn changes_route(place: usize) -> Handled {
+    let answer = move |State(service): State<Arc<Service>>, asked: Asked| async move {
+        let kind = Kind::of(place, &asked.params)?;
+        stream::answer(&service, kind, &asked)
+    };
+    let description = MODELS[place].description();
+    let asked = &description.changes;
+    let mut parameters: Vec<_> = asked.parameters.iter().map(parameter).collect();
     parameters.push(Parameter::header(
         "Last-Event-ID",
         json!({"type": "string", "pattern": r"^([0-9]{1,19}(\.[0-9]{1,9})?-[0-9A-Fa-f]{1,8})?$"}),
@@ -391,11 +279,11 @@ fn changes_route(
     ));
     Route {
         method: Method::GET,
-        path,
+        path: description.changes_path,
         access: READ_MODELS,
         operation: Operation {
-            id,
-            summary,
+            id: asked.id,
+            summary: asked.summary,
             about: CHANGES,
             parameters,
             body: None,
@@ -407,7 +295,7 @@ fn changes_route(
             problems: &[422],
         },
     }
-    .handled(by)
+    .handled(get(answer))
 }
 
 /// What whoever follows changes must know.
@@ -421,70 +309,3 @@ that event, without gap or repeat. If what changed since is not kept any more, b
 started anew, `reset` comes, then all rows as if for the first time: forget those you have. A silent stream sends \
 `progress`, with an `id`, too. `caught_up` and `progress` say `position`, and `count` and `proof` of the events up to it. One that does not read fast enough is sent `cut_off` with the reason, one on a server \
 that stops `stopping`; both end, and the client comes back with the last `id`.";
-
-fn call() -> Parameter {
-    Parameter::query("call", values::call(), "Only this call")
-}
-
-/// Only rows of a queue.
-pub(crate) fn queue() -> Parameter {
-    Parameter::query("queue", values::queue(), "Only this queue")
-}
-
-/// Only rows with an agent.
-pub(crate) fn agent_parameter() -> Parameter {
-    Parameter::query(
-        "agent",
-        values::agent(),
-        "Only with this agent, as agent:ID or the ID alone",
-    )
-}
-
-/// Only rows of calls in a phase.
-pub(crate) fn phase_parameter() -> Parameter {
-    let names: Vec<_> = domain::call::Phase::ALL
-        .iter()
-        .map(|phase| phase.name())
-        .collect();
-    Parameter::query(
-        "phase",
-        json!({"type": "string", "enum": names}),
-        "Only in this phase",
-    )
-}
-
-fn supervisor() -> Parameter {
-    Parameter::query(
-        "supervisor",
-        values::supervisor(),
-        "Only with this supervisor on the call, as supervisor:ID or the ID alone",
-    )
-}
-
-fn may_start() -> Parameter {
-    Parameter::query(
-        "may_start",
-        json!({"type": "boolean"}),
-        "Only where monitoring may, or may not, be started",
-    )
-}
-
-fn from() -> Parameter {
-    time("from", "Only calls that ended at or after this time")
-}
-
-fn begins_with() -> Parameter {
-    time(
-        "from",
-        "Only calls that ended at or after this time. Without it, the rows that come first are those of the last 24 \
-         hours, before `to` if that is earlier; what changes from then on is sent however long ago the call ended",
-    )
-}
-
-fn to() -> Parameter {
-    time("to", "Only calls that ended before this time")
-}
-
-fn time(name: &'static str, about: &'static str) -> Parameter {
-    Parameter::query(name, values::time(), about)
-}

@@ -4,13 +4,13 @@
 //! the list; everything that changed since the first of them follows out of the log of changes, so that the client has
 //! the state of one position when it has caught up. No stream holds rows that are not being sent.
 
-use super::changes::{Id, Key, Kind, Place};
-use super::filter::Filter;
+use super::changes::{Id, Place};
+use super::models::{Key, Kind};
 use super::views::Views;
 use crate::Service;
 use crate::streamed::PIECE;
 use domain::{Position, Timestamp};
-use projections::{AllFour, HandleTimes, ReadModel, TimesFilter, Window};
+use projections::{AllFour, Filter, HandleTimes, ReadModel, TimesFilter, Window};
 use std::sync::Arc;
 
 /// The calls of how many milliseconds a stream of ended calls begins with, unless it is said since when: a day.
@@ -96,11 +96,10 @@ async fn begin(views: &Views, key: &str, wanted: &Wanted) -> Beginning {
     let asked = views.ask(key, move |model, tag| {
         let position = model.position();
         let place = Place::end_of(position);
-        let rows = match kind {
-            Kind::ActiveCalls | Kind::WrapUpQueue | Kind::Monitoring => Rows::GoingOn(None),
-            Kind::CallTimes | Kind::AgentTimes => {
-                Rows::Ended(Ended::new(model.state(), position, span))
-            }
+        let rows = if kind.is_live() {
+            Rows::GoingOn(None)
+        } else {
+            Rows::Ended(Ended::new(model.state(), position, span))
         };
         Beginning {
             id: Id { place, tag },

@@ -4,8 +4,9 @@
 //! its connection takes more. So a slow one costs nobody anything, and falls behind until it is cut off.
 
 use super::asked::Asked;
-use super::changes::{Change, Further, Id, Kind, Place, Rendered};
-use super::filter::Filter;
+use super::changes::{Change, Further, Id, Place};
+use super::filter::filter;
+use super::models::{Kind, Rendered};
 use super::shared::Progress;
 use super::snapshot::{self, Beginning, Wanted};
 use crate::access::Caller;
@@ -14,6 +15,7 @@ use crate::{Problem, Service, sse};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::unfold;
+use projections::Filter;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,7 +64,7 @@ pub(super) fn answer(
     asked: &Asked,
 ) -> Result<Response, Problem> {
     let last = sse::last_event_id::<Id>(&asked.headers)?;
-    let filter = Arc::new(Filter::of(&asked.params)?);
+    let filter = Arc::new(filter(&asked.params)?);
     service.views.changes().join(kind);
     let subscriber = Subscriber {
         service: Arc::clone(service),

@@ -3,7 +3,7 @@
 use super::{call, keep, nodes, open};
 use domain::{CallId, EventStore, HandleError, Position, Revision, StoreError};
 use engine::checkpoints;
-use projections::AllFour;
+use projections::{ActiveCalls, AllFour};
 use server::{Service, Settings};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ async fn only_that_call_is_left_out(harm: impl FnOnce(&StandIn)) {
 
 fn shows(model: &projections::Checkpointed<AllFour>, name: &str) -> bool {
     let name: CallId = call(name);
-    let active = model.state().active_calls();
+    let active = model.state().rows_of::<ActiveCalls>();
     active.iter().any(|row| *row.call.0 == name)
 }
 

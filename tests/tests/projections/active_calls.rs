@@ -1,7 +1,7 @@
 //! `active-calls`.
 
 use crate::{connect_through, read, shown};
-use projections::{ActiveCalls, Listing};
+use projections::{ActiveCalls, Filter, Followed as _, Listing};
 use serde_json::json;
 use tests::ledger::{Ledger, after};
 use tests::scenario::*;
@@ -117,10 +117,13 @@ fn a_call_is_idle_once_nothing_has_happened_for_longer_than_asked() {
         .ask("busy", 60, hold(BEN, CUSTOMER));
     let model = read::<ActiveCalls>(&ledger.events());
     let idle = |seconds: u64, for_seconds: u64| {
-        let rows = model
-            .state()
-            .idle(after(seconds * 1000), for_seconds * 1000);
-        rows.iter()
+        let filter = Filter {
+            idle_ms: Some(for_seconds * 1000),
+            ..Filter::default()
+        };
+        let as_of = after(seconds * 1000);
+        let rows = model.state().rows().into_iter();
+        rows.filter(|row| filter.fits_at(&row.facets(), as_of))
             .map(|row| row.call.0.to_string())
             .collect::<Vec<_>>()
     };

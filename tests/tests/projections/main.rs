@@ -7,6 +7,7 @@ mod handle_times;
 mod monitoring;
 mod oracle;
 mod properties;
+mod registry;
 mod sketch;
 mod windows;
 mod wrap_up_queue;

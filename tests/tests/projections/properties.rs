@@ -69,9 +69,9 @@ fn answers_of_all_four(events: &[StoredEvent]) -> Value {
     let all = TimesFilter::default();
     let windows = WINDOWS.map(|window| KEYS.map(|by| all_four.windows(window, by, &all)));
     json!({
-        "active-calls": shown(all_four.active_calls()),
-        "wrap-up-queue": shown(all_four.wrap_up_queue()),
-        "monitoring": shown(all_four.monitoring()),
+        "active-calls": shown(all_four.rows_of::<ActiveCalls>()),
+        "wrap-up-queue": shown(all_four.rows_of::<WrapUpQueue>()),
+        "monitoring": shown(all_four.rows_of::<Monitoring>()),
         "calls": shown(all_four.calls(&all)),
         "agents": shown(all_four.agents(&all)),
         "windows": shown(windows),

@@ -5,7 +5,10 @@ use domain::{
     AppendError, Batch, CallId, Command, EventStore, Handler, MemoryStore, Position, Request,
     Revision, StoreError, StoreId, StoreInfo, StoredEvent,
 };
-use projections::{AllFour, By, Checkpointed, ExplainedRow, ReadModel, Row, TimesFilter, Window};
+use projections::{
+    ActiveCalls, AllFour, By, Checkpointed, ExplainedRow, Monitoring, ReadModel, Row, TimesFilter,
+    Window, WrapUpQueue,
+};
 use reqwest::header::{ACCEPT, CACHE_CONTROL, ETAG, IF_NONE_MATCH, LINK, VARY};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json, to_value};
@@ -271,9 +274,9 @@ fn all_lists(four: &ReadModel<AllFour>) -> Vec<Expected> {
         })
         .collect();
     vec![
-        expected("/v1/active-calls", &four.active_calls()),
-        expected("/v1/wrap-up-queue", &four.wrap_up_queue()),
-        expected("/v1/monitoring", &four.monitoring()),
+        expected("/v1/active-calls", &four.rows_of::<ActiveCalls>()),
+        expected("/v1/wrap-up-queue", &four.rows_of::<WrapUpQueue>()),
+        expected("/v1/monitoring", &four.rows_of::<Monitoring>()),
         expected("/v1/handle-times", &four.calls(&all)),
         expected("/v1/handle-times?by=agent", &four.agents(&all)),
         expected("/v1/handle-times?window=1d", &windows(Window::Day, By::All)),
@@ -792,7 +795,7 @@ async fn a_rebuild_disturbs_neither_who_writes_nor_who_reads() {
     done.store(true, Ordering::SeqCst);
     let last = writer.await.unwrap();
     let path = format!("/v1/active-calls?min_position={last}");
-    let expected = shown(&folded(&service).await.state().active_calls());
+    let expected = shown(&folded(&service).await.state().rows_of::<ActiveCalls>());
     assert_eq!(answered(&service, &path).await["rows"], expected);
     assert_eq!(standing(&service).await["rebuilding"], Value::Null);
     drop(changes);

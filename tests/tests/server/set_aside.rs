@@ -4,7 +4,7 @@ use crate::nothing_missing::paused;
 use crate::read_models::request;
 use domain::{EventStore, HandleError, Handler, MemoryStore, Position, StoreError, StoredEvent};
 use engine::checkpoints;
-use projections::{AllFour, Checkpointed};
+use projections::{ActiveCalls, AllFour, Checkpointed};
 use serde_json::{Value, json};
 use server::Settings;
 use server::read_models::WhyRebuilt;
@@ -324,7 +324,7 @@ async fn readiness_lists_and_the_feed_name_what_is_left_out() {
     assert_eq!(active["proof"], all.events().rolling_hash.to_string());
     let rows = active["rows"].as_array().unwrap();
     assert!(rows.iter().all(|row| row["call"] != call.as_str()));
-    assert_eq!(rows.len(), all.state().active_calls().len());
+    assert_eq!(rows.len(), all.state().rows_of::<ActiveCalls>().len());
 
     let page = ask(&keys.auditor, "/v1/events?limit=10000").await;
     let events = page["events"].as_array().unwrap();
