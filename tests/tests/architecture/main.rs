@@ -1,5 +1,7 @@
 //! The arrows of ARCHITECTURE.md, asserted from the manifests, and what the documents promise of the folders.
 
+mod imports;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

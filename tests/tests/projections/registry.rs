@@ -53,3 +53,23 @@ fn the_routes_of_a_read_model_have_its_name() {
         assert_eq!(model.changes_path, format!("{}/changes", model.paths[0]));
     }
 }
+
+/// CSV has its columns in this order, and JSON its fields.
+#[test]
+fn the_columns_of_every_row_stand_in_the_order_of_the_interface() {
+    let columns: Vec<_> = descriptions()
+        .flat_map(|model| model.rows)
+        .map(|rows| rows.shape.columns.join(" "))
+        .collect();
+    let expected = [
+        "call revision queue phase phase_since answered_at primary parties consult supervisors",
+        "call agent queue since why suggestions",
+        "call queue answered_at ended_at talking_ms conference_ms wrap_up_assist_ms handle_ms \
+         customer_held_ms consult_ms open",
+        "call agent queue answered_at ended_at engaged_ms held_ms wrap_up_ms handle_ms \
+         conference_ms consult_ms wrap_up_assist_ms open",
+        "key from to metric count sum_ms mean_ms p50_ms p90_ms p95_ms p99_ms max_ms open",
+        "call may_start rule sessions",
+    ];
+    assert_eq!(columns, expected);
+}
