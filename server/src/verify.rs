@@ -3,8 +3,8 @@
 
 use crate::Service;
 use crate::log::Log;
-use crate::read_models::WhyRebuilt;
-use domain::{EventStore, Position, Prefix, StoreError, WriteHealth, leads};
+use crate::read_models::{WhyRebuilt, is_whole_again};
+use domain::{EventStore, Position, Prefix, WriteHealth, leads};
 use projections::SetAside;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -20,7 +20,7 @@ const BETWEEN_LOOKS_AT_DAMAGE: Duration = Duration::from_secs(10);
 /// Damaged events that are read again in one look; the next look continues after them.
 const LOOKED_AT_ONCE: usize = 16;
 
-/// Time for one read of a damaged event.
+/// Time for one comparison with the store.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
 /// The state kept between two comparisons.
@@ -204,8 +204,7 @@ impl Verifier {
         }
         let damaged = service.views.damaged().await;
         for damaged in self.next_to_look_at(damaged) {
-            let look = timeout(LONGEST_LOOK, is_whole_again(&*service.store, &damaged));
-            if let Ok(Ok(true)) = look.await {
+            if is_whole_again(&*service.store, &damaged).await {
                 return Some(damaged);
             }
         }
@@ -234,20 +233,4 @@ fn comparable(service: &Service) -> Option<(Prefix, Prefix)> {
     candidates
         .into_iter()
         .find_map(|own| Some((own, service.feed.prefix_of(own.count)?)))
-}
-
-/// Whether the event can be read now. One that is missing is there again when its call can be read.
-async fn is_whole_again(store: &dyn EventStore, damaged: &SetAside) -> Result<bool, StoreError> {
-    match (damaged.after, &damaged.call) {
-        (Some(after), _) => match store.read_all(after, 1).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::DamagedEvent(there)) => Ok(there.position != damaged.position),
-            Err(error) => Err(error),
-        },
-        (None, Some(call)) => {
-            let events = store.read_call(call, domain::Revision(0)).await?;
-            Ok(!events.is_empty())
-        }
-        (None, None) => Ok(false),
-    }
 }

@@ -78,6 +78,13 @@ impl Cursor {
         }
     }
 
+    /// One that reads from the first event, after the same pause: a store that contradicts itself is not read without rest.
+    pub(super) fn from_the_start(self) -> Self {
+        let pause = self.pause;
+        let anew = Self::new(self.store, Span::NONE, self.stop_at_damage);
+        Self { pause, ..anew }
+    }
+
     /// What was read.
     pub(super) fn span(&self) -> Span {
         self.span

@@ -47,8 +47,12 @@ struct Reading {
     /// The kept marks, until the store was seen to lead to the last one.
     unverified: Option<Marks>,
     next: Once<(Cursor, Read)>,
-    is_failing: bool,
+    last: LastRead,
     look: Once<Look>,
+    /// The look under way is for a doubt. Others wait, and are merged: a look that began again for each would never end.
+    is_for_doubt: bool,
+    /// Where the store ends, if it says so.
+    end: Once<Option<Position>>,
     /// When the store counts as away for not answering.
     late: Option<Instant>,
     compared_at: Instant,
@@ -56,8 +60,17 @@ struct Reading {
     store_end: Option<Position>,
 }
 
-/// Where the store ends; `None` if it does not have what was read.
-type Look = Result<Option<Position>, StoreError>;
+/// How the last read ended.
+#[derive(PartialEq, Eq)]
+enum LastRead {
+    Entries,
+    /// The next read waits for more.
+    End,
+    Failure,
+}
+
+/// Whether the store has what was read.
+type Look = Result<bool, StoreError>;
 
 type Once<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -136,13 +149,15 @@ impl Reading {
         let now = Instant::now();
         Self {
             next: Box::pin(Cursor::new(Arc::clone(&store), Span::NONE, stop_at_damage).step()),
-            look: Box::pin(look(Arc::clone(&store), Duration::ZERO, Vec::new())),
+            end: Box::pin(end(Arc::clone(&store), Duration::ZERO)),
+            look: Box::pin(compare(Arc::clone(&store), Duration::ZERO, Vec::new())),
             store,
             tail,
             keeper,
             stop_at_damage,
             unverified: None,
-            is_failing: false,
+            is_for_doubt: false,
+            last: LastRead::Entries,
             late: None,
             compared_at: now,
             store_end: None,
@@ -156,8 +171,9 @@ impl Reading {
                 () = stopped(&mut stop) => break,
                 (cursor, read) = &mut self.next => self.take(cursor, read).await,
                 looked = &mut self.look => self.take_look(looked),
+                end = &mut self.end => self.take_end(end),
                 () = sleep_until_some(self.late) => self.is_late(),
-                doubt = self.tail.doubted() => self.compare(doubt),
+                doubt = self.tail.doubted(), if !self.is_for_doubt => self.compare(doubt),
             }
         }
         self.keeper.close().await;
@@ -182,10 +198,11 @@ impl Reading {
         self.keeper.begin_anew();
         self.tail.begin_anew();
         self.unverified = None;
-        self.is_failing = false;
+        self.last = LastRead::Entries;
         self.store_end = None;
         self.read_after(Span::NONE);
         self.begin_look(BETWEEN_LOOKS, Vec::new());
+        self.end = Box::pin(end(Arc::clone(&self.store), BETWEEN_LOOKS));
     }
 
     fn read_after(&mut self, span: Span) {
@@ -199,11 +216,19 @@ impl Reading {
         {
             self.tail.begin(marks);
         }
-        self.is_failing = matches!(read, Read::Failed(_));
+        self.last = match read {
+            Read::Entries(_) | Read::Contradiction => LastRead::Entries,
+            Read::End => LastRead::End,
+            Read::Failed(_) => LastRead::Failure,
+        };
         match read {
             Read::Entries(entries) => self.publish(entries).await,
-            Read::End => self.tail.is_at_end(),
-            Read::Contradiction => return self.begin_anew(),
+            Read::End => self.tail.has_caught_up(true),
+            Read::Contradiction => {
+                self.begin_anew();
+                self.next = Box::pin(cursor.from_the_start().step());
+                return;
+            }
             Read::Failed(error) => self.fail(&error),
         }
         self.next = Box::pin(cursor.step());
@@ -223,8 +248,8 @@ impl Reading {
     fn compare_with_the_end(&self) {
         let reached = self.tail.end().reached.position;
         let has_all = self.store_end.is_some_and(|end| reached >= end);
-        if has_all && !self.is_failing && self.unverified.is_none() {
-            self.tail.has_caught_up();
+        if has_all && self.last != LastRead::Failure && self.unverified.is_none() {
+            self.tail.has_caught_up(false);
         }
     }
 
@@ -237,22 +262,18 @@ impl Reading {
     /// reader has seen it, too.
     fn compare(&mut self, doubt: Doubt) {
         match doubt {
-            Doubt::Of(span) => self.begin_look(Duration::ZERO, vec![span, self.tail.end_span().0]),
+            Doubt::Of(span) => {
+                self.begin_look(Duration::ZERO, vec![span, self.tail.end_span().0]);
+                self.is_for_doubt = true;
+            }
             Doubt::OfAll => self.begin_anew(),
         }
     }
 
     fn take_look(&mut self, looked: Look) {
-        if self.late.is_some() && looked.is_ok() {
-            self.compared_at = Instant::now();
-        }
         match looked {
-            Ok(Some(end)) => {
-                self.store_end = Some(end);
-                self.tail.store_ends_at(end);
-                self.compare_with_the_end();
-            }
-            Ok(None) => return self.begin_anew(),
+            Ok(true) => self.has_compared(),
+            Ok(false) => return self.begin_anew(),
             Err(error) => self.fail(&error),
         }
         let is_due = self.compared_at.elapsed() >= BETWEEN_COMPARISONS;
@@ -261,11 +282,32 @@ impl Reading {
         self.begin_look(BETWEEN_LOOKS, spans.into_iter().collect());
     }
 
+    /// A reader that waits for more reports the end only once, and may have failed after that.
+    fn has_compared(&mut self) {
+        if self.late.is_some() {
+            self.compared_at = Instant::now();
+        }
+        if self.last == LastRead::End && self.unverified.is_none() {
+            self.tail.has_caught_up(true);
+        }
+    }
+
+    /// A store that does not say where it ends can still be read.
+    fn take_end(&mut self, last: Option<Position>) {
+        if let Some(last) = last {
+            self.store_end = Some(last);
+            self.tail.store_ends_at(last);
+            self.compare_with_the_end();
+        }
+        self.end = Box::pin(end(Arc::clone(&self.store), BETWEEN_LOOKS));
+    }
+
     /// The store has to answer a comparison in time; the look goes on all the same.
     fn begin_look(&mut self, pause: Duration, spans: Vec<Span>) {
         let by = Instant::now() + pause + LONGEST_COMPARISON;
         self.late = (!spans.is_empty()).then_some(by);
-        self.look = Box::pin(look(Arc::clone(&self.store), pause, spans));
+        self.is_for_doubt = false;
+        self.look = Box::pin(compare(Arc::clone(&self.store), pause, spans));
     }
 
     fn is_late(&mut self) {
@@ -276,14 +318,19 @@ impl Reading {
     }
 }
 
-async fn look(store: Arc<dyn EventStore>, pause: Duration, spans: Vec<Span>) -> Look {
+async fn compare(store: Arc<dyn EventStore>, pause: Duration, spans: Vec<Span>) -> Look {
     sleep(pause).await;
     for span in spans {
         if !span.holds(&*store).await? {
-            return Ok(None);
+            return Ok(false);
         }
     }
-    Ok(Some(store.info().await?.last))
+    Ok(true)
+}
+
+async fn end(store: Arc<dyn EventStore>, pause: Duration) -> Option<Position> {
+    sleep(pause).await;
+    store.info().await.ok().map(|info| info.last)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

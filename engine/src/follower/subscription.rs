@@ -116,36 +116,47 @@ impl Subscription {
         }
     }
 
+    /// Forgets what it has reported: the next step reports the end again.
+    pub fn forget_reports(&mut self) {
+        self.cursor = None;
+        self.reading = None;
+        self.reported = Reported::Nothing;
+    }
+
     /// Returns what comes next. Dropping the future loses nothing, and does not interrupt a read.
     pub async fn next(&mut self) -> Step {
         loop {
-            if let Some(reading) = &mut self.reading {
-                let (cursor, read) = reading.await;
-                self.reading = None;
-                return self.take(cursor, read);
-            }
-            self.rereads &= self.span.to.count < self.tail.end().reached.count;
-            if self.rereads {
-                self.read();
-                continue;
-            }
             let (error, is_at_end) = self.see();
-            match self.tail.after(self.place(), PAGE) {
-                After::Entries(entries) => return self.batch(entries),
-                After::Nothing => {
-                    if let Some(step) = self.report(error, is_at_end) {
-                        return step;
-                    }
-                    // The tail, which is the sender, is this subscription's, too.
-                    let _ = self.states.changed().await;
-                }
-                After::Elsewhere => self.read(),
-                After::Anew(generation) => {
-                    self.generation = generation;
-                    return Step::Anew;
-                }
+            self.rereads &= self.span.to.count < self.tail.end().reached.count;
+            let step = match self.tail.after(self.place(), PAGE) {
+                After::Anew(generation) => Some(self.begin_anew(generation)),
+                After::Elsewhere => self.read().await,
+                _ if self.rereads => self.read().await,
+                After::Entries(entries) => Some(self.batch(entries)),
+                After::Nothing => self.at_the_tail(error, is_at_end).await,
+            };
+            if let Some(step) = step {
+                return step;
             }
         }
+    }
+
+    /// What is known of the store may not hold any more: a read under way may wait for a place that is not there.
+    fn begin_anew(&mut self, generation: u64) -> Step {
+        self.forget_reports();
+        self.generation = generation;
+        Step::Anew
+    }
+
+    /// Reports news of the reader, or waits for some.
+    async fn at_the_tail(&mut self, error: Option<String>, is_at_end: bool) -> Option<Step> {
+        self.reading = None;
+        let step = self.report(error, is_at_end);
+        if step.is_none() {
+            // The tail, which is the sender, is this subscription's, too.
+            let _ = self.states.changed().await;
+        }
+        step
     }
 
     /// Why the reader fails, and whether it is at the end. Any later change wakes the subscription.
@@ -164,6 +175,7 @@ impl Subscription {
     fn batch(&mut self, entries: Vec<Arc<Counted>>) -> Step {
         let before = self.span.to;
         self.span = self.span.and(&entries);
+        self.reading = None;
         self.reported = Reported::Nothing;
         Step::Batch(Batch {
             before,
@@ -190,14 +202,32 @@ impl Subscription {
         Some(step)
     }
 
-    fn read(&mut self) {
+    /// Reads the store, unless the reader changes first: it may now have this place, or have begun anew.
+    async fn read(&mut self) -> Option<Step> {
+        if self.reading.is_none() {
+            self.reading = Some(Box::pin(self.own_cursor().step()));
+        }
+        let reading = self.reading.as_mut()?;
+        tokio::select! {
+            biased;
+            (cursor, read) = reading => {
+                self.reading = None;
+                Some(self.take(cursor, read))
+            }
+            _ = self.states.changed() => {
+                // The store is shorter than what was read, and the read may wait for a place that is not there.
+                if self.tail.ends_before(self.span.to) {
+                    self.reading = None;
+                }
+                None
+            }
+        }
+    }
+
+    fn own_cursor(&mut self) -> Cursor {
         let kept = self.cursor.take();
-        let cursor = kept
-            .filter(|cursor| cursor.span() == self.span)
-            .unwrap_or_else(|| {
-                Cursor::new(Arc::clone(&self.store), self.span, self.stop_at_damage)
-            });
-        self.reading = Some(Box::pin(cursor.step()));
+        kept.filter(|cursor| cursor.span() == self.span)
+            .unwrap_or_else(|| Cursor::new(Arc::clone(&self.store), self.span, self.stop_at_damage))
     }
 
     fn take(&mut self, cursor: Cursor, read: Read) -> Step {

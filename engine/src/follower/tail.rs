@@ -193,22 +193,15 @@ impl Tail {
         });
     }
 
-    /// The reader has read all that the store had a moment ago.
-    pub(super) fn has_caught_up(&self) {
+    /// The reader has read all that the store had a moment ago, or even all that it has just now.
+    pub(super) fn has_caught_up(&self, is_at_end: bool) {
         self.state.send_if_modified(|state| {
-            let news = !state.caught_up || state.error.is_some();
+            let is_news =
+                !state.caught_up || state.error.is_some() || (is_at_end && !state.is_at_end);
             state.caught_up = true;
             state.error = None;
-            news
-        });
-    }
-
-    /// Nothing follows in the store just now.
-    pub(super) fn is_at_end(&self) {
-        self.state.send_modify(|state| {
-            state.caught_up = true;
-            state.error = None;
-            state.is_at_end = true;
+            state.is_at_end |= is_at_end;
+            is_news
         });
     }
 
@@ -274,6 +267,12 @@ impl Tail {
         let known = inner.recent(count).or_else(|| inner.marks.of(count));
         place.generation == self.end().generation
             && known.is_none_or(|known| known == place.reached)
+    }
+
+    /// Whether the reader stands at the store's end, and has read less than that.
+    pub(super) fn ends_before(&self, reached: Prefix) -> bool {
+        let state = self.state.borrow();
+        state.is_at_end && state.prefix.count < reached.count
     }
 
     /// At most so many entries after that place.

@@ -1,6 +1,6 @@
 //! The task that follows the store: it alone folds, and puts a rebuilt model in place of the old one.
 
-use super::rebuilds::WhyRebuilt;
+use super::rebuilds::{WhyRebuilt, is_whole_again};
 use super::shared::Shared;
 use domain::{Position, Prefix};
 use engine::follower::{Batch, Run, Span, Step, Subscription};
@@ -33,7 +33,8 @@ struct Following {
     subscription: Subscription,
     /// The store has other events than the model; nothing is taken in until another one is in place.
     is_lost: bool,
-    rebuilding: Option<JoinHandle<Rebuilt>>,
+    /// The model that is being built, and why.
+    rebuilding: Option<(WhyRebuilt, JoinHandle<Rebuilt>)>,
     rounds: Interval,
     kept_at: Instant,
 }
@@ -91,7 +92,7 @@ impl Following {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => break,
-                rebuilt = built(&mut self.rebuilding) => self.put_in_place(rebuilt).await,
+                (why, rebuilt) = built(&mut self.rebuilding) => self.put_in_place(why, rebuilt).await,
                 Ok(()) = self.rebuild.changed() => {
                     let (_, why) = *self.rebuild.borrow();
                     self.begin_to_rebuild(why);
@@ -101,7 +102,7 @@ impl Following {
                 step = self.subscription.next(), if !self.is_lost => self.take(step).await,
             }
         }
-        if let Some(rebuilding) = self.rebuilding {
+        if let Some((_, rebuilding)) = self.rebuilding {
             rebuilding.abort();
         }
         let shared = self.shared;
@@ -123,52 +124,63 @@ impl Following {
             Step::AtTheEnd => self.shared.is_at_the_end(),
             // The store may have the same events as before.
             Step::Anew => {}
-            Step::Contradiction => self.is_restored(),
+            Step::Contradiction => self.is_restored().await,
             Step::Failed(error) => self.shared.is_out_of_touch(error),
         }
     }
 
-    fn is_restored(&mut self) {
+    async fn is_restored(&mut self) {
         self.is_lost = true;
+        // The model under way is made of the events as they are now.
+        if self.rebuilding_for(WhyRebuilt::WholeAgain) {
+            return;
+        }
         // A model under way may have been made of both stores.
-        if let Some(rebuilding) = self.rebuilding.take() {
+        if let Some((_, rebuilding)) = self.rebuilding.take() {
             rebuilding.abort();
         }
-        let why = if self.shared.ends_with_damage() {
-            WhyRebuilt::WholeAgain
-        } else {
-            WhyRebuilt::Restored
-        };
+        let why = why_lost(&self.shared).await;
         self.begin_to_rebuild(why);
+    }
+
+    fn rebuilding_for(&self, why: WhyRebuilt) -> bool {
+        let rebuilding = self.rebuilding.as_ref();
+        rebuilding.is_some_and(|(reason, _)| *reason == why)
     }
 
     /// Once is enough, however often it is asked for meanwhile.
     fn begin_to_rebuild(&mut self, why: WhyRebuilt) {
         if self.rebuilding.is_none() {
             self.shared.rebuilds.count(why);
-            self.build_on(Rebuilt::nothing(&self.shared));
+            self.build_on(why, Rebuilt::nothing(&self.shared));
         }
     }
 
-    fn build_on(&mut self, rebuilt: Rebuilt) {
+    fn build_on(&mut self, why: WhyRebuilt, rebuilt: Rebuilt) {
         self.shared.is_rebuilding(rebuilt.model.position());
         let building = build(Arc::clone(&self.shared), rebuilt);
-        self.rebuilding = Some(tokio::spawn(building));
+        self.rebuilding = Some((why, tokio::spawn(building)));
     }
 
     /// The new model first takes in what the old one did meanwhile, so that no reader goes back; only where the store
     /// itself went back, there is nothing else to do.
-    async fn put_in_place(&mut self, mut rebuilt: Rebuilt) {
+    async fn put_in_place(&mut self, why: WhyRebuilt, mut rebuilt: Rebuilt) {
         let old = self.shared.progress().events.position;
+        // Building ended at the store's end, which may be before the old model's, and a subscription reports it once.
+        rebuilt.subscription.forget_reports();
         while !self.is_lost && rebuilt.model.position() < old {
-            match rebuilt.subscription.next().await {
+            let step = tokio::select! {
+                () = stopped(&mut self.stop) => return,
+                step = rebuilt.subscription.next() => step,
+            };
+            match step {
                 Step::Batch(batch) => rebuilt = rebuilt.with(batch).await,
                 Step::AtTheEnd => break,
                 Step::Anew => {}
-                Step::Contradiction => return self.build_on(Rebuilt::nothing(&self.shared)),
+                Step::Contradiction => return self.build_on(why, Rebuilt::nothing(&self.shared)),
                 Step::Failed(error) => {
                     self.shared.is_out_of_touch(error);
-                    return self.build_on(rebuilt);
+                    return self.build_on(why, rebuilt);
                 }
             }
         }
@@ -225,6 +237,16 @@ impl Rebuilt {
     }
 }
 
+/// Why the store does not have the events of the model.
+async fn why_lost(shared: &Shared) -> WhyRebuilt {
+    match shared.damage_at_the_end() {
+        Some(damaged) if is_whole_again(&**shared.reader.store(), &damaged).await => {
+            WhyRebuilt::WholeAgain
+        }
+        _ => WhyRebuilt::Restored,
+    }
+}
+
 fn subscribe(shared: &Shared, from: Prefix, to: Prefix) -> Subscription {
     let generation = shared.reader.tail().end().generation;
     shared.reader.subscribe(Span { from, to }, generation)
@@ -236,30 +258,36 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The model that is being built, once it is; never, if there is none.
-async fn built(rebuilding: &mut Option<JoinHandle<Rebuilt>>) -> Rebuilt {
-    let Some(building) = rebuilding else {
+async fn built(
+    rebuilding: &mut Option<(WhyRebuilt, JoinHandle<Rebuilt>)>,
+) -> (WhyRebuilt, Rebuilt) {
+    let Some((why, building)) = rebuilding else {
         return pending().await;
     };
-    let rebuilt = building.await.expect("building does not panic");
+    let built = (*why, building.await.expect("building does not panic"));
     *rebuilding = None;
-    rebuilt
+    built
 }
 
 /// Takes in all that the store has, however often that fails; from the start, if it was restored meanwhile.
 async fn build(shared: Arc<Shared>, mut rebuilt: Rebuilt) -> Rebuilt {
-    let store_ends = shared.reader.tail().store_ends();
+    let mut store_ends = shared.reader.tail().store_ends();
     loop {
         match rebuilt.subscription.next().await {
             Step::Batch(batch) => rebuilt = rebuilt.with(batch).await,
             Step::AtTheEnd => return rebuilt,
             Step::Anew => {}
-            Step::Contradiction => rebuilt = Rebuilt::nothing(&shared),
+            Step::Contradiction => {
+                store_ends.mark_unchanged();
+                rebuilt = Rebuilt::nothing(&shared);
+            }
             Step::Failed(error) => shared.is_out_of_touch(error),
         }
         let position = rebuilt.model.position();
         shared.is_rebuilding(position);
-        // Where many write, there are always more events.
-        if store_ends.borrow().is_some_and(|end| position >= end) {
+        // Where many write, there are always more events. A look from before may be at a store that was replaced since.
+        let has_looked = store_ends.has_changed().unwrap_or(false);
+        if has_looked && store_ends.borrow().is_some_and(|end| position >= end) {
             return rebuilt;
         }
     }

@@ -33,6 +33,7 @@ pub(crate) use format::{Format, liked_best};
 pub(crate) use listed::{Found, found};
 pub(crate) use page::{Page, Paging, Place};
 pub use rebuilds::WhyRebuilt;
+pub(crate) use rebuilds::is_whole_again;
 pub(crate) use rendering::Rendering;
 pub(crate) use routes::{list, list_answers, paging_parameters, parameter, routes};
 pub use shared::Behind;

@@ -7,7 +7,7 @@ use crate::calls::Lists;
 use domain::{DamagedEvent, Position, Prefix, StoredEvent};
 use engine::checkpoints::{self, NotKept};
 use engine::follower::{Batch, Reader, Run};
-use projections::{AllFour, Checkpointed};
+use projections::{AllFour, Checkpointed, SetAside};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -253,11 +253,12 @@ impl Shared {
         self.upkeep().rebuilding = Some(position);
     }
 
-    /// Whether the last event taken in is a damaged one.
-    pub(super) fn ends_with_damage(&self) -> bool {
+    /// The last event taken in, if it is a damaged one.
+    pub(super) fn damage_at_the_end(&self) -> Option<SetAside> {
         let live = self.live();
         let last = live.model.state().damaged().last();
-        last.is_some_and(|damaged| damaged.position == live.model.position())
+        last.filter(|damaged| damaged.position == live.model.position())
+            .cloned()
     }
 
     /// Keeps a checkpoint, if there is something new to keep. A copy is written, so that the fold need not wait for the

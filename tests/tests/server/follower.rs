@@ -8,15 +8,19 @@ use domain::{
     Revision, StoreError, StoreId, StoreInfo, StoredEvent,
 };
 use engine::follower::{Counted, Known, Reader, Span, Step, Subscription};
+use server::Settings;
+use server::read_models::{Views, WhyRebuilt};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::tempdir;
-use tests::contract::{batches, chatter};
+use tests::contract::{batches, chatter, in_time};
 use tests::service::entries;
 use tests::slow_store::SlowStore;
+use tokio::sync::watch;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 /// The most events in an answer.
 const AT_MOST: usize = 7;
@@ -67,6 +71,69 @@ impl EventStore for Restored {
 
     async fn info(&self) -> Result<StoreInfo, StoreError> {
         self.store().info().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A store that can be restored, and that can stop answering. Who waits for its events learns of neither.
+struct Quiet {
+    store: watch::Sender<Arc<MemoryStore>>,
+    is_silent: watch::Sender<bool>,
+}
+
+impl Quiet {
+    fn of(store: Arc<MemoryStore>) -> Arc<Self> {
+        Arc::new(Self {
+            store: watch::Sender::new(store),
+            is_silent: watch::Sender::new(false),
+        })
+    }
+
+    async fn store(&self) -> Arc<MemoryStore> {
+        let mut is_silent = self.is_silent.subscribe();
+        is_silent.wait_for(|is_silent| !is_silent).await.unwrap();
+        Arc::clone(&self.store.borrow())
+    }
+}
+
+#[async_trait]
+impl EventStore for Quiet {
+    fn id(&self) -> StoreId {
+        StoreId(Uuid::from_u128(7))
+    }
+
+    async fn append(&self, batch: Batch) -> Result<Vec<StoredEvent>, AppendError> {
+        self.store().await.append(batch).await
+    }
+
+    async fn read_call(
+        &self,
+        call: &CallId,
+        after: Revision,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store().await.read_call(call, after).await
+    }
+
+    async fn read_all(&self, after: Position, max: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store().await.read_all(after, max).await
+    }
+
+    async fn wait_past(&self, position: Position) -> Result<Position, StoreError> {
+        let mut stores = self.store.subscribe();
+        loop {
+            let store = Arc::clone(&stores.borrow_and_update());
+            tokio::select! {
+                past = store.wait_past(position) => return past,
+                _ = stores.changed() => {}
+            }
+        }
+    }
+
+    async fn info(&self) -> Result<StoreInfo, StoreError> {
+        self.store().await.info().await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -270,6 +337,88 @@ async fn a_subscriber_that_falls_behind_reads_pages_and_joins_again() {
     let last = reader.tail().between(all[all.len() - 2], end, 1).unwrap();
     assert!(Arc::ptr_eq(&last[0], taken.last().unwrap()), "it joined");
     reader.close().await;
+}
+
+/// A store, and a copy of it that has its first events only.
+async fn store_and_shorter_copy() -> [Arc<MemoryStore>; 2] {
+    let stores = [MemoryStore::new(), MemoryStore::new()].map(Arc::new);
+    for (store, events) in stores.iter().zip([40, 20]) {
+        for batch in batches(&"c".parse().unwrap(), chatter(events)).await {
+            store.append(batch).await.unwrap();
+        }
+    }
+    stores
+}
+
+async fn views_at_the_end(store: &Arc<Quiet>) -> Views {
+    let settings = Settings::default();
+    let views = Views::start(Arc::clone(store) as _, None, &settings).await;
+    let views = views.unwrap();
+    while !views.caught_up() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    views
+}
+
+#[test]
+fn a_rebuild_right_after_a_restore_to_a_shorter_history_ends() {
+    paused(in_time(async {
+        let [store, copy] = store_and_shorter_copy().await;
+        let end = copy.info().await.unwrap().last;
+        let store = Quiet::of(store);
+        let views = views_at_the_end(&store).await;
+        store.store.send_replace(copy);
+        views.rebuild(WhyRebuilt::Asked);
+        while views.position() != end || views.standing().rebuilding.is_some() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        views.close().await;
+    }));
+}
+
+#[test]
+fn a_subscriber_that_waits_for_the_store_notices_a_restore() {
+    paused(in_time(async {
+        let [store, copy] = store_and_shorter_copy().await;
+        let all = prefixes(&entries(&*store).await);
+        let end = all[all.len() - 1];
+        let store = Quiet::of(store);
+        let reader = Reader::start(Arc::clone(&store) as _, None, false);
+        let read = Span {
+            from: all[all.len() - 2],
+            to: end,
+        };
+        let mut subscription = reader.subscribe(read, 0);
+        // The reader has not begun yet, so the subscriber reads the store.
+        assert!(matches!(subscription.next().await, Step::AtTheEnd));
+        let restore = async {
+            let mut states = reader.tail().states();
+            states.wait_for(|state| state.prefix == end).await.unwrap();
+            store.store.send_replace(copy);
+        };
+        let notice = async { while !matches!(subscription.next().await, Step::Contradiction) {} };
+        tokio::join!(restore, notice);
+        reader.close().await;
+    }));
+}
+
+#[test]
+fn read_models_of_a_quiet_store_are_in_touch_again_once_it_answers_again() {
+    paused(in_time(async {
+        let [store, _] = store_and_shorter_copy().await;
+        let store = Quiet::of(store);
+        let views = views_at_the_end(&store).await;
+        store.is_silent.send_replace(true);
+        while views.standing().trouble.is_none() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        store.is_silent.send_replace(false);
+        while views.standing().trouble.is_some() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(views.behind().since, Duration::ZERO);
+        views.close().await;
+    }));
 }
 
 /// A client that began at the first event then would get those after the last kept prefix only.
