@@ -44,7 +44,7 @@ bench-store *options:
 
 # The service beside UmaDB's, both over the loopback; building UmaDB needs `protoc` (`just bench-umadb --help`).
 bench-umadb *options:
-    cargo build --quiet --release --package kaigi
+    cargo build --quiet --profile dist --package kaigi
     cargo run --quiet --release --features umadb --manifest-path benches/peers/Cargo.toml -- umadb {{options}}
 
 # Licences, advisories and sources of what we build on (needs cargo-deny).

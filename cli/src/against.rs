@@ -4,7 +4,7 @@
 
 use crate::exit::{altered, usage};
 use crate::facts::Fact;
-use client::Prefix;
+use client::StorePrefix;
 use domain::StoreId;
 use domain::envelope::Hash;
 use serde_json::Value;
@@ -49,7 +49,7 @@ impl Against {
         })?;
         let mut lines = noted.lines().rev();
         let last = lines.find(|line| !line.trim().is_empty());
-        let prefix = last.and_then(|line| serde_json::from_str::<Prefix>(line).ok());
+        let prefix = last.and_then(|line| serde_json::from_str::<StorePrefix>(line).ok());
         let prefix =
             prefix.ok_or_else(|| usage(format!("{shown} is no checkpoint of `kaigi follow`")))?;
         Ok(Self {

@@ -7,7 +7,7 @@ use crate::remote::subscription::{Subscription, Told};
 use crate::remote::watch::waiting;
 use anyhow::Context;
 use client::sse::Message;
-use client::{Client, ClientError, Counted, Prefix, Question};
+use client::{Client, ClientError, Counted, Question, StorePrefix};
 use domain::Position;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,13 +78,13 @@ async fn end(client: &Client) -> anyhow::Result<Position> {
 /// A feed under way.
 struct Following<'c> {
     /// What was seen; none until the service has said what it begins with.
-    seen: Option<Prefix>,
+    seen: Option<StorePrefix>,
     /// The service has said of what an earlier run saw that it is the same.
     agreed: bool,
     /// What came before this run: seen by an earlier one, or taken on trust.
-    since: Option<Prefix>,
+    since: Option<StorePrefix>,
     /// What the checkpoint holds.
-    kept: Option<Prefix>,
+    kept: Option<StorePrefix>,
     after: Position,
     /// Where to end, if not by an interrupt.
     until: Option<Position>,
@@ -152,10 +152,12 @@ impl Following<'_> {
     }
 
     /// The stream begins, for the first time or again.
-    fn begin(&mut self, begun: &Prefix) -> anyhow::Result<()> {
+    fn begin(&mut self, begun: &StorePrefix) -> anyhow::Result<()> {
         match &self.seen {
             Some(seen) => seen.agree(begun)?,
-            None if self.after == Position::START => Prefix::empty(begun.store).agree(begun)?,
+            None if self.after == Position::START => {
+                StorePrefix::empty(begun.store).agree(begun)?;
+            }
             None => {}
         }
         let seen = *self.seen.get_or_insert(*begun);
@@ -164,7 +166,7 @@ impl Following<'_> {
         Ok(())
     }
 
-    fn compare(&mut self, theirs: &Prefix) -> anyhow::Result<()> {
+    fn compare(&mut self, theirs: &StorePrefix) -> anyhow::Result<()> {
         self.seen.as_ref().context(NO_BEGINNING)?.agree(theirs)?;
         if self.quiet { self.status() } else { Ok(()) }
     }
@@ -205,7 +207,7 @@ impl Following<'_> {
         let question = feed("proof").with("position", &seen.position);
         let answer = client.ask(&question).await;
         let answer = answer.map_err(|error| self.refused(error))?;
-        let theirs: Prefix = answer.json()?;
+        let theirs: StorePrefix = answer.json()?;
         seen.agree(&theirs)?;
         let since = self.since.unwrap_or(seen);
         let proof = json!({
@@ -261,7 +263,7 @@ struct Checkpoint(PathBuf);
 
 impl Checkpoint {
     /// None if there is no such file yet.
-    fn read(&self) -> anyhow::Result<Option<Prefix>> {
+    fn read(&self) -> anyhow::Result<Option<StorePrefix>> {
         let path = self.0.display();
         match fs::read(&self.0) {
             Ok(bytes) => {
@@ -275,7 +277,7 @@ impl Checkpoint {
     }
 
     /// Replaces it whole or not at all.
-    fn write(&self, seen: &Prefix) -> anyhow::Result<()> {
+    fn write(&self, seen: &StorePrefix) -> anyhow::Result<()> {
         let folder = match self.0.parent() {
             Some(folder) if folder != Path::new("") => folder,
             Some(_) | None => Path::new("."),

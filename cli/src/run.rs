@@ -98,22 +98,7 @@ pub async fn run(
         Err(error) => Some(Stopped::ByOutput(error.to_string())),
         Ok(()) => stop.reason(),
     });
-    (exit_of(&tally), tally)
-}
-
-fn exit_of(tally: &Tally) -> Exit {
-    let malformed = if tally.malformed > 0 {
-        Exit::Malformed
-    } else {
-        Exit::Done
-    };
-    let stopped = match tally.stopped {
-        Some(Stopped::ByStore) => Exit::TryAgain,
-        Some(Stopped::ByUser | Stopped::ByInput | Stopped::ByOutput(_)) => Exit::Failed,
-        None => Exit::Done,
-    };
-    let undecided = tally.undecided_as.unwrap_or(Exit::Done);
-    stopped.and(undecided).and(malformed)
+    (tally.exit(), tally)
 }
 
 impl Stop {
@@ -225,6 +210,22 @@ async fn awaited(answers: &mut Answers, stop: &Stop, ticks: &mut Interval) -> io
 }
 
 impl Tally {
+    /// How a run of these lines ends the program.
+    pub fn exit(&self) -> Exit {
+        let malformed = if self.malformed > 0 {
+            Exit::Malformed
+        } else {
+            Exit::Done
+        };
+        let stopped = match self.stopped {
+            Some(Stopped::ByStore) => Exit::TryAgain,
+            Some(Stopped::ByUser | Stopped::ByInput | Stopped::ByOutput(_)) => Exit::Failed,
+            None => Exit::Done,
+        };
+        let undecided = self.undecided_as.unwrap_or(Exit::Done);
+        stopped.and(undecided).and(malformed)
+    }
+
     fn count(&mut self, answered: &Answered) {
         self.lines += 1;
         match &answered.outcome {

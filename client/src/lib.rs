@@ -1,7 +1,7 @@
 //! A client of a running service, over HTTP: for the program's `--server`, and for whoever writes Rust against one.
 //!
 //! Read top-down: [`Client`] asks and retries, [`ClientError`] says what the caller can do; [`Lines`] and [`Events`]
-//! are answers that come bit by bit; [`RemoteStore`] reads the service's store as if it were at hand; [`Prefix`] proves
+//! are answers that come bit by bit; [`RemoteStore`] reads the service's store as if it were at hand; [`StorePrefix`] proves
 //! that a consumer of the feed has missed nothing.
 
 mod asking;
@@ -17,6 +17,6 @@ pub use asking::{Answer, Client, Options, Question};
 pub use error::{ClientError, Problem};
 pub use lines::Lines;
 pub use patience::{Patience, Waits};
-pub use prefix::{Counted, Disagreement, Prefix};
+pub use prefix::{Counted, Disagreement, StorePrefix};
 pub use remote_store::RemoteStore;
 pub use stream::Events;

@@ -1,6 +1,7 @@
 //! How often and how soon a service is asked again.
 
 use crate::ClientError;
+use domain::Backoff;
 use std::time::Duration;
 
 /// How often and how soon to try again what a repetition does no harm to.
@@ -19,6 +20,7 @@ pub struct Patience {
 pub struct Waits {
     patience: Patience,
     attempts: u32,
+    backoff: Backoff,
 }
 
 impl Default for Patience {
@@ -37,6 +39,7 @@ impl Patience {
         Waits {
             patience: self,
             attempts: 1,
+            backoff: Backoff::new(self.first_wait, self.longest_wait),
         }
     }
 }
@@ -47,16 +50,15 @@ impl Waits {
         if self.attempts >= self.patience.attempts || !after.is_passing() {
             return None;
         }
-        let doubled = 2_u32.saturating_pow(self.attempts - 1);
-        let wait = self.patience.first_wait.saturating_mul(doubled);
         self.attempts += 1;
+        let wait = self.backoff.pause();
         let wait = after.retry_after().map_or(wait, |asked| asked.max(wait));
         Some(wait.min(self.patience.longest_wait))
     }
 
     /// Something succeeded meanwhile.
     pub fn begin_anew(&mut self) {
-        self.attempts = 1;
+        *self = self.patience.waits();
     }
 }
 

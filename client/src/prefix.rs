@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The events of a store up to one of them: how many there are, and the digest of them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prefix {
+pub struct StorePrefix {
     /// The store.
     pub store: StoreId,
     /// Where the last of them stands.
@@ -98,7 +98,7 @@ fn missed(ours: u64, theirs: u64) -> String {
     }
 }
 
-impl Prefix {
+impl StorePrefix {
     /// Nothing of that store yet.
     pub fn empty(store: StoreId) -> Self {
         Self {
@@ -187,8 +187,10 @@ mod tests {
         counted.collect()
     }
 
-    fn taken<'e>(events: impl IntoIterator<Item = &'e Counted>) -> Result<Prefix, Disagreement> {
-        let mut seen = Prefix::empty(store());
+    fn taken<'e>(
+        events: impl IntoIterator<Item = &'e Counted>,
+    ) -> Result<StorePrefix, Disagreement> {
+        let mut seen = StorePrefix::empty(store());
         for event in events {
             seen.take_in(event)?;
         }
@@ -200,7 +202,7 @@ mod tests {
         let feed = a_feed();
         let seen = taken(&feed).unwrap();
         assert_eq!((seen.position, seen.count), (Position(30), 3));
-        let theirs = Prefix {
+        let theirs = StorePrefix {
             rolling_hash: feed[2].rolling_hash,
             ..seen
         };
@@ -242,7 +244,7 @@ mod tests {
     #[test]
     fn a_prefix_of_another_store_or_of_an_altered_one_is_not_gone_on_with() {
         let seen = taken(&a_feed()).unwrap();
-        let elsewhere = Prefix {
+        let elsewhere = StorePrefix {
             store: StoreId(Uuid::from_u128(2)),
             ..seen
         };
@@ -250,7 +252,7 @@ mod tests {
             seen.agree(&elsewhere),
             Err(Disagreement::Store { .. })
         ));
-        let altered = Prefix {
+        let altered = StorePrefix {
             rolling_hash: Sha256Text([9; 32]),
             ..seen
         };
@@ -258,7 +260,7 @@ mod tests {
             seen.agree(&altered),
             Err(Disagreement::Hash { .. })
         ));
-        let shorter = Prefix { count: 2, ..seen };
+        let shorter = StorePrefix { count: 2, ..seen };
         assert!(matches!(
             seen.agree(&shorter),
             Err(Disagreement::Count { .. })

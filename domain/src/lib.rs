@@ -1,6 +1,7 @@
 //! The domain: the rules of a conference call ([`rules`], re-exported here), the port that events are stored through
 //! ([`store`]), the loop that handles a command ([`handle`]), and the reader of what was stored ([`follow`]).
 
+mod backoff;
 mod clock;
 pub mod follow;
 pub mod handle;
@@ -9,6 +10,7 @@ pub mod memory;
 mod prefix;
 pub mod store;
 
+pub use backoff::Backoff;
 pub use clock::now;
 pub use follow::{Followed, Follower};
 pub use handle::{Answer, HandleError, Handler};

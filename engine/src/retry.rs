@@ -1,16 +1,13 @@
 //! Retrying commands while the store is away: until one is decided, or none was decided for too long.
 
-use domain::{Answer, HandleError, StoreError};
+use domain::{Answer, Backoff, HandleError, StoreError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The pause before the second attempt of a command, doubled before each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause between two attempts of a command.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The pauses between attempts of a command.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// How long undecided commands are retried; shared by all commands of one input.
 pub struct Retry {
@@ -63,13 +60,14 @@ impl Retry {
     {
         let began = Instant::now();
         let mut result = attempt().await;
-        let (mut pause, mut was_passing) = (FIRST_PAUSE, false);
+        let (mut backoff, mut was_passing) = (BACKOFF, false);
         while let Err(error) = &result
             && is_worth_retrying(error, was_passing)
             && !self.is_over(began)
         {
             was_passing = is_passing(error);
             self.note_wait(error, began);
+            let pause = backoff.pause();
             let again = async {
                 sleep(pause).await;
                 attempt().await
@@ -80,7 +78,6 @@ impl Retry {
                 // Dropping an attempt loses its answer, not its events: the command is reported as undecided.
                 () = self.over(began) => break,
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         self.note_result(&result);
         result

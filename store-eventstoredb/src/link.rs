@@ -6,7 +6,7 @@ use crate::nodelay::{Unclogged, unclog};
 use crate::session::Session;
 use crate::url::ConnectionString;
 use crate::words::{self, in_words};
-use domain::StoreError;
+use domain::{Backoff, StoreError};
 use eventstore::{Client, CurrentRevision, Error};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -25,7 +25,7 @@ const LONG_ATTEMPT: Duration = Duration::from_secs(10);
 /// And all attempts of such a call together, if the connection string does not allow more.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The wait before a second attempt, doubled before each further one.
+/// The first pause between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The same between looks beside a write, so that a slow server is not asked much more often for being slow.
 const FIRST_PAUSE_BESIDE: Duration = Duration::from_millis(50);
@@ -126,12 +126,13 @@ impl Time {
 
     /// The pauses between attempts, until it is over.
     pub(crate) fn pauses(self) -> Pauses {
+        let first = match self.lane {
+            Lane::Main => FIRST_PAUSE,
+            Lane::Beside => FIRST_PAUSE_BESIDE,
+        };
         Pauses {
             until: self.until,
-            next: match self.lane {
-                Lane::Main => FIRST_PAUSE,
-                Lane::Beside => FIRST_PAUSE_BESIDE,
-            },
+            backoff: Backoff::new(first, LONGEST_PAUSE),
         }
     }
 }
@@ -139,7 +140,7 @@ impl Time {
 /// Pauses that grow, as long as there is time.
 pub(crate) struct Pauses {
     until: Instant,
-    next: Duration,
+    backoff: Backoff,
 }
 
 impl Pauses {
@@ -150,14 +151,14 @@ impl Pauses {
 
     /// The same; the pause ends early with that event.
     pub(crate) async fn wait_unless(&mut self, event: impl Future<Output = ()>) -> bool {
-        if Instant::now() + self.next >= self.until {
+        let pause = self.backoff.pause();
+        if Instant::now() + pause >= self.until {
             return false;
         }
         tokio::select! {
-            () = sleep(self.next) => {}
+            () = sleep(pause) => {}
             () = event => {}
         }
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
         true
     }
 }

@@ -19,11 +19,23 @@ impl IndexCopy {
     /// Copies the index to a new folder in `within`; one that is not there gives an empty copy.
     pub(crate) fn of(index: &Path, within: &Path) -> Result<Self, OpenError> {
         let failed = |error| OpenError::from_io(within, error);
-        let copy = tempfile::Builder::new()
-            .prefix("kaigi-check-")
-            .tempdir_in(within)
-            .map_err(failed)?;
+        let copy = new_folder(within).map_err(failed)?;
         copy_all_but_calls(index, copy.path()).map_err(failed)?;
+        Ok(Self {
+            copy,
+            original: index.to_owned(),
+        })
+    }
+
+    /// The same of an index that may not be readable to its end: what was copied until then is kept. Fails where there is
+    /// no room, because with room there would be more to salvage.
+    pub(crate) fn of_what_can_be_read(index: &Path, within: &Path) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::from_io(within, error);
+        let copy = new_folder(within).map_err(failed)?;
+        let copied = copy_all_but_calls(index, copy.path()).map_err(failed);
+        if let Err(full @ OpenError::DiskFull { .. }) = copied {
+            return Err(full);
+        }
         Ok(Self {
             copy,
             original: index.to_owned(),
@@ -42,6 +54,11 @@ impl IndexCopy {
             .and_then(|rows| rows.identified(store));
         rows.map_err(|error| OpenError::from_sled(self.copy.path(), error))
     }
+}
+
+fn new_folder(within: &Path) -> io::Result<TempDir> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("kaigi-check-").tempdir_in(within)
 }
 
 /// Sled may write until it has released its file, and the folder is removed next.

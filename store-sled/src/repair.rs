@@ -238,12 +238,8 @@ impl Copies {
         let failed = |error| OpenError::from_io(&within, error);
         fs::create_dir_all(&within).map_err(failed)?;
         for index in indexes_of(damaged) {
-            match IndexCopy::of(&index, &within) {
-                // With room for the copy there would be more to salvage.
-                Err(full @ OpenError::DiskFull { .. }) => return Err(full),
-                Err(_) => {}
-                Ok(copy) => self.take_index(&copy, whole),
-            }
+            let copy = IndexCopy::of_what_can_be_read(&index, &within)?;
+            self.take_index(&copy, whole);
         }
         fs::remove_dir_all(&within).map_err(failed)
     }

@@ -116,11 +116,11 @@ pub(crate) struct Services {
 impl Services {
     /// The program of that name, which must be there.
     pub(crate) fn kaigi(&self) -> anyhow::Result<PathBuf> {
-        let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/kaigi");
+        let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/dist/kaigi");
         let program = self.kaigi.clone().unwrap_or_else(|| built.into());
         anyhow::ensure!(
             program.is_file(),
-            "{} is not there; build it with `cargo build --release --package kaigi`, or name another with --kaigi",
+            "{} is not there; build it with `cargo build --profile dist --package kaigi`, or name another with --kaigi",
             program.display()
         );
         Ok(program)

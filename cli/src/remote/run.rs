@@ -125,22 +125,7 @@ pub async fn run(
     if let Err(error) = told {
         sending.tally.stopped = Some(Stopped::ByOutput(error.to_string()));
     }
-    Ok((exit_of(&sending.tally), sending.tally))
-}
-
-fn exit_of(tally: &Tally) -> Exit {
-    let malformed = if tally.malformed > 0 {
-        Exit::Malformed
-    } else {
-        Exit::Done
-    };
-    let stopped = match tally.stopped {
-        Some(Stopped::ByStore) => Exit::TryAgain,
-        Some(Stopped::ByUser | Stopped::ByInput | Stopped::ByOutput(_)) => Exit::Failed,
-        None => Exit::Done,
-    };
-    let undecided = tally.undecided_as.unwrap_or(Exit::Done);
-    stopped.and(undecided).and(malformed)
+    Ok((sending.tally.exit(), sending.tally))
 }
 
 /// Why not all was sent.

@@ -124,7 +124,7 @@ fn switch(id: &'static str, long: &'static str, help: &'static str) -> Arg {
 }
 
 fn arg(field: &'static Field) -> Arg {
-    let arg = Arg::new(field.name).long(field.flag).env(field.env);
+    let arg = Arg::new(field.name).long(&*field.flag).env(&*field.env);
     let arg = match field.kind {
         Kind::Text(name) | Kind::Texts(name) => arg.value_name(name),
         Kind::Number => arg.value_name("NUMBER"),

@@ -13,24 +13,6 @@ use toml::{Table, Value};
 /// Where it listens unless somebody says otherwise.
 const LISTEN: &str = "127.0.0.1:7400";
 
-/// What may be 0, and means something then; with another limit of 0 nobody would be served.
-const MAY_BE_ZERO: [&str; 14] = [
-    "max_ahead_ms",
-    "keep_alive_ms",
-    "keep_alive_anonymous_ms",
-    "max_anonymous_per_address",
-    "rate_per_key",
-    "rate_telephony",
-    "rate_desk",
-    "rate_supervisor",
-    "rate_reader",
-    "rate_auditor",
-    "rate_operator",
-    "rate_burst_ms",
-    "grace_ms",
-    "max_wait_ms",
-];
-
 /// What is in force, and what each of it comes from.
 #[derive(Debug)]
 pub(super) struct Configuration {
@@ -91,7 +73,8 @@ impl Configuration {
         let ours = ours.filter(|(name, _)| known.contains_key(**name));
         let mut table = Table::new();
         for (name, (value, _)) in ours {
-            if value.as_integer() == Some(0) && !MAY_BE_ZERO.contains(name) {
+            let may_be_zero = Field::named(name).is_some_and(|field| field.may_be_zero);
+            if value.as_integer() == Some(0) && !may_be_zero {
                 return Err(usage(format!("`{name}` must be more than 0")));
             }
             table.insert((*name).to_owned(), value.clone());
@@ -108,7 +91,7 @@ impl Configuration {
     /// A file of settings that says the same, with what each comes from and means.
     pub(super) fn printed(&self) -> String {
         let mut text = String::new();
-        for field in &FIELDS {
+        for field in FIELDS.iter() {
             let _ = writeln!(text, "{}", self.line(field));
         }
         text
@@ -172,10 +155,7 @@ fn read(path: &Path) -> anyhow::Result<FromFile> {
     let table: Table = toml::from_str(&text).map_err(|error| wrong(located(&error, &text)))?;
     let mut file = FromFile::default();
     for (name, value) in table {
-        let field = FIELDS
-            .iter()
-            .find(|field| field.name == name)
-            .ok_or_else(|| wrong(unknown(&name)))?;
+        let field = Field::named(&name).ok_or_else(|| wrong(unknown(&name)))?;
         let value = checked(field, value).map_err(|what| wrong(format!("`{name}` {what}")))?;
         if field.name == "store" {
             let url = value.as_str().unwrap_or_default().parse();

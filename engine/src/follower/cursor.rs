@@ -5,7 +5,7 @@
 
 use super::counted::Counted;
 use super::span::Span;
-use domain::{DamagedEvent, Entry, EventStore, Pages, StoreError, StoredEvent};
+use domain::{Backoff, DamagedEvent, Entry, EventStore, Pages, StoreError, StoredEvent};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -19,9 +19,8 @@ const MANY: usize = 500;
 /// The events read at once after a damaged one: damaged events often stand together, and each page ends before one.
 const AFTER_DAMAGE: usize = 16;
 
-/// The first and the longest pause after a failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pauses after failures.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// See the module.
 pub(super) struct Cursor {
@@ -35,7 +34,8 @@ pub(super) struct Cursor {
     is_verified: bool,
     /// The end was reported; the next step waits for more.
     is_at_end: bool,
-    pause: Duration,
+    /// The latest attempt failed; the next one waits.
+    backoff: Option<Backoff>,
 }
 
 /// Pages that the store reads ahead.
@@ -74,7 +74,7 @@ impl Cursor {
             ahead: None,
             is_verified: false,
             is_at_end: false,
-            pause: Duration::ZERO,
+            backoff: None,
         }
     }
 
@@ -98,14 +98,14 @@ impl Cursor {
     /// Reads on. The future owns the cursor, so that it can be kept while other work is due: a read that began again each
     /// time would never finish on a slow store.
     pub(super) async fn step(mut self) -> (Self, Read) {
-        if !self.pause.is_zero() {
-            sleep(self.pause).await;
+        if let Some(backoff) = &mut self.backoff {
+            sleep(backoff.pause()).await;
         }
         let read = self.attempt().await.unwrap_or_else(Read::Failed);
         match read {
-            Read::Entries(_) | Read::End => self.pause = Duration::ZERO,
+            Read::Entries(_) | Read::End => self.backoff = None,
             Read::Contradiction | Read::Failed(_) => {
-                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                self.backoff.get_or_insert(BACKOFF);
                 self.ahead = None;
                 self.is_at_end = false;
             }

@@ -7,7 +7,7 @@ use crate::hashing::{Digest, HashInput};
 use crate::ids::Actor;
 use crate::personal::{Commitment, PersonalPart};
 use crate::table::{Presence, Value};
-use serde::ser::{Serialize, SerializeStructVariant, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeStructVariant, Serializer};
 
 /// The command as the digest covers it: defaults filled in, personal texts replaced by their commitments. What its table
 /// says of it is frozen with it: its number and the order of its fields.
@@ -59,7 +59,10 @@ impl Serialize for Covered<'_> {
             match (field.presence, value) {
                 (Presence::Optional, value) => fields.serialize_field(field.name, &value)?,
                 (_, Some(value)) => fields.serialize_field(field.name, &value)?,
-                (_, None) => {}
+                // Left out, two commands that differ would have one digest.
+                (_, None) => {
+                    return Err(S::Error::custom("a field that must be there has no value"));
+                }
             }
         }
         fields.end()

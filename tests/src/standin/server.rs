@@ -27,7 +27,6 @@ const LARGEST_MESSAGE: usize = 17 << 20;
 /// The answer of one call, still to come.
 type Answer = <Routes as Service<http::Request<Body>>>::Future;
 
-/// Serves one node's clients until its runtime is dropped.
 /// Serves a node on that runtime.
 pub(super) fn start(
     runtime: &Runtime,
@@ -38,6 +37,7 @@ pub(super) fn start(
     runtime.spawn(serve(cluster, number, listener));
 }
 
+/// Serves one node's clients until its runtime is dropped.
 async fn serve(cluster: Arc<Cluster>, number: usize, listener: TcpListener) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("it is a listener");
     // Real servers do not wait for more to send either.

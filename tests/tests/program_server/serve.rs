@@ -331,7 +331,7 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
             run = run.env("KAIGI_CONFIG", &file);
         }
         for field in FIELDS.iter().filter(|_| is_env) {
-            run = run.env(field.env, sample(field, 2));
+            run = run.env(&field.env, sample(field, 2));
         }
         printed(run)
     };
@@ -343,7 +343,7 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
         ("flag", 3, run(true, false, true)),
         ("flag", 3, run(true, true, true)),
     ] {
-        for field in &FIELDS {
+        for field in FIELDS.iter() {
             let name = field.name;
             assert_eq!(
                 settings.get(name),

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use reference::{Reference, expected_end, expected_primary};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use tests::arbitrary::{Asked, everything_anybody_can_ask, what_is_asked_of_a_call};
 
 /// One command of a call, and what became of it.
@@ -53,8 +54,29 @@ fn steps(asked: Vec<Asked>) -> Vec<Step> {
             .map_or_else(Call::default, |step| step.after.clone());
         steps.push(Step::of(before, command, at));
     }
+    let next = steps
+        .last()
+        .and_then(|last| accepted_next(last, steps.len()));
+    steps.extend(next);
     steps
 }
+
+/// One of all the commands that the call accepts now, so that a new command is among the steps without a move of its own.
+fn accepted_next(last: &Step, choice: usize) -> Option<Step> {
+    let accepted = EVERYTHING
+        .iter()
+        .filter(|command| decide(&last.after, command).is_ok());
+    let accepted: Vec<_> = accepted.collect();
+    let choice = choice.checked_rem(accepted.len())?;
+    Some(Step::of(
+        last.after.clone(),
+        accepted[choice].clone(),
+        last.at,
+    ))
+}
+
+/// Every command that anybody of the cast can give.
+static EVERYTHING: LazyLock<Vec<Command>> = LazyLock::new(everything_anybody_can_ask);
 
 /// A failing call belongs among the rule tests, where it stays; so no file of seeds is kept.
 fn config() -> ProptestConfig {
@@ -80,8 +102,8 @@ proptest! {
         let Some(last) = steps(asked).pop() else {
             return Ok(());
         };
-        for command in everything_anybody_can_ask() {
-            holds(&Step::of(last.after.clone(), command, last.at))?;
+        for command in EVERYTHING.iter() {
+            holds(&Step::of(last.after.clone(), command.clone(), last.at))?;
         }
     }
 
