@@ -3,7 +3,7 @@
 use crate::exit::usage;
 use crate::private::keep_private;
 use crate::remote::{Access, ServiceUrl};
-use crate::serve::forget_address;
+use crate::serve::address::forget_address;
 use crate::waiting::Waiting;
 use anyhow::Context;
 use domain::{EventStore, MemoryStore, StoreId};

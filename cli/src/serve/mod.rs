@@ -1,6 +1,6 @@
 //! `kaigi serve`: the service on a store, from the first byte of its configuration to its end.
 
-mod address;
+pub(crate) mod address;
 pub mod args;
 mod config;
 mod descriptors;

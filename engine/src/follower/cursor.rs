@@ -79,10 +79,10 @@ impl Cursor {
     }
 
     /// One that reads from the first event, after the same pause: a store that contradicts itself is not read without rest.
-    pub(super) fn from_the_start(self) -> Self {
-        let pause = self.pause;
+    pub(super) fn begin_anew(self) -> Self {
+        let backoff = self.backoff;
         let anew = Self::new(self.store, Span::NONE, self.stop_at_damage);
-        Self { pause, ..anew }
+        Self { backoff, ..anew }
     }
 
     /// What was read.

@@ -230,7 +230,7 @@ impl Reading {
             Read::End => self.tail.has_caught_up(true),
             Read::Contradiction => {
                 self.begin_anew();
-                self.next = Box::pin(cursor.from_the_start().step());
+                self.next = Box::pin(cursor.begin_anew().step());
                 return;
             }
             Read::Failed(error) => self.fail(&error),
