@@ -4,14 +4,14 @@ use crate::exit::usage;
 use crate::output::{Console, Output, json_line};
 use serde_json::{Map, Value};
 
-/// One thing that is told of a store: by its name in a table and by its field in JSON.
+/// One fact of a store: its name in a table, its field in JSON, and its value.
 #[derive(Debug, Clone)]
 pub struct Fact {
     name: &'static str,
     field: &'static str,
     value: Value,
     shown: Option<String>,
-    /// People are told by what else is shown.
+    /// Left out of the table, where another line shows it.
     hidden: bool,
 }
 
@@ -56,7 +56,7 @@ impl Fact {
     }
 }
 
-/// Prints what is told, one thing a line for people.
+/// Prints the facts: one a line for people, one object for programs.
 pub fn print(what: &str, facts: &[Fact], console: &mut Console) -> anyhow::Result<()> {
     match console.output() {
         Output::Table => {

@@ -3,7 +3,7 @@
 /// How far the work has come; reported every few thousand events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done.
+    /// The kind of work.
     pub work: Work,
     /// How many events it has been done to.
     pub events: u64,
@@ -11,7 +11,7 @@ pub struct Progress {
     pub of: Option<u64>,
 }
 
-/// What is being done.
+/// The kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// Reading what the destination has already.
@@ -26,7 +26,7 @@ pub enum Work {
     Comparing,
 }
 
-/// Who is told how far the work has come.
+/// Receives the progress of the work.
 pub type Report<'r> = &'r mut (dyn FnMut(Progress) + Send);
 
 /// Tells the reporter every few thousand events.

@@ -63,7 +63,7 @@ impl Filter {
     }
 }
 
-/// Whether what is asked for, if anything, is what there is.
+/// Whether the value matches the one asked for, if one was asked for.
 pub(crate) fn agrees<T: PartialEq>(wanted: Option<&T>, there: Option<&T>) -> bool {
     wanted.is_none() || wanted == there
 }

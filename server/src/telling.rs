@@ -1,4 +1,4 @@
-//! Counts, times and logs every request, whatever became of it.
+//! Counts, times and logs every request, also those that failed or whose client left.
 
 use crate::commands::trace;
 use crate::log::{self, Line};
@@ -42,7 +42,7 @@ pub(crate) async fn told(
     response
 }
 
-/// What a browser is told, lest it take an answer for something else than it says it is.
+/// Disables content-type sniffing in browsers.
 const AS_IT_SAYS: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// A defect of ours is an answer like any other; it was reported where it happened.
@@ -51,14 +51,14 @@ async fn answered(request: Request, next: Next) -> Response {
     answer.unwrap_or_else(|_| Problem::defect().into_response())
 }
 
-/// What is found out of a request on its way to its handler.
+/// Facts of a request that become known on its way to the handler.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) route: OnceLock<&'static str>,
     pub(crate) key: OnceLock<String>,
 }
 
-/// What is told of a request once it is answered, or dropped before because its client is gone.
+/// Logs a request once it is answered, or when it is dropped because its client is gone.
 struct Telling {
     service: Arc<Service>,
     begun: Instant,
@@ -126,6 +126,6 @@ impl Drop for Telling {
     }
 }
 
-/// The status in the log and the counters of what nobody waited for, or was cut off when the service ended. Nobody is
-/// ever answered with it.
+/// The status in the log and the counters of a request whose client left, or that was cut off when the service ended. No
+/// response has it.
 const CLIENT_GONE: u16 = 499;

@@ -81,7 +81,7 @@ pub(super) enum After {
     Anew(u64),
 }
 
-/// Where a position or count stands among what is known.
+/// How a position or count relates to the events that are known.
 pub enum Known {
     /// Exactly this.
     Exactly(Prefix),
@@ -275,7 +275,7 @@ impl Tail {
         state.is_at_end && state.prefix.count < reached.count
     }
 
-    /// At most so many entries after that place.
+    /// At most `most` entries after that place.
     pub(super) fn after(&self, place: Place, most: usize) -> After {
         let inner = self.inner();
         let generation = self.end().generation;
@@ -321,7 +321,7 @@ impl Tail {
         exactly_or_between(mark, next.unwrap_or(end), mark.position == position)
     }
 
-    /// The first so many events.
+    /// The prefix of the first `count` events.
     pub fn of_count(&self, count: u64) -> Known {
         let inner = self.inner();
         let Some(end) = self.begun() else {
@@ -361,7 +361,7 @@ fn exactly_or_between(mark: Prefix, next: Prefix, exactly: bool) -> Known {
 }
 
 impl Inner {
-    /// With the marks alone. Whoever doubted what was known before was heard.
+    /// With the marks alone. Doubts about what was known before have been resolved.
     fn of(marks: Marks) -> Self {
         Self {
             before_recent: marks.last(),

@@ -1,4 +1,4 @@
-//! API keys: the text is told once, only its hash is kept.
+//! API keys. The text of a key is shown once, when it is created; only its hash is kept.
 
 use super::role::{Grant, Role};
 use base64::Engine as _;
@@ -27,7 +27,7 @@ pub struct Key {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// What a key that somebody asks for is to be.
+/// A key to create.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Whose it is.
@@ -45,7 +45,7 @@ pub struct Wanted {
 /// Why there can be no such key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    /// Nobody would know whose it is.
+    /// The name cannot tell the key's owner.
     #[error("a name is 1 to 64 characters, not blank and without control characters")]
     Name,
     /// It could do nothing.
@@ -66,7 +66,7 @@ pub enum Standing {
     Valid,
     /// Its time is over.
     Expired,
-    /// Somebody revoked it.
+    /// It was revoked.
     Revoked,
 }
 
@@ -92,7 +92,7 @@ pub struct KeyRow<'a> {
 }
 
 impl Key {
-    /// A new key, and its text, which nobody can tell again.
+    /// A new key and its text. The text cannot be recovered later.
     pub fn create(name: &str, grants: Vec<Grant>) -> (Self, String) {
         let mut random = [0; 38];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
@@ -153,7 +153,7 @@ impl Key {
 }
 
 impl Wanted {
-    /// The key, and its text, which nobody can tell again.
+    /// The key and its text. The text cannot be recovered later.
     pub fn create(self) -> Result<(Key, String), BadKey> {
         check_name(&self.name)?;
         let grants = grants(&self.roles, self.agent.as_ref(), self.supervisor.as_ref())?;
@@ -172,7 +172,7 @@ pub(super) fn check_name(name: &str) -> Result<(), BadKey> {
     }
 }
 
-/// The roles with whom they are bound to: a role that needs somebody has them, and nobody stands there for nothing.
+/// Binds each role to its agent or supervisor. A role that needs one must have it, and no other role may.
 pub(super) fn grants(
     roles: &[Role],
     agent: Option<&AgentId>,

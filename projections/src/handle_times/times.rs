@@ -58,7 +58,7 @@ impl<P: Holds<HandleTimes>> ReadModel<P> {
         call_rows(self.ended(filter, filter.span()))
     }
 
-    /// The same in no order and one by one, for whoever wants a few of very many.
+    /// The same one by one and in no order, for a reader that needs a few of very many.
     pub fn each_call<'a, 'f>(
         &'a self,
         filter: &'f TimesFilter,
@@ -72,7 +72,7 @@ impl<P: Holds<HandleTimes>> ReadModel<P> {
         agent_rows(ended, |parts| filter.has_agent(&parts.agent))
     }
 
-    /// The same in no order and one by one, for whoever wants a few of very many.
+    /// The same one by one and in no order, for a reader that needs a few of very many.
     pub fn each_agent<'a, 'f>(
         &'a self,
         filter: &'f TimesFilter,
@@ -153,7 +153,7 @@ impl<P: Holds<HandleTimes>> ReadModel<P> {
         quarters.take_while(move |(start, _)| start.as_millis() < span.end)
     }
 
-    /// Whoever asks for a single call knows when it ended: all that ever ended are too many to look through.
+    /// The caller must know when the call ended: all calls that ever ended are too many to search.
     fn ended_call(&self, call: &CallId, ended_at: Timestamp) -> Option<EndedCall<'_>> {
         if let Some((id, kept)) = self.kept_of(call) {
             return EndedCall::uncompleted(id, &kept.call, P::of_call(&kept.of_call));

@@ -1,4 +1,4 @@
-//! The fields of a JSON object that may be a command, and what is wrong with one that is none.
+//! Reads the fields of a command from a JSON object, or says what is wrong with the object.
 
 use super::plain::{TRAILING, plain};
 use crate::ids::{
@@ -177,7 +177,7 @@ fn no_object(error: &serde_json::Error) -> InvalidCommand {
     }
 }
 
-/// A line can hold anything, and whoever reads the message wants to see its beginning.
+/// Cuts a text for a message. A line can hold anything, and its beginning tells most.
 pub(super) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),

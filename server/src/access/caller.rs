@@ -9,7 +9,7 @@ use domain::{Actor, AgentId, CallId, Command, Party};
 use engine::keys::{Grant, Key, Keys, Role, is_monitoring};
 use std::sync::Arc;
 
-/// Who asks, once admitted.
+/// The caller of a request, once admitted.
 #[derive(Debug, Clone)]
 pub struct Caller {
     key: Arc<str>,
@@ -18,7 +18,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whoever asks while nobody needs a key.
+    /// The caller of a service that runs without keys: it has every role that is not bound to an agent or supervisor.
     pub(crate) fn anybody() -> Self {
         Self {
             key: "-".into(),
@@ -33,7 +33,7 @@ impl Caller {
         }
     }
 
-    /// Whoever takes a route that is open to everyone.
+    /// The caller of a route that needs no key.
     pub(super) fn nobody() -> Self {
         Self {
             key: "-".into(),
@@ -83,7 +83,8 @@ impl Caller {
         Err(role_missing(access, &self.grants))
     }
 
-    /// Whether the key may send that command: nobody acts for another, and only the telephone system reports facts.
+    /// Whether the key may send that command. A desk or supervisor key acts only as its own agent or supervisor, and only
+    /// the telephone system reports facts.
     pub fn may_send(&self, command: &Command) -> Result<(), Problem> {
         if self.grants.iter().any(|grant| grant.lets_send(command)) {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use engine::keys::{Grant, Role};
 
-/// Who may take a route.
+/// The roles that a route is open to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Everyone, also without a key.
@@ -11,7 +11,7 @@ pub enum Access {
     Roles(&'static [Role]),
 }
 
-/// Who sends commands; which ones, says `Caller::may_send`.
+/// The roles that send commands; `Caller::may_send` decides which ones.
 pub const COMMANDS: Access = Access::Roles(&[Role::Telephony, Role::Desk, Role::Supervisor]);
 
 /// The code of a command that a key may not send.
@@ -37,13 +37,13 @@ pub const HISTORY: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
 /// Who looks after the service.
 pub const OPERATION: Access = Access::Roles(&[Role::Operator]);
 
-/// Who reads what the store is: whoever reads all that is in it.
+/// The roles that read the store's facts: those that read every event.
 pub const STORE: Access = Access::Roles(&[Role::Auditor, Role::Operator]);
 
-/// Who reads what is counted and timed: a scraper needs no key that could make keys.
+/// The roles that read metrics. A scraper needs no key that could create keys.
 pub const METRICS: Access = Access::Roles(&[Role::Reader, Role::Operator]);
 
-/// Who may ask for a token: whoever may take any stream. Whether it is that stream, is looked at then.
+/// The roles that may ask for a token: those that may open some stream. The handler checks whether it is the stream named.
 pub const STREAMS: Access = Access::Roles(&[
     Role::Reader,
     Role::Desk,

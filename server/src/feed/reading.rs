@@ -133,7 +133,7 @@ impl Reading {
         }
     }
 
-    /// The first so many events.
+    /// The prefix of the first `count` events.
     pub(super) async fn first(&self, count: u64) -> Result<Place, Problem> {
         if let Known::Beyond = self.tail.of_count(count) {
             self.caught_up().await?;

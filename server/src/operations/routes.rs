@@ -71,7 +71,7 @@ async fn document_as_page(Extension(table): Extension<RouteTable>) -> Response {
     let page = PAGE.get_or_init(|| page::page(&document(&table.0)));
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        // Whatever stands in it, nothing is run or loaded.
+        // The page runs nothing and loads nothing.
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'",

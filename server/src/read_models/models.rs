@@ -22,7 +22,7 @@ pub(super) enum Model {
     Ended(&'static Description),
 }
 
-/// What is asked of a read model of calls that are not over.
+/// A question for a read model of calls that are not over.
 pub(super) struct Live {
     description: &'static Description,
     pub(super) paging: fn(&Params, Format) -> Result<Paging, Problem>,
